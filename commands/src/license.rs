@@ -1,0 +1,458 @@
+//! Commands to one license: each method names what it does and hands the facts that the rules need to them.
+
+use domain::device::{Component, DeviceClaim};
+use domain::guild::Guild;
+use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym, StreamId};
+use domain::key::OpenedKey;
+use domain::license::{
+    Action, AssignedHow, Authority, Command, DeactivationCause, Hold, License, RenewTo, RevokeCategory,
+};
+use domain::member;
+use domain::ports::Mac;
+use domain::private::Person;
+use domain::terms::TermsChange;
+use domain::time::Timestamp;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::execute::{Order, Part, Pending, check_tenant, check_version};
+use crate::{CommandError, Commands, Context, Done};
+
+/// A device as a request describes it.
+#[derive(Debug, Clone)]
+pub struct DeviceOrder {
+    /// Id of a new activation, made by the gateway.
+    pub id: Uuid,
+    /// The client's name for the machine.
+    pub device_id: String,
+    /// What the owner calls it.
+    pub name: Option<String>,
+    /// Raw components, name and value; hashed here.
+    pub components: Vec<(String, String)>,
+}
+
+/// A device that is active after [`Commands::activate`].
+#[derive(Debug, Clone)]
+pub struct Activated {
+    /// The license.
+    pub done: Done<License>,
+    /// Our id of the device.
+    pub device: Uuid,
+    /// Whether it was activated just now; otherwise it was active before.
+    pub created: bool,
+}
+
+/// Changes to the terms of one license.
+#[derive(Debug, Clone, Default)]
+pub struct TermsOrder {
+    /// Changes.
+    pub terms: TermsChange,
+    /// A new end; `Some(None)` makes it perpetual.
+    pub expires_at: Option<Option<Timestamp>>,
+    /// Devices to free if the new limit asks for it, by our id or the client's.
+    pub deactivate: Vec<String>,
+}
+
+impl Commands {
+    /// Any action on one license that needs no facts beside it.
+    async fn license(&self, context: &Context, id: LicenseId, action: Action) -> Result<Done<License>, CommandError> {
+        let command = Command { now: context.now, action };
+        self.run(context, StreamId::license(id), |license: &License| {
+            present(license)?;
+            Ok(Order::new(command.clone()))
+        })
+        .await
+    }
+
+    /// The same for a program that holds the license key: the key must be the current one.
+    async fn with_key(&self, context: &Context, key: OpenedKey, action: Action) -> Result<Done<License>, CommandError> {
+        let command = Command { now: context.now, action };
+        self.run(context, StreamId::license(key.license), |license: &License| {
+            current(license, key)?;
+            Ok(Order::new(command.clone()))
+        })
+        .await
+    }
+
+    /// Activates a device, or recognises it.
+    ///
+    /// # Errors
+    /// [`CommandError::Superseded`], [`CommandError::NotFound`], a refusal such as `DEVICE_LIMIT_REACHED`.
+    pub async fn activate(
+        &self,
+        context: &Context,
+        key: OpenedKey,
+        order: DeviceOrder,
+    ) -> Result<Activated, CommandError> {
+        let license = self.load_license(key.license).await?;
+        let owner_banned = self.owner_banned(&license).await?;
+        let claim = self.claim(key.license, &order);
+        let action =
+            Action::ActivateDevice { id: order.id, claim: claim.clone(), name: order.name.clone(), owner_banned };
+        let done = self.with_key(context, key, action).await?;
+        let created = done.state.devices.iter().any(|device| device.id == order.id);
+        let device = if created { Some(order.id) } else { known_device(&done.state, &claim) };
+        match device {
+            Some(device) => Ok(Activated { done, device, created }),
+            None => Err(CommandError::Damaged(format!("license {} lost a device while it was activated", key.license))),
+        }
+    }
+
+    /// Hashes the components of a device under the license's own key.
+    fn claim(&self, license: LicenseId, order: &DeviceOrder) -> DeviceClaim {
+        let mac: &dyn Mac = self.ring().as_ref();
+        let mut components: Vec<Component> =
+            order.components.iter().map(|(name, value)| Component::hashed(mac, license, name, value)).collect();
+        components.sort();
+        DeviceClaim { device_id: order.device_id.clone(), components }
+    }
+
+    async fn owner_banned(&self, license: &License) -> Result<bool, CommandError> {
+        match &license.owner {
+            Some(owner) => Ok(self.load_user(&owner.id).await?.banned),
+            None => Ok(false),
+        }
+    }
+
+    /// Frees a device, named by our id or by the client's.
+    ///
+    /// # Errors
+    /// A refusal such as `RESET_COOLDOWN`.
+    pub async fn deactivate(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        device: &str,
+        by: Authority,
+    ) -> Result<Done<License>, CommandError> {
+        let cause = DeactivationCause::Requested;
+        self.license(context, id, Action::DeactivateDevice { device: device.to_owned(), by, cause }).await
+    }
+
+    /// Frees a device on behalf of a program that holds the key.
+    ///
+    /// # Errors
+    /// As [`Commands::deactivate`], and [`CommandError::Superseded`].
+    pub async fn deactivate_with_key(
+        &self,
+        context: &Context,
+        key: OpenedKey,
+        device: &str,
+        by: Authority,
+    ) -> Result<Done<License>, CommandError> {
+        let cause = DeactivationCause::Requested;
+        self.with_key(context, key, Action::DeactivateDevice { device: device.to_owned(), by, cause }).await
+    }
+
+    /// Frees every device.
+    ///
+    /// # Errors
+    /// As [`Commands::deactivate`].
+    pub async fn reset_devices(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        by: Authority,
+    ) -> Result<Done<License>, CommandError> {
+        self.license(context, id, Action::ResetDevices { by }).await
+    }
+
+    /// Renames a device.
+    ///
+    /// # Errors
+    /// A refusal if there is no such active device.
+    pub async fn rename_device(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        device: &str,
+        name: String,
+    ) -> Result<Done<License>, CommandError> {
+        self.license(context, id, Action::RenameDevice { device: device.to_owned(), name }).await
+    }
+
+    /// Lets somebody take an unowned license with its key.
+    ///
+    /// # Errors
+    /// `ALREADY_ASSIGNED` and the other refusals of an assignment.
+    pub async fn redeem(
+        &self,
+        context: &Context,
+        key: OpenedKey,
+        user: DiscordId,
+    ) -> Result<Done<License>, CommandError> {
+        self.ensure_user(context, user).await?;
+        let owner = Person::new(self.ring().as_ref(), user);
+        self.with_key(context, key, Action::Assign { owner, how: AssignedHow::Redeem }).await
+    }
+
+    /// Gives a license an owner.
+    ///
+    /// # Errors
+    /// `ALREADY_ASSIGNED`.
+    pub async fn assign(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        user: DiscordId,
+    ) -> Result<Done<License>, CommandError> {
+        self.ensure_user(context, user).await?;
+        let owner = Person::new(self.ring().as_ref(), user);
+        self.license(context, id, Action::Assign { owner, how: AssignedHow::Assign }).await
+    }
+
+    /// Puts a hold on.
+    ///
+    /// # Errors
+    /// A refusal if it is revoked.
+    pub async fn suspend(&self, context: &Context, id: LicenseId, hold: Hold) -> Result<Done<License>, CommandError> {
+        self.license(context, id, Action::Suspend { hold }).await
+    }
+
+    /// Lifts a hold.
+    ///
+    /// # Errors
+    /// A refusal if that hold is not there.
+    pub async fn resume(&self, context: &Context, id: LicenseId, hold: Hold) -> Result<Done<License>, CommandError> {
+        self.license(context, id, Action::Resume { hold }).await
+    }
+
+    /// Moves the end of a license. A payment that renewed this license before renews nothing again.
+    ///
+    /// # Errors
+    /// `NOT_EXPIRING`, `NOT_STARTED`, `EXTERNAL_REF_USED` if the payment renewed another license.
+    pub async fn renew(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        to: RenewTo,
+        external_ref: Option<String>,
+    ) -> Result<Done<License>, CommandError> {
+        let stream = StreamId::license(id);
+        let action = Action::Renew { to, external_ref: external_ref.clone() };
+        let command = Command { now: context.now, action };
+        if let Some(done) = self.renewed_before(context, &stream, external_ref.as_deref()).await? {
+            return Ok(done);
+        }
+        self.run(context, stream, |license: &License| {
+            present(license)?;
+            let claims = external_ref.as_deref().and_then(|text| payment_claim(license.guild, text));
+            Ok(Order { command: command.clone(), claims: claims.into_iter().collect() })
+        })
+        .await
+    }
+
+    async fn renewed_before(
+        &self,
+        context: &Context,
+        stream: &StreamId,
+        external_ref: Option<&str>,
+    ) -> Result<Option<Done<License>>, CommandError> {
+        let Some(text) = external_ref else { return Ok(None) };
+        let license: License = self.store().load(stream).await?;
+        check_tenant(context, &license)?;
+        let Some((scope, value)) = payment_claim(license.guild, text) else { return Ok(None) };
+        let same = self.store().claim_owner(&scope, &value).await?.as_ref() == Some(stream);
+        Ok(same.then_some(Done { state: license, position: None }))
+    }
+
+    /// Ends a license for good. A role license's slot is blocked in the same append, unless its roles are gone.
+    ///
+    /// # Errors
+    /// A refusal if it is revoked already.
+    pub async fn revoke(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        category: RevokeCategory,
+    ) -> Result<Done<License>, CommandError> {
+        let license = self.load_license(id).await?;
+        match (license.guild, license.slot) {
+            (Some(guild), Some(slot)) if category != RevokeCategory::RoleLost => {
+                self.revoke_with_slot(context, id, category, guild, &slot.user, &license.license_type).await
+            }
+            _ => self.license(context, id, Action::Revoke { category }).await,
+        }
+    }
+
+    async fn revoke_with_slot(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        category: RevokeCategory,
+        guild: GuildId,
+        user: &Pseudonym,
+        license_type: &str,
+    ) -> Result<Done<License>, CommandError> {
+        let streams = [StreamId::license(id), StreamId::member(guild, user)];
+        let block = member::Action::Block { license_type: license_type.to_owned() };
+        self.retried(context, &streams, async || {
+            let license: License = self.store().load(&streams[0]).await?;
+            present(&license)?;
+            check_tenant(context, &license)?;
+            check_version(context, &license)?;
+            let mut license = Part::new(streams[0].clone(), license);
+            license.decide(&Command { now: context.now, action: Action::Revoke { category } })?;
+            let mut member = Part::new(streams[1].clone(), self.store().load::<member::Member>(&streams[1]).await?);
+            if member.state.slots.get(license_type).is_some_and(|slot| slot.license_id == id) {
+                member.decide(&member::Command { now: context.now, action: block.clone() })?;
+            }
+            let parts: &mut [&mut dyn Pending] = &mut [&mut license, &mut member];
+            let appended = self.commit(context, parts, Vec::new(), Vec::new()).await?;
+            Ok(Done { state: license.state, position: appended.map(|appended| appended.last) })
+        })
+        .await
+    }
+
+    /// Makes a new key; the old one answers `KEY_SUPERSEDED`.
+    ///
+    /// # Errors
+    /// `REKEY_LIMIT`.
+    pub async fn rekey(&self, context: &Context, id: LicenseId) -> Result<Done<License>, CommandError> {
+        let secret_id = self.ring().active_license_secret();
+        self.license(context, id, Action::Rekey { secret_id }).await
+    }
+
+    /// Hands a license over at once, on staff's authority.
+    ///
+    /// # Errors
+    /// `ROLE_BOUND`.
+    pub async fn transfer(&self, context: &Context, id: LicenseId, to: DiscordId) -> Result<Done<License>, CommandError> {
+        self.ensure_user(context, to).await?;
+        let to = Person::new(self.ring().as_ref(), to);
+        let secret_id = self.ring().active_license_secret();
+        self.license(context, id, Action::Transfer { to, secret_id }).await
+    }
+
+    /// Offers a license to somebody, on the owner's authority.
+    ///
+    /// # Errors
+    /// `ROLE_BOUND`, `NOT_TRANSFERABLE`.
+    pub async fn offer_transfer(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        to: DiscordId,
+    ) -> Result<Done<License>, CommandError> {
+        self.ensure_user(context, to).await?;
+        let to = Person::new(self.ring().as_ref(), to);
+        self.license(context, id, Action::OfferTransfer { to }).await
+    }
+
+    /// Accepts an offer.
+    ///
+    /// # Errors
+    /// A refusal if there is no offer to this person, or it ended.
+    pub async fn accept_transfer(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        by: DiscordId,
+    ) -> Result<Done<License>, CommandError> {
+        self.ensure_user(context, by).await?;
+        let by = Person::new(self.ring().as_ref(), by);
+        let secret_id = self.ring().active_license_secret();
+        self.license(context, id, Action::AcceptTransfer { by, secret_id }).await
+    }
+
+    /// Changes the terms of this one license.
+    ///
+    /// # Errors
+    /// `DEVICES_IN_USE`, `REASON_REQUIRED`, [`CommandError::Invalid`].
+    pub async fn change_terms(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        order: TermsOrder,
+    ) -> Result<Done<License>, CommandError> {
+        let has_reason = context.reason.is_some();
+        self.run(context, StreamId::license(id), |license: &License| {
+            present(license)?;
+            let terms = order.terms.applied_to(&license.terms);
+            if let Some((member, problem)) = terms.problem() {
+                return Err(CommandError::invalid(&format!("/{member}"), problem));
+            }
+            let action = Action::ChangeTerms {
+                terms: Box::new(terms),
+                expires_at: order.expires_at,
+                has_reason,
+                deactivate: order.deactivate.clone(),
+            };
+            Ok(Order::new(Command { now: context.now, action }))
+        })
+        .await
+    }
+
+    /// Changes metadata; an outer `None` keeps what is there.
+    ///
+    /// # Errors
+    /// A refusal if it is revoked.
+    pub async fn change_metadata(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        metadata: Option<Option<String>>,
+        private_metadata: Option<Option<String>>,
+    ) -> Result<Done<License>, CommandError> {
+        self.license(context, id, Action::ChangeMetadata { metadata, private_metadata }).await
+    }
+
+    /// Records that a license was validated.
+    ///
+    /// # Errors
+    /// A refusal if it is not valid any more.
+    pub async fn record_first_validation(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        validated_at: Timestamp,
+    ) -> Result<Done<License>, CommandError> {
+        self.license(context, id, Action::RecordFirstValidation { validated_at }).await
+    }
+
+    /// The terms and the type that a new license of `license_type` gets.
+    pub(crate) fn usable_type<'g>(
+        guild: &'g Guild,
+        license_type: &str,
+    ) -> Result<&'g domain::guild::LicenseType, CommandError> {
+        if guild.version == 0 {
+            return Err(CommandError::NotFound("guild"));
+        }
+        match guild.types.get(license_type) {
+            Some(found) if !found.retired => Ok(found),
+            Some(_) => Err(CommandError::invalid("/type", format!("the license type `{license_type}` is retired; name a live one"))),
+            None => Err(CommandError::invalid(
+                "/type",
+                format!("there is no license type `{license_type}`; the guild has: {}", names(guild)),
+            )),
+        }
+    }
+}
+
+fn names(guild: &Guild) -> String {
+    let live: Vec<&str> = guild.types.values().filter(|t| !t.retired).map(|t| t.slug.as_str()).collect();
+    if live.is_empty() { "none yet".to_owned() } else { live.join(", ") }
+}
+
+pub(crate) fn present(license: &License) -> Result<(), CommandError> {
+    if license.version == 0 { Err(CommandError::NotFound("license")) } else { Ok(()) }
+}
+
+fn current(license: &License, key: OpenedKey) -> Result<(), CommandError> {
+    present(license)?;
+    if license.key == key.key { Ok(()) } else { Err(CommandError::Superseded) }
+}
+
+fn known_device(license: &License, claim: &DeviceClaim) -> Option<Uuid> {
+    match domain::device::recognise(&license.devices, license.terms.device_match, claim) {
+        domain::device::Recognition::Known(device) => Some(device.id),
+        _ => None,
+    }
+}
+
+/// A payment renews once in a guild; its reference is claimed by its hash, because it may be personal.
+fn payment_claim(guild: Option<GuildId>, external_ref: &str) -> Option<(String, String)> {
+    let guild = guild?;
+    let digest = Sha256::digest(external_ref.as_bytes());
+    Some((format!("renewal:{guild}"), data_encoding::HEXLOWER.encode(&digest)))
+}

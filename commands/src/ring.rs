@@ -1,0 +1,288 @@
+//! The key ring: every secret of a deployment in one value, and the keyed hashes made with them. What is derived
+//! from the root can never change after the first customer: pseudonyms, license ids and API keys depend on it.
+//! No secret ever leaves this crate, save into the key file.
+
+mod error;
+mod file;
+mod lists;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::fmt;
+
+use data_encoding::HEXLOWER;
+use domain::ports::{Mac, Purpose};
+use domain::time::Timestamp;
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac as _};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+pub use error::{RingError, RingMismatch, RingWarning};
+pub use file::LoadedRing;
+pub use lists::{ActiveIds, LICENSE_SECRETS_MAX, List, PerList};
+pub(crate) use secret::Secret;
+use secret::{Entry, SECRET_BYTES, SecretList};
+
+/// Where new secrets come from: fills the slice, or says that it cannot.
+pub type Random<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<(), RingError>;
+
+/// The operating system's random number generator.
+///
+/// # Errors
+/// [`RingError::NoRandomness`].
+pub fn os_random(bytes: &mut [u8]) -> Result<(), RingError> {
+    getrandom::fill(bytes).map_err(|error| RingError::NoRandomness(error.to_string()))
+}
+
+/// Every secret of a deployment. Shared by `Arc`; a change makes a new ring.
+#[derive(Clone)]
+pub struct KeyRing {
+    root: Secret,
+    created_at: Timestamp,
+    lists: PerList<SecretList>,
+    fingerprint: String,
+    hashes: KeyedHashes,
+}
+
+/// HMAC states that have already taken in their key: a call clones one and so saves half the work.
+#[derive(Clone)]
+struct KeyedHashes {
+    purposes: [Hmac<Sha256>; PURPOSES.len()],
+    license: Vec<Option<Hmac<Sha256>>>,
+    cache: Vec<(u32, Hmac<Sha256>)>,
+}
+
+/// Every purpose, in the order of [`KeyedHashes::purposes`], with the HKDF label that its key is derived under.
+/// A changed label changes every pseudonym, id or API key of every deployment.
+const PURPOSES: [(Purpose, &str); 6] = [
+    (Purpose::SubjectPepper, "dca-auth/subject-pepper/v1"),
+    (Purpose::Alias, "dca-auth/alias/v1"),
+    (Purpose::RoleLicense, "dca-auth/role-license/v1"),
+    (Purpose::Fingerprint, "dca-auth/fingerprint/v1"),
+    (Purpose::ApiKey, "dca-auth/api-key/v1"),
+    (Purpose::WebhookSecret, "dca-auth/webhook-secret/v1"),
+];
+
+const fn place(purpose: Purpose) -> usize {
+    match purpose {
+        Purpose::SubjectPepper => 0,
+        Purpose::Alias => 1,
+        Purpose::RoleLicense => 2,
+        Purpose::Fingerprint => 3,
+        Purpose::ApiKey => 4,
+        Purpose::WebhookSecret => 5,
+    }
+}
+
+impl KeyRing {
+    /// A new ring: a root and one active secret, with id 0, in each list.
+    ///
+    /// # Errors
+    /// Those of `random`.
+    pub fn generate(now: Timestamp, random: Random<'_>) -> Result<Self, RingError> {
+        let root = draw(random)?;
+        let lists = PerList::try_make(|_| {
+            let secrets = vec![Entry { id: 0, secret: draw(random)?, created_at: now }];
+            Ok(SecretList { active: 0, secrets })
+        })?;
+        Ok(Self::assembled(root, now, lists))
+    }
+
+    fn assembled(root: Secret, created_at: Timestamp, lists: PerList<SecretList>) -> Self {
+        let fingerprint = fingerprint_of(&root);
+        let hashes = KeyedHashes::new(&root, &lists);
+        Self { root, created_at, lists, fingerprint, hashes }
+    }
+
+    /// Names the root without giving it away: 16 hexadecimal digits.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// When the ring was made.
+    pub fn created_at(&self) -> Timestamp {
+        self.created_at
+    }
+
+    /// The ids of a list, rising.
+    pub fn ids(&self, list: List) -> Vec<u32> {
+        self.list(list).secrets.iter().map(|entry| entry.id).collect()
+    }
+
+    /// The active id of a list.
+    pub fn active(&self, list: List) -> u32 {
+        self.list(list).active
+    }
+
+    /// The active id of every list.
+    pub fn active_ids(&self) -> ActiveIds {
+        self.lists.map(|list| list.active)
+    }
+
+    /// This ring and one more secret in `list`, under the next id; it is not active yet. Returns the id too.
+    ///
+    /// # Errors
+    /// [`RingError::Full`] past 32 license-key secrets, and those of `random`.
+    pub fn with_added(&self, list: List, now: Timestamp, random: Random<'_>) -> Result<(Self, u32), RingError> {
+        let id = self.list(list).secrets.last().map_or(0, |entry| entry.id.saturating_add(1));
+        if id >= list.most() {
+            return Err(RingError::Full { list, most: list.most() });
+        }
+        let mut lists = self.lists.clone();
+        lists.get_mut(list).secrets.push(Entry { id, secret: draw(random)?, created_at: now });
+        Ok((Self::assembled(self.root.clone(), self.created_at, lists), id))
+    }
+
+    /// This ring with secret `id` of `list` as the active one.
+    ///
+    /// # Errors
+    /// [`RingError::NoSuchSecret`].
+    pub fn with_activated(&self, list: List, id: u32) -> Result<Self, RingError> {
+        if self.list(list).get(id).is_none() {
+            return Err(RingError::NoSuchSecret { list, id, known: self.known(list) });
+        }
+        let mut ring = self.clone();
+        ring.lists.get_mut(list).active = id;
+        Ok(ring)
+    }
+
+    /// Whether this ring may be used with a database that keeps this fingerprint and these active ids. A database
+    /// without a fingerprint is a new one, and any ring may become its ring.
+    ///
+    /// # Errors
+    /// [`RingMismatch`], which names what differs and the remedy.
+    pub fn check_against(
+        &self,
+        fingerprint: Option<&str>,
+        active: Option<&ActiveIds>,
+    ) -> Result<(), RingMismatch> {
+        if let Some(database) = fingerprint.filter(|database| *database != self.fingerprint) {
+            let (ring, database) = (self.fingerprint.clone(), database.chars().take(64).collect());
+            return Err(RingMismatch::OtherRoot { ring, database });
+        }
+        let Some(active) = active else { return Ok(()) };
+        let lacks = List::ALL.into_iter().find(|list| self.list(*list).get(*active.get(*list)).is_none());
+        lacks.map_or(Ok(()), |list| {
+            Err(RingMismatch::MissingActive { list, id: *active.get(list), known: self.known(list) })
+        })
+    }
+
+    /// This ring with the secrets active that the database names, which speaks for all instances: a key file
+    /// copied before `keys activate` still names the old ones.
+    ///
+    /// # Errors
+    /// [`RingMismatch::MissingActive`].
+    pub fn with_active(&self, active: &ActiveIds) -> Result<Self, RingMismatch> {
+        self.check_against(None, Some(active))?;
+        let mut ring = self.clone();
+        for list in List::ALL {
+            ring.lists.get_mut(list).active = *active.get(list);
+        }
+        Ok(ring)
+    }
+
+    /// Tags a cache entry under the active cache secret, whose id is returned with the tag.
+    pub fn cache_mac(&self, parts: &[&[u8]]) -> (u32, [u8; 32]) {
+        let id = self.active(List::Cache);
+        // The active id is always in its list, so the second branch is never taken.
+        (id, self.cache_mac_under(id, parts).unwrap_or_default())
+    }
+
+    /// The tag of a cache entry under the cache secret `id`; `None` if this ring has no such secret.
+    pub fn cache_mac_under(&self, id: u32, parts: &[&[u8]]) -> Option<[u8; 32]> {
+        let (_, state) = self.hashes.cache.iter().find(|(known, _)| *known == id)?;
+        Some(tag(state, parts))
+    }
+
+    /// A list.
+    pub(crate) fn list(&self, list: List) -> &SecretList {
+        self.lists.get(list)
+    }
+
+    fn known(&self, list: List) -> String {
+        self.ids(list).iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl KeyedHashes {
+    fn new(root: &Secret, lists: &PerList<SecretList>) -> Self {
+        let mut license = vec![None; LICENSE_SECRETS_MAX as usize];
+        for entry in &lists.license.secrets {
+            if let Some(state) = license.get_mut(entry.id as usize) {
+                *state = Some(keyed(entry.secret.bytes()));
+            }
+        }
+        let cache = &lists.cache.secrets;
+        Self {
+            purposes: PURPOSES.map(|(_, label)| keyed(&derived(root, label))),
+            license,
+            cache: cache.iter().map(|entry| (entry.id, keyed(entry.secret.bytes()))).collect(),
+        }
+    }
+}
+
+impl Mac for KeyRing {
+    fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
+        tag(&self.hashes.purposes[place(purpose)], parts)
+    }
+
+    fn license_key_mac(&self, secret_id: u8, parts: &[&[u8]]) -> Option<[u8; 32]> {
+        let state = self.hashes.license.get(usize::from(secret_id))?.as_ref()?;
+        Some(tag(state, parts))
+    }
+
+    fn active_license_secret(&self) -> u8 {
+        // Ids of this list stay below 32.
+        self.active(List::License) as u8
+    }
+}
+
+/// Shows the fingerprint and the ids, never a secret.
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyRing")
+            .field("fingerprint", &self.fingerprint)
+            .field("active", &self.active_ids())
+            .finish_non_exhaustive()
+    }
+}
+
+fn draw(random: Random<'_>) -> Result<Secret, RingError> {
+    let mut secret = Secret::zeroed();
+    random(secret.bytes_mut())?;
+    Ok(secret)
+}
+
+/// The key under `label`: HKDF-SHA256 (RFC 5869) of the root, without salt.
+fn derived(root: &Secret, label: &str) -> Zeroizing<[u8; SECRET_BYTES]> {
+    let mut key = Zeroizing::new([0; SECRET_BYTES]);
+    #[expect(clippy::expect_used, reason = "32 bytes are one block of HKDF-SHA256, which gives up to 255")]
+    Hkdf::<Sha256>::new(None, root.bytes())
+        .expand(label.as_bytes(), key.as_mut())
+        .expect("a length that HKDF can give");
+    key
+}
+
+fn fingerprint_of(root: &Secret) -> String {
+    let hash = Sha256::digest(derived(root, "dca-auth/root-fingerprint/v1").as_slice());
+    HEXLOWER.encode(&hash[..8])
+}
+
+/// HMAC-SHA256 that has taken in its key. The key is filled up to the block by hand, as RFC 2104 says, because
+/// that way nothing can fail.
+fn keyed(key: &[u8; SECRET_BYTES]) -> Hmac<Sha256> {
+    let mut block = Zeroizing::new([0_u8; 64]);
+    block[..SECRET_BYTES].copy_from_slice(key);
+    Hmac::<Sha256>::new((&*block).into())
+}
+
+fn tag(state: &Hmac<Sha256>, parts: &[&[u8]]) -> [u8; 32] {
+    let mut hmac = state.clone();
+    for part in parts {
+        hmac.update(part);
+    }
+    hmac.finalize().into_bytes().into()
+}

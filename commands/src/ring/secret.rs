@@ -1,0 +1,100 @@
+//! 32 secret bytes, and the lists that a ring keeps them in. Wiped from memory when dropped; no `Debug`, no
+//! error and no log line ever shows them.
+
+use std::fmt;
+
+use data_encoding::BASE64URL_NOPAD;
+use domain::time::Timestamp;
+use serde::{Serialize, Serializer, ser::Error as _};
+use zeroize::{Zeroize, Zeroizing};
+
+/// Length of every secret of the ring, in bytes.
+pub(crate) const SECRET_BYTES: usize = 32;
+/// Length of a secret as text: base64url without padding.
+const SECRET_SYMBOLS: usize = 43;
+
+/// 32 secret bytes. Boxed, so that moving a ring does not leave copies behind on the stack.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(Box<[u8; SECRET_BYTES]>);
+
+impl Secret {
+    /// Keeps a copy of `bytes`.
+    pub(crate) fn new(bytes: &[u8; SECRET_BYTES]) -> Self {
+        Self(Box::new(*bytes))
+    }
+
+    /// Zeros, to be filled in place.
+    pub(crate) fn zeroed() -> Self {
+        Self(Box::new([0; SECRET_BYTES]))
+    }
+
+    /// The secret itself.
+    pub(crate) fn bytes(&self) -> &[u8; SECRET_BYTES] {
+        &self.0
+    }
+
+    /// The place to fill.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8; SECRET_BYTES] {
+        &mut self.0
+    }
+
+    /// Reads 43 symbols of base64url; `None` if they are anything else.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        if text.len() != SECRET_SYMBOLS {
+            return None;
+        }
+        let mut secret = Self::zeroed();
+        BASE64URL_NOPAD.decode_mut(text.as_bytes(), secret.bytes_mut()).ok()?;
+        Some(secret)
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Written into the key file and nowhere else.
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut symbols = Zeroizing::new([0_u8; SECRET_SYMBOLS]);
+        BASE64URL_NOPAD.encode_mut(self.bytes(), symbols.as_mut());
+        let text = std::str::from_utf8(symbols.as_ref()).map_err(S::Error::custom)?;
+        serializer.serialize_str(text)
+    }
+}
+
+/// One secret of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Entry {
+    /// Unique in its list, rising, never used again.
+    pub(crate) id: u32,
+    /// The secret.
+    pub(crate) secret: Secret,
+    /// When it was made.
+    pub(crate) created_at: Timestamp,
+}
+
+/// The secrets of one purpose. The active one makes new things; the others go on proving old ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct SecretList {
+    /// Id of the active secret; always in `secrets`.
+    pub(crate) active: u32,
+    /// In the order of their ids; never empty.
+    pub(crate) secrets: Vec<Entry>,
+}
+
+impl SecretList {
+    /// The secret `id`.
+    pub(crate) fn get(&self, id: u32) -> Option<&Secret> {
+        self.secrets.iter().find(|entry| entry.id == id).map(|entry| &entry.secret)
+    }
+}

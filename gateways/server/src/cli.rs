@@ -1,0 +1,289 @@
+//! The command line: its grammar, and nothing of what the commands do. `dca-auth` without a command serves.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::time::Span;
+
+use crate::mode::Mode;
+
+/// License keys joined to Discord.
+#[derive(Debug, Parser)]
+#[command(name = "dca-auth", version, about = "License keys joined to Discord: one binary, event-sourced", long_about = None)]
+#[command(after_help = "Without a command, `dca-auth` serves. Exit codes: 0 done, 1 failed, 2 wrong command line, 3 not found or refused.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Common {
+    /// Folder of the data; below it `demo` and `live` [default: dca-auth-data in the current folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// `demo` or `live`, where both are there
+    #[arg(long, global = true, value_name = "MODE")]
+    pub(crate) mode: Option<Mode>,
+    /// Configuration file [default: DIR/config.toml, else ./dca-auth.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What a server takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub(crate) struct Serve {
+    /// Simulate Discord, with data to look at
+    #[arg(long, conflicts_with = "mode")]
+    pub(crate) demo: bool,
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8420]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Address range of a reverse proxy that speaks TLS to the world; repeat for more
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) trusted_proxy: Vec<String>,
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the API (the default)
+    Serve(Serve),
+    /// What is running, where, and how far its log reaches
+    Status,
+    /// API keys of a guild
+    #[command(subcommand)]
+    Apikey(Apikey),
+    /// The platform owner's access
+    #[command(subcommand)]
+    Admin(Admin),
+    /// The demo's clock
+    #[command(subcommand)]
+    Clock(ClockCommand),
+    /// Members of the demo's guild
+    #[command(subcommand)]
+    Member(Member),
+    /// Licenses
+    #[command(subcommand)]
+    License(License),
+    /// Compare the read models with a rebuild from the log, and check the log itself
+    Verify,
+    /// Build a read model anew from the log; readers go on meanwhile
+    Rebuild {
+        /// Name of the read model, or `all`
+        name: String,
+    },
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Ask the running server whether it takes traffic; exit code 0 or 1
+    Healthcheck,
+    /// Measure this machine: ratios, side by side in one run
+    Bench(Bench),
+}
+
+/// API keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Apikey {
+    /// Issue a key; it is shown once
+    Issue {
+        /// Discord server id
+        #[arg(long, value_name = "ID")]
+        guild: String,
+        /// `publishable` (safe inside a client) or `secret`
+        #[arg(long)]
+        kind: KeyKind,
+        /// Scopes of a secret key, separated by commas [default: the kind's own]
+        #[arg(long, value_delimiter = ',')]
+        scopes: Option<Vec<String>>,
+        /// What to call it
+        #[arg(long)]
+        name: Option<String>,
+    },
+}
+
+/// Kinds of API keys.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum KeyKind {
+    /// Safe inside a client program.
+    Publishable,
+    /// For the owner's own servers.
+    Secret,
+}
+
+/// The platform owner.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Admin {
+    /// An access token of the platform owner, or of a demo member
+    Token {
+        /// Discord user id (demo only)
+        #[arg(long, value_name = "ID")]
+        user: Option<String>,
+    },
+}
+
+/// The clock.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClockCommand {
+    /// Move the demo's clock forward; due work is done when this returns
+    Advance {
+        /// For example P30D or PT1H
+        duration: Span,
+    },
+}
+
+/// Members.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Member {
+    /// Say which roles a member has, as Discord would (demo only)
+    Observe {
+        /// Discord server id
+        #[arg(long, value_name = "ID")]
+        guild: String,
+        /// Discord user id
+        #[arg(long, value_name = "ID")]
+        user: String,
+        /// All his role ids, separated by commas; empty for none
+        #[arg(long, value_delimiter = ',', num_args = 0..)]
+        roles: Vec<String>,
+        /// He left the server
+        #[arg(long)]
+        left: bool,
+    },
+}
+
+/// Licenses.
+#[derive(Debug, Subcommand)]
+pub(crate) enum License {
+    /// Make new ones, all or none
+    Generate {
+        /// Discord server id
+        #[arg(long, value_name = "ID")]
+        guild: String,
+        /// Slug of the license type
+        #[arg(long = "type", value_name = "TYPE")]
+        license_type: String,
+        /// How many
+        #[arg(long, default_value_t = 1)]
+        count: u32,
+        /// Discord user id of the owner
+        #[arg(long, value_name = "ID")]
+        assign_to: Option<String>,
+        /// Not valid before (RFC 3339)
+        #[arg(long, value_name = "TIME")]
+        starts_at: Option<String>,
+    },
+    /// List them, newest first
+    List {
+        /// Discord server id
+        #[arg(long, value_name = "ID")]
+        guild: Option<String>,
+        /// Discord user id of the owner
+        #[arg(long, value_name = "ID")]
+        user: Option<String>,
+        /// For example active, expired, revoked
+        #[arg(long)]
+        status: Option<String>,
+        /// Slug of the license type
+        #[arg(long = "type", value_name = "TYPE")]
+        license_type: Option<String>,
+        /// How many at most
+        #[arg(long)]
+        limit: Option<u32>,
+        /// Where the last list ended
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// One license
+    Show {
+        /// License id
+        id: String,
+        /// As it was then: a time, `position:N` or `version:N`
+        #[arg(long)]
+        as_of: Option<String>,
+    },
+    /// Everything that ever happened to a license
+    History {
+        /// License id
+        id: String,
+    },
+    /// Hold a license
+    Suspend(Change),
+    /// Lift the hold of staff
+    Resume(Change),
+    /// Move the end of a license
+    Renew {
+        #[command(flatten)]
+        change: Change,
+        /// How much longer, for example P30D [default: the duration of its terms]
+        #[arg(long = "for", value_name = "DURATION", conflicts_with = "until")]
+        span: Option<Span>,
+        /// Until when (RFC 3339)
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// Reference of the payment; the same one renews once
+        #[arg(long, value_name = "REF")]
+        external_ref: Option<String>,
+    },
+    /// End a license for good
+    Revoke {
+        #[command(flatten)]
+        change: Change,
+        /// manual, refund, chargeback, fraud, abuse or leaked
+        #[arg(long, default_value = "manual")]
+        category: String,
+    },
+}
+
+/// What every change of a license takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Change {
+    /// License id
+    pub(crate) id: String,
+    /// Why; kept in the history
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+}
+
+/// The configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Every setting with its value and where that came from; secrets are hidden
+    Print,
+    /// Everything that is wrong with it, at once
+    Check,
+}
+
+/// Benchmarks.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Bench {
+    /// What to measure
+    pub(crate) what: BenchWhat,
+    /// Seconds for each figure
+    #[arg(long, default_value_t = 5)]
+    pub(crate) seconds: u64,
+    /// PostgreSQL to measure instead of SQLite; a fresh database is made there and dropped
+    #[arg(long, value_name = "URL")]
+    pub(crate) database_url: Option<String>,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum BenchWhat {
+    /// Validation against a bare route that parses the same request
+    Validate,
+    /// Commands a second through load, decide and append
+    Append,
+    /// 10,000 licenses in one append
+    Bulk,
+    /// Events a second of a rebuild
+    Rebuild,
+}
