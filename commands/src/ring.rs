@@ -7,7 +7,7 @@ mod file;
 mod lists;
 mod secret;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 
 use std::fmt;
@@ -23,8 +23,7 @@ use zeroize::Zeroizing;
 pub use error::{RingError, RingMismatch, RingWarning};
 pub use file::LoadedRing;
 pub use lists::{ActiveIds, LICENSE_SECRETS_MAX, List, PerList};
-pub(crate) use secret::Secret;
-use secret::{Entry, SECRET_BYTES, SecretList};
+use secret::{SECRET_BYTES, Secret, SecretList};
 
 /// Where new secrets come from: fills the slice, or says that it cannot.
 pub type Random<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<(), RingError>;
@@ -38,7 +37,6 @@ pub fn os_random(bytes: &mut [u8]) -> Result<(), RingError> {
 }
 
 /// Every secret of a deployment. Shared by `Arc`; a change makes a new ring.
-#[derive(Clone)]
 pub struct KeyRing {
     root: Secret,
     created_at: Timestamp,
@@ -48,11 +46,11 @@ pub struct KeyRing {
 }
 
 /// HMAC states that have already taken in their key: a call clones one and so saves half the work.
-#[derive(Clone)]
 struct KeyedHashes {
     purposes: [Hmac<Sha256>; PURPOSES.len()],
     license: Vec<Option<Hmac<Sha256>>>,
     cache: Vec<(u32, Hmac<Sha256>)>,
+    cache_active: Hmac<Sha256>,
 }
 
 /// Every purpose, in the order of [`KeyedHashes::purposes`], with the HKDF label that its key is derived under.
@@ -84,17 +82,24 @@ impl KeyRing {
     /// Those of `random`.
     pub fn generate(now: Timestamp, random: Random<'_>) -> Result<Self, RingError> {
         let root = draw(random)?;
-        let lists = PerList::try_make(|_| {
-            let secrets = vec![Entry { id: 0, secret: draw(random)?, created_at: now }];
-            Ok(SecretList { active: 0, secrets })
-        })?;
+        let lists = PerList::try_make(|_| Ok(SecretList::of_one(draw(random)?, now)))?;
         Ok(Self::assembled(root, now, lists))
     }
 
     fn assembled(root: Secret, created_at: Timestamp, lists: PerList<SecretList>) -> Self {
         let fingerprint = fingerprint_of(&root);
         let hashes = KeyedHashes::new(&root, &lists);
-        Self { root, created_at, lists, fingerprint, hashes }
+        Self {
+            root,
+            created_at,
+            lists,
+            fingerprint,
+            hashes,
+        }
+    }
+
+    fn with_lists(&self, lists: PerList<SecretList>) -> Self {
+        Self::assembled(self.root.clone(), self.created_at, lists)
     }
 
     /// Names the root without giving it away: 16 hexadecimal digits.
@@ -109,31 +114,39 @@ impl KeyRing {
 
     /// The ids of a list, rising.
     pub fn ids(&self, list: List) -> Vec<u32> {
-        self.list(list).secrets.iter().map(|entry| entry.id).collect()
+        self.list(list).entries().iter().map(|entry| entry.id).collect()
     }
 
     /// The active id of a list.
     pub fn active(&self, list: List) -> u32 {
-        self.list(list).active
+        self.list(list).active()
     }
 
     /// The active id of every list.
     pub fn active_ids(&self) -> ActiveIds {
-        self.lists.map(|list| list.active)
+        self.lists.map(SecretList::active)
     }
 
     /// This ring and one more secret in `list`, under the next id; it is not active yet. Returns the id too.
     ///
     /// # Errors
     /// [`RingError::Full`] past 32 license-key secrets, and those of `random`.
-    pub fn with_added(&self, list: List, now: Timestamp, random: Random<'_>) -> Result<(Self, u32), RingError> {
-        let id = self.list(list).secrets.last().map_or(0, |entry| entry.id.saturating_add(1));
+    pub fn with_added(
+        &self,
+        list: List,
+        now: Timestamp,
+        random: Random<'_>,
+    ) -> Result<(Self, u32), RingError> {
+        let id = self.list(list).next_id();
         if id >= list.most() {
-            return Err(RingError::Full { list, most: list.most() });
+            return Err(RingError::Full {
+                list,
+                most: list.most(),
+            });
         }
         let mut lists = self.lists.clone();
-        lists.get_mut(list).secrets.push(Entry { id, secret: draw(random)?, created_at: now });
-        Ok((Self::assembled(self.root.clone(), self.created_at, lists), id))
+        lists.get_mut(list).add(draw(random)?, now);
+        Ok((self.with_lists(lists), id))
     }
 
     /// This ring with secret `id` of `list` as the active one.
@@ -141,12 +154,16 @@ impl KeyRing {
     /// # Errors
     /// [`RingError::NoSuchSecret`].
     pub fn with_activated(&self, list: List, id: u32) -> Result<Self, RingError> {
-        if self.list(list).get(id).is_none() {
-            return Err(RingError::NoSuchSecret { list, id, known: self.known(list) });
+        let mut lists = self.lists.clone();
+        if lists.get_mut(list).activate(id) {
+            Ok(self.with_lists(lists))
+        } else {
+            Err(RingError::NoSuchSecret {
+                list,
+                id,
+                known: self.known(list),
+            })
         }
-        let mut ring = self.clone();
-        ring.lists.get_mut(list).active = id;
-        Ok(ring)
     }
 
     /// Whether this ring may be used with a database that keeps this fingerprint and these active ids. A database
@@ -164,9 +181,15 @@ impl KeyRing {
             return Err(RingMismatch::OtherRoot { ring, database });
         }
         let Some(active) = active else { return Ok(()) };
-        let lacks = List::ALL.into_iter().find(|list| self.list(*list).get(*active.get(*list)).is_none());
+        let lacks = List::ALL
+            .into_iter()
+            .find(|list| self.list(*list).get(*active.get(*list)).is_none());
         lacks.map_or(Ok(()), |list| {
-            Err(RingMismatch::MissingActive { list, id: *active.get(list), known: self.known(list) })
+            Err(RingMismatch::MissingActive {
+                list,
+                id: *active.get(list),
+                known: self.known(list),
+            })
         })
     }
 
@@ -177,18 +200,16 @@ impl KeyRing {
     /// [`RingMismatch::MissingActive`].
     pub fn with_active(&self, active: &ActiveIds) -> Result<Self, RingMismatch> {
         self.check_against(None, Some(active))?;
-        let mut ring = self.clone();
+        let mut lists = self.lists.clone();
         for list in List::ALL {
-            ring.lists.get_mut(list).active = *active.get(list);
+            lists.get_mut(list).activate(*active.get(list));
         }
-        Ok(ring)
+        Ok(self.with_lists(lists))
     }
 
     /// Tags a cache entry under the active cache secret, whose id is returned with the tag.
     pub fn cache_mac(&self, parts: &[&[u8]]) -> (u32, [u8; 32]) {
-        let id = self.active(List::Cache);
-        // The active id is always in its list, so the second branch is never taken.
-        (id, self.cache_mac_under(id, parts).unwrap_or_default())
+        (self.active(List::Cache), tag(&self.hashes.cache_active, parts))
     }
 
     /// The tag of a cache entry under the cache secret `id`; `None` if this ring has no such secret.
@@ -203,23 +224,31 @@ impl KeyRing {
     }
 
     fn known(&self, list: List) -> String {
-        self.ids(list).iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+        self.ids(list)
+            .iter()
+            .map(u32::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
 impl KeyedHashes {
     fn new(root: &Secret, lists: &PerList<SecretList>) -> Self {
         let mut license = vec![None; LICENSE_SECRETS_MAX as usize];
-        for entry in &lists.license.secrets {
+        for entry in lists.license.entries() {
             if let Some(state) = license.get_mut(entry.id as usize) {
                 *state = Some(keyed(entry.secret.bytes()));
             }
         }
-        let cache = &lists.cache.secrets;
+        let cache = lists.cache.entries();
         Self {
             purposes: PURPOSES.map(|(_, label)| keyed(&derived(root, label))),
             license,
-            cache: cache.iter().map(|entry| (entry.id, keyed(entry.secret.bytes()))).collect(),
+            cache: cache
+                .iter()
+                .map(|entry| (entry.id, keyed(entry.secret.bytes())))
+                .collect(),
+            cache_active: keyed(lists.cache.active_secret().bytes()),
         }
     }
 }
@@ -259,7 +288,10 @@ fn draw(random: Random<'_>) -> Result<Secret, RingError> {
 /// The key under `label`: HKDF-SHA256 (RFC 5869) of the root, without salt.
 fn derived(root: &Secret, label: &str) -> Zeroizing<[u8; SECRET_BYTES]> {
     let mut key = Zeroizing::new([0; SECRET_BYTES]);
-    #[expect(clippy::expect_used, reason = "32 bytes are one block of HKDF-SHA256, which gives up to 255")]
+    #[expect(
+        clippy::expect_used,
+        reason = "32 bytes are one block of HKDF-SHA256, which gives up to 255"
+    )]
     Hkdf::<Sha256>::new(None, root.bytes())
         .expand(label.as_bytes(), key.as_mut())
         .expect("a length that HKDF can give");

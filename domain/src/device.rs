@@ -47,7 +47,10 @@ impl Component {
             Purpose::Fingerprint,
             &[license.0.as_bytes(), &length, name.as_bytes(), value.as_bytes()],
         );
-        Self { name: name.to_owned(), hash: data_encoding::BASE64URL_NOPAD.encode(&tag[..16]) }
+        Self {
+            name: name.to_owned(),
+            hash: data_encoding::BASE64URL_NOPAD.encode(&tag[..16]),
+        }
     }
 }
 
@@ -79,7 +82,10 @@ impl DeviceMatch {
     /// A device without components is nobody's by its components.
     pub fn is_met(self, registered: &[Component], claimed: &[Component]) -> bool {
         let repeated = |known: &&Component| {
-            claimed.iter().find(|one| one.name == known.name).is_some_and(|one| one.hash == known.hash)
+            claimed
+                .iter()
+                .find(|one| one.name == known.name)
+                .is_some_and(|one| one.hash == known.hash)
         };
         !registered.is_empty() && registered.iter().filter(repeated).count() >= self.needed(registered.len())
     }

@@ -264,3 +264,6 @@ impl StoredEvent {
         parsed.map_err(|e| format!("its payload: {e}"))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,6 @@ pub use event::Event;
 pub use personal::Personal;
 pub use refusal::Refusal;
 pub use state::{
-    AssignedHow, Authority, DeactivationCause, Device, Hold, Lease, Ledger, License, Offer, RevokeCategory, SlotRef,
-    Stage, Status,
+    AssignedHow, Authority, DeactivationCause, Device, Hold, Lease, Ledger, License, Offer, RevokeCategory,
+    SlotRef, Stage, Status,
 };

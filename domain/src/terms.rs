@@ -114,19 +114,32 @@ impl Terms {
     /// The first thing that is wrong with these terms: the member's name and what is asked of it.
     pub fn problem(&self) -> Option<(&'static str, &'static str)> {
         let bad_device_limit = self.max_devices.is_some_and(|n| n == 0 || n > DEVICES_MAX);
-        let bad_name = |name: &String| name.is_empty() || name.len() > 64 || name.chars().any(char::is_control);
+        let bad_name =
+            |name: &String| name.is_empty() || name.len() > 64 || name.chars().any(char::is_control);
         if bad_device_limit {
             Some(("maxDevices", "must be from 1 to 1000, or null for no limit"))
         } else if self.duration.is_some_and(Span::is_zero) {
-            Some(("duration", "must be longer than zero, or null for a perpetual license"))
+            Some((
+                "duration",
+                "must be longer than zero, or null for a perpetual license",
+            ))
         } else if self.entitlements.len() > ENTITLEMENTS_MAX || self.entitlements.iter().any(bad_name) {
-            Some(("entitlements", "must be at most 64 names of 1 to 64 bytes without control characters"))
+            Some((
+                "entitlements",
+                "must be at most 64 names of 1 to 64 bytes without control characters",
+            ))
         } else if self.device_reset_window.is_zero() {
             Some(("deviceResetWindow", "must be longer than zero"))
         } else if self.duration.is_none() && self.expiry_basis == ExpiryBasis::FirstActivation {
-            Some(("expiryBasis", "needs a duration: a perpetual license has no clock to start"))
+            Some((
+                "expiryBasis",
+                "needs a duration: a perpetual license has no clock to start",
+            ))
         } else if self.offline_lease_max.is_some_and(Span::is_zero) {
-            Some(("offlineLeaseMax", "must be longer than zero, or null for no offline licenses"))
+            Some((
+                "offlineLeaseMax",
+                "must be longer than zero, or null for no offline licenses",
+            ))
         } else {
             None
         }
@@ -203,7 +216,10 @@ impl TermsChange {
 
     /// `base` with these changes.
     pub fn applied_to(&self, base: &Terms) -> Terms {
-        let mut entitlements = self.entitlements.clone().unwrap_or_else(|| base.entitlements.clone());
+        let mut entitlements = self
+            .entitlements
+            .clone()
+            .unwrap_or_else(|| base.entitlements.clone());
         entitlements.sort();
         entitlements.dedup();
         Terms {
@@ -236,7 +252,10 @@ pub mod nullable {
     ///
     /// # Errors
     /// Those of the serializer.
-    pub fn serialize<T: Serialize, S: Serializer>(value: &Option<Option<T>>, s: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<Option<T>>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
         value.as_ref().and_then(Option::as_ref).serialize(s)
     }
 
@@ -244,7 +263,9 @@ pub mod nullable {
     ///
     /// # Errors
     /// Those of the deserializer.
-    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<Option<Option<T>>, D::Error> {
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<Option<T>>, D::Error> {
         Option::deserialize(d).map(Some)
     }
 }

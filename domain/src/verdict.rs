@@ -136,7 +136,10 @@ pub struct Verdict<'a> {
 impl Verdict<'_> {
     /// The verdict on a text that is no key; no license was looked at.
     pub const fn malformed_key() -> Self {
-        Self::fixed(Code::MalformedKey, "The text is not a license key: its length, letters or check symbols are wrong.")
+        Self::fixed(
+            Code::MalformedKey,
+            "The text is not a license key: its length, letters or check symbols are wrong.",
+        )
     }
 
     /// The verdict where there is no license to look at, whichever of the reasons it is.
@@ -150,7 +153,11 @@ impl Verdict<'_> {
     }
 
     const fn fixed(code: Code, detail: &'static str) -> Self {
-        Self { code, detail: Cow::Borrowed(detail), device: None }
+        Self {
+            code,
+            detail: Cow::Borrowed(detail),
+            device: None,
+        }
     }
 }
 
@@ -177,7 +184,10 @@ pub fn decide<'a>(
     };
     let in_grace = license.expires_at.is_some_and(|end| now >= end);
     let verdict = if in_grace {
-        Verdict::fixed(Code::InGrace, "The license is past its end and valid for the rest of its grace; renew it.")
+        Verdict::fixed(
+            Code::InGrace,
+            "The license is past its end and valid for the rest of its grace; renew it.",
+        )
     } else {
         Verdict::fixed(Code::Valid, "The license is valid.")
     };
@@ -195,19 +205,31 @@ fn refused_by_license(
     if license.stage == Stage::Absent {
         Some(Verdict::not_found())
     } else if request.presented.is_some_and(|key| key != license.key) {
-        refused(Code::KeySuperseded, "The license has a new key; ask its owner or the staff for it.")
+        refused(
+            Code::KeySuperseded,
+            "The license has a new key; ask its owner or the staff for it.",
+        )
     } else if owner_banned {
         refused(Code::UserBanned, "The owner of the license is banned.")
     } else if license.stage == Stage::Revoked {
-        refused(Code::Revoked, license.revoked.unwrap_or(RevokeCategory::Manual).as_str())
+        refused(
+            Code::Revoked,
+            license.revoked.unwrap_or(RevokeCategory::Manual).as_str(),
+        )
     } else if let Some(hold) = license.holds.first() {
         refused(Code::Suspended, suspended_by(*hold))
     } else if license.starts_at.is_some_and(|start| now < start) {
         refused(Code::NotYetValid, "The license begins later; see `startsAt`.")
     } else if license.has_expired(now) {
-        refused(Code::Expired, "The license is past its end and its grace; renew it.")
+        refused(
+            Code::Expired,
+            "The license is past its end and its grace; renew it.",
+        )
     } else if license.terms.require_owner && license.owner.is_none() {
-        refused(Code::NotAssigned, "The license needs an owner; redeem the key first.")
+        refused(
+            Code::NotAssigned,
+            "The license needs an owner; redeem the key first.",
+        )
     } else {
         None
     }
@@ -223,8 +245,14 @@ const fn suspended_by(hold: Hold) -> &'static str {
 
 /// What the request names and the license does not have.
 fn refused_by_request(license: &License, request: &Request<'_>) -> Option<Verdict<'static>> {
-    if request.license_type.is_some_and(|named| named != license.license_type) {
-        return Some(Verdict::fixed(Code::TypeMismatch, "The license is of another type than the one asked for."));
+    if request
+        .license_type
+        .is_some_and(|named| named != license.license_type)
+    {
+        return Some(Verdict::fixed(
+            Code::TypeMismatch,
+            "The license is of another type than the one asked for.",
+        ));
     }
     let lacks = |name: &&String| !license.terms.entitlements.contains(*name);
     let first = request.entitlements.iter().find(lacks)?;
@@ -233,14 +261,24 @@ fn refused_by_request(license: &License, request: &Request<'_>) -> Option<Verdic
         detail.push_str(", ");
         detail.push_str(name);
     }
-    Some(Verdict { code: Code::EntitlementsMissing, detail: Cow::Owned(detail), device: None })
+    Some(Verdict {
+        code: Code::EntitlementsMissing,
+        detail: Cow::Owned(detail),
+        device: None,
+    })
 }
 
 /// The device that asks: none if the request names none and none is needed.
-fn recognised<'a>(license: &'a License, request: &Request<'_>) -> Result<Option<&'a Device>, Verdict<'static>> {
+fn recognised<'a>(
+    license: &'a License,
+    request: &Request<'_>,
+) -> Result<Option<&'a Device>, Verdict<'static>> {
     let Some(claim) = request.device else {
         return if license.terms.require_device {
-            Err(Verdict::fixed(Code::DeviceRequired, "The license is bound to devices; send `deviceId`."))
+            Err(Verdict::fixed(
+                Code::DeviceRequired,
+                "The license is bound to devices; send `deviceId`.",
+            ))
         } else {
             Ok(None)
         };
@@ -248,9 +286,10 @@ fn recognised<'a>(license: &'a License, request: &Request<'_>) -> Result<Option<
     match recognise(&license.devices, license.terms.device_match, claim) {
         Recognition::Known(device) => Ok(Some(device)),
         Recognition::Mismatch => Err(Verdict::fixed(Code::DeviceNotActivated, "components")),
-        Recognition::Unknown => {
-            Err(Verdict::fixed(Code::DeviceNotActivated, "The device is not active on this license; activate it first."))
-        }
+        Recognition::Unknown => Err(Verdict::fixed(
+            Code::DeviceNotActivated,
+            "The device is not active on this license; activate it first.",
+        )),
     }
 }
 

@@ -127,7 +127,8 @@ BEGIN
                   HINT = 'Call it in a transaction of its own with ISOLATION LEVEL READ COMMITTED.';
     END IF;
     PERFORM set_config('lock_timeout', p_lock_timeout_ms::text, true);
-    PERFORM pg_advisory_xact_lock(4919098112023265397);
+    -- The key is "DCA-logx" read as a number; advisory locks are per database.
+    PERFORM pg_advisory_xact_lock(4918846881367287672);
 
     SELECT e.position, e.recorded_at INTO v_last_position, v_last_recorded_at
         FROM events AS e ORDER BY e.position DESC LIMIT 1;

@@ -1,5 +1,5 @@
-//! What every manifest must say: the lints and the versions of the workspace. Reads manifests line by line,
-//! because the whole project writes them in one plain form.
+//! What every manifest must say: the lints and the versions of the workspace; and what a crate's own clippy file
+//! must repeat. Reads them line by line, because the whole project writes them in one plain form.
 
 use crate::Breach;
 use crate::metadata::Package;
@@ -46,6 +46,31 @@ pub(crate) fn check(tree: &Tree, packages: &[Package], breaches: &mut Vec<Breach
                 1,
                 "this crate is no member of the workspace, so no check sees it",
                 "List its folder under `members` in the root Cargo.toml.",
+            ));
+        }
+    }
+    repeated_bans(tree, breaches);
+}
+
+/// A crate's clippy file replaces the root's instead of adding to it.
+fn repeated_bans(tree: &Tree, breaches: &mut Vec<Breach>) {
+    let is_ban = |line: &&str| line.trim_start().starts_with("{ path = ");
+    let root = tree.file(".clippy.toml").map_or("", |file| file.text.as_str());
+    let bans: Vec<&str> = root
+        .lines()
+        .filter(is_ban)
+        .filter_map(|line| line.split('"').nth(1))
+        .collect();
+    for file in tree.files.iter().filter(|file| file.name() == ".clippy.toml") {
+        for ban in bans
+            .iter()
+            .filter(|ban| !file.text.contains(&format!("\"{ban}\"")))
+        {
+            breaches.push(Breach::new(
+                &file.path,
+                1,
+                format!("the root's ban of `{ban}` is not repeated, so it does not hold in this crate"),
+                "Copy the line from the root's .clippy.toml.",
             ));
         }
     }

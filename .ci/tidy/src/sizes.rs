@@ -13,7 +13,7 @@ pub(crate) fn check(sources: &[Source<'_>], breaches: &mut Vec<Breach>) {
     for source in sources {
         functions(source, breaches);
         let lines = lines_without_tests(source);
-        if !source.is_test_file() && lines > FILE_LINES {
+        if !source.is_test_file && lines > FILE_LINES {
             breaches.push(Breach::new(
                 source.path,
                 FILE_LINES,
@@ -25,7 +25,7 @@ pub(crate) fn check(sources: &[Source<'_>], breaches: &mut Vec<Breach>) {
 }
 
 fn functions(source: &Source<'_>, breaches: &mut Vec<Breach>) {
-    let is_handlers = source.path.starts_with(HANDLERS) && !source.is_test_file();
+    let is_handlers = source.path.starts_with(HANDLERS) && !source.is_test_file;
     let (limit, remedy) = if is_handlers {
         (
             HANDLER_LINES,

@@ -34,15 +34,25 @@ pub(crate) struct Source<'a> {
     pub(crate) literals: Vec<Literal>,
     /// The inline modules under `#[cfg(test)]`.
     pub(crate) test_blocks: Vec<Range<usize>>,
+    /// Whether the whole file is test code: `tests.rs`, anything in a folder `tests`, and modules that are declared
+    /// under `#[cfg(test)]`.
+    pub(crate) is_test_file: bool,
 }
 
 /// Every `.rs` file of the tree.
 pub(crate) fn all(tree: &Tree) -> Vec<Source<'_>> {
-    tree.files
-        .iter()
-        .filter(|file| file.path.ends_with(".rs"))
-        .map(|file| Source::new(&file.path, &file.text))
-        .collect()
+    let rust = tree.files.iter().filter(|file| file.path.ends_with(".rs"));
+    let mut sources: Vec<Source<'_>> = rust.map(|file| Source::new(&file.path, &file.text)).collect();
+    let declared: Vec<String> = sources.iter().flat_map(Source::test_modules).collect();
+    for source in &mut sources {
+        let module = source.path.strip_suffix(".rs").unwrap_or(source.path);
+        source.is_test_file |= declared.iter().any(|name| {
+            module
+                .strip_prefix(name.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
+    }
+    sources
 }
 
 impl<'a> Source<'a> {
@@ -56,25 +66,33 @@ impl<'a> Source<'a> {
         };
         scanner.run();
         let code = String::from_utf8(scanner.code).unwrap_or_default();
-        let test_blocks = test_blocks(&code);
+        let test_blocks = test_items(&code).filter_map(|item| item.block()).collect();
+        let is_test_file = path.split('/').any(|part| part == "tests" || part == "tests.rs");
         Self {
             path,
             code,
             literals: scanner.literals,
             test_blocks,
+            is_test_file,
         }
     }
 
-    /// Whether the whole file is test code: `tests.rs`, or anything in a folder `tests`.
-    pub(crate) fn is_test_file(&self) -> bool {
-        self.path
-            .split('/')
-            .any(|part| part == "tests" || part == "tests.rs")
+    /// The modules in files of their own that are declared under `#[cfg(test)]`, as paths without `.rs`.
+    fn test_modules(&self) -> Vec<String> {
+        let (folder, file) = self.path.rsplit_once('/').unwrap_or(("", self.path));
+        let parent = match file {
+            "lib.rs" | "main.rs" | "mod.rs" => folder.to_owned(),
+            _ => format!("{folder}/{}", file.trim_end_matches(".rs")),
+        };
+        let names = test_items(&self.code)
+            .filter(|item| item.block().is_none())
+            .filter_map(|item| item.module());
+        names.map(|name| format!("{parent}/{name}")).collect()
     }
 
     /// Whether the place belongs to test code.
     pub(crate) fn is_test(&self, at: usize) -> bool {
-        self.is_test_file() || self.test_blocks.iter().any(|block| block.contains(&at))
+        self.is_test_file || self.test_blocks.iter().any(|block| block.contains(&at))
     }
 
     /// The line of a place, from 1.
@@ -149,21 +167,46 @@ fn body_of(code: &str, at: usize) -> Option<usize> {
     None
 }
 
-fn test_blocks(code: &str) -> Vec<Range<usize>> {
+/// An item under `#[cfg(test)]`.
+struct TestItem<'a> {
+    code: &'a str,
+    /// Where its first attribute begins.
+    start: usize,
+    /// From after its attributes to its opening brace or its semicolon.
+    head: Range<usize>,
+}
+
+impl<'a> TestItem<'a> {
+    /// Its name, if it is a module.
+    fn module(&self) -> Option<&'a str> {
+        let mut words = self.code.get(self.head.clone())?.split_whitespace();
+        words.find(|word| *word == "mod")?;
+        words.next()
+    }
+
+    /// All of it, if it is a module that is written out here.
+    fn block(&self) -> Option<Range<usize>> {
+        self.module()?;
+        let is_open = self.code.as_bytes().get(self.head.end) == Some(&b'{');
+        let end = closing_brace(self.code, self.head.end).filter(|_| is_open)?;
+        Some(self.start..end + 1)
+    }
+}
+
+fn test_items(code: &str) -> impl Iterator<Item = TestItem<'_>> {
     code.match_indices("#[cfg(test)]")
-        .filter_map(|(at, attribute)| {
-            let mut next = skip_space(code, at + attribute.len());
+        .filter_map(|(start, attribute)| {
+            let mut next = skip_space(code, start + attribute.len());
             while code.get(next..)?.starts_with("#[") {
                 next = skip_space(code, closing_brace(code, next + 1)? + 1);
             }
-            let rest = code.get(next..)?;
-            let open = next + rest.find(['{', ';'])?;
-            let is_module = code.get(next..open)?.split_whitespace().any(|word| word == "mod");
-            let is_inline = code.as_bytes().get(open) == Some(&b'{');
-            let end = closing_brace(code, open)?;
-            (is_module && is_inline).then_some(at..end + 1)
+            let end = next + code.get(next..)?.find(['{', ';'])?;
+            Some(TestItem {
+                code,
+                start,
+                head: next..end,
+            })
         })
-        .collect()
 }
 
 fn skip_space(code: &str, at: usize) -> usize {

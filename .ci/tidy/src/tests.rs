@@ -224,6 +224,19 @@ fn every_crate_is_a_member_and_takes_the_lints_and_versions_of_the_workspace() {
 }
 
 #[test]
+fn the_clippy_file_of_a_crate_repeats_the_bans_of_the_root() {
+    let ban = "disallowed-methods = [\n    { path = \"std::thread::sleep\", reason = \"blocks\" },\n]\n";
+    let world = World::tidy()
+        .with(".clippy.toml", ban)
+        .with("domain/.clippy.toml", ban);
+    assert_eq!(world.breaches(), []);
+    world.with("domain/.clippy.toml", "").breaks(
+        "domain/.clippy.toml:1",
+        "ban of `std::thread::sleep` is not repeated",
+    );
+}
+
+#[test]
 fn functions_have_at_most_70_lines() {
     assert_eq!(
         World::tidy()
@@ -391,6 +404,23 @@ fn unfinished_work_is_forbidden_in_code_and_free_in_words() {
             "//! Tests.\n#[test]\n#[ignore = \"slow\"]\nfn a() {}\n",
         )
         .breaks("commands/tests/it/a.rs:3", "`#[ignore`");
+}
+
+#[test]
+fn the_rules_are_pure_and_their_tests_are_free() {
+    let clock = "fn f() {\n    std::time::SystemTime::now();\n}\n";
+    World::tidy()
+        .with("domain/src/clock.rs", &format!("//! A clock.\n{clock}"))
+        .breaks("domain/src/clock.rs:3", "the rules name `std::time::SystemTime`");
+    let tests = format!(
+        "//! No clock.\n#[cfg(test)]\nmod tests {{\n{clock}}}\n#[cfg(test)]\npub(crate) mod testing;\n"
+    );
+    let world = World::tidy()
+        .with("domain/src/lib.rs", &tests)
+        .with("domain/src/testing.rs", &format!("//! For tests.\n{clock}"))
+        .with("domain/src/testing/more.rs", &format!("//! For tests.\n{clock}"))
+        .with("commands/src/lib.rs", &format!("//! May.\n{clock}"));
+    assert_eq!(world.breaches(), []);
 }
 
 #[test]

@@ -48,7 +48,9 @@ pub enum RingError {
         known: u64,
     },
     /// Something in the file is not what stands there in an intact one.
-    #[error("the key ring in {origin} is damaged: {field} should be {expected}; restore the file from a backup")]
+    #[error(
+        "the key ring in {origin} is damaged: {field} should be {expected}; restore the file from a backup"
+    )]
     Damaged {
         /// The path, or the name of the setting that held the text.
         origin: String,

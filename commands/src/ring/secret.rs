@@ -18,11 +18,6 @@ const SECRET_SYMBOLS: usize = 43;
 pub(crate) struct Secret(Box<[u8; SECRET_BYTES]>);
 
 impl Secret {
-    /// Keeps a copy of `bytes`.
-    pub(crate) fn new(bytes: &[u8; SECRET_BYTES]) -> Self {
-        Self(Box::new(*bytes))
-    }
-
     /// Zeros, to be filled in place.
     pub(crate) fn zeroed() -> Self {
         Self(Box::new([0; SECRET_BYTES]))
@@ -44,7 +39,9 @@ impl Secret {
             return None;
         }
         let mut secret = Self::zeroed();
-        BASE64URL_NOPAD.decode_mut(text.as_bytes(), secret.bytes_mut()).ok()?;
+        BASE64URL_NOPAD
+            .decode_mut(text.as_bytes(), secret.bytes_mut())
+            .ok()?;
         Some(secret)
     }
 }
@@ -86,15 +83,81 @@ pub(crate) struct Entry {
 /// The secrets of one purpose. The active one makes new things; the others go on proving old ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct SecretList {
-    /// Id of the active secret; always in `secrets`.
-    pub(crate) active: u32,
-    /// In the order of their ids; never empty.
-    pub(crate) secrets: Vec<Entry>,
+    active: u32,
+    /// Place of the active secret; always inside `secrets`.
+    #[serde(skip)]
+    active_at: usize,
+    secrets: Vec<Entry>,
 }
 
 impl SecretList {
+    /// A list whose only secret, number 0, is active.
+    pub(crate) fn of_one(secret: Secret, created_at: Timestamp) -> Self {
+        Self {
+            active: 0,
+            active_at: 0,
+            secrets: vec![Entry {
+                id: 0,
+                secret,
+                created_at,
+            }],
+        }
+    }
+
+    /// A list; `None` unless the ids rise and `active` is one of them.
+    pub(crate) fn new(active: u32, secrets: Vec<Entry>) -> Option<Self> {
+        let rising = secrets.windows(2).all(|pair| pair[0].id < pair[1].id);
+        let active_at = secrets.iter().position(|entry| entry.id == active)?;
+        rising.then_some(Self {
+            active,
+            active_at,
+            secrets,
+        })
+    }
+
+    /// The active id.
+    pub(crate) fn active(&self) -> u32 {
+        self.active
+    }
+
+    /// The active secret.
+    pub(crate) fn active_secret(&self) -> &Secret {
+        &self.secrets[self.active_at].secret
+    }
+
     /// The secret `id`.
     pub(crate) fn get(&self, id: u32) -> Option<&Secret> {
-        self.secrets.iter().find(|entry| entry.id == id).map(|entry| &entry.secret)
+        self.secrets
+            .iter()
+            .find(|entry| entry.id == id)
+            .map(|entry| &entry.secret)
+    }
+
+    /// Every secret, in the order of the ids.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.secrets
+    }
+
+    /// The id that the next secret gets: ids are never used again.
+    pub(crate) fn next_id(&self) -> u32 {
+        self.secrets.last().map_or(0, |entry| entry.id.saturating_add(1))
+    }
+
+    /// Adds a secret under [`SecretList::next_id`].
+    pub(crate) fn add(&mut self, secret: Secret, created_at: Timestamp) {
+        self.secrets.push(Entry {
+            id: self.next_id(),
+            secret,
+            created_at,
+        });
+    }
+
+    /// Makes `id` the active one; false if there is no such secret.
+    pub(crate) fn activate(&mut self, id: u32) -> bool {
+        let place = self.secrets.iter().position(|entry| entry.id == id);
+        if let Some(place) = place {
+            (self.active, self.active_at) = (id, place);
+        }
+        place.is_some()
     }
 }

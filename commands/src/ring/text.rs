@@ -55,7 +55,11 @@ impl KeyRing {
         let mut file = Fields::read(text, origin, String::new())?;
         let format = file.number("format")?;
         if format > FORMAT {
-            return Err(RingError::Newer { origin: origin.to_owned(), format, known: FORMAT });
+            return Err(RingError::Newer {
+                origin: origin.to_owned(),
+                format,
+                known: FORMAT,
+            });
         }
         if format == 0 {
             return Err(file.damaged("format", "a number from 1"));
@@ -83,19 +87,19 @@ fn read_list(file: &mut Fields<'_>, list: List) -> Result<SecretList, RingError>
     let active = fields.id("active")?;
     let mut secrets: Vec<Entry> = Vec::new();
     for mut item in fields.items("secrets")? {
-        let entry =
-            Entry { id: item.id("id")?, secret: item.secret("secret")?, created_at: item.timestamp("createdAt")? };
-        let after_the_last = secrets.last().is_none_or(|last| last.id < entry.id);
-        if !after_the_last || entry.id >= list.most() {
+        let entry = Entry {
+            id: item.id("id")?,
+            secret: item.secret("secret")?,
+            created_at: item.timestamp("createdAt")?,
+        };
+        if entry.id >= list.most() || secrets.last().is_some_and(|last| last.id >= entry.id) {
             return Err(item.damaged("id", "larger than the id before it, and within the list's limit"));
         }
         item.finish()?;
         secrets.push(entry);
     }
-    let read = SecretList { active, secrets };
-    if read.get(active).is_none() {
-        return Err(fields.damaged("active", "the id of one of the list's secrets"));
-    }
+    let expected = "the id of one of the list's secrets";
+    let read = SecretList::new(active, secrets).ok_or_else(|| fields.damaged("active", expected))?;
     fields.finish()?;
     Ok(read)
 }
@@ -118,16 +122,27 @@ impl<'a> Fields<'a> {
                     "" => place,
                     path => format!("`{path}`"),
                 };
-                let expected =
-                    if error.is_eof() { "followed by more text (the file was cut off)" } else { "a JSON object" };
-                Err(RingError::Damaged { origin: origin.to_owned(), field, expected })
+                let expected = if error.is_eof() {
+                    "followed by more text (the file was cut off)"
+                } else {
+                    "a JSON object"
+                };
+                Err(RingError::Damaged {
+                    origin: origin.to_owned(),
+                    field,
+                    expected,
+                })
             }
         }
     }
 
     fn damaged(&self, name: &str, expected: &'static str) -> RingError {
         let field = format!("`{}{name}`", self.path);
-        RingError::Damaged { origin: self.origin.to_owned(), field, expected }
+        RingError::Damaged {
+            origin: self.origin.to_owned(),
+            field,
+            expected,
+        }
     }
 
     /// The text of a field that has to be there; `expected` says what it should have been.
@@ -153,7 +168,9 @@ impl<'a> Fields<'a> {
         let expected = "a plain string";
         let text = self.take(name, expected)?;
         let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        inner.filter(|inner| !inner.contains('\\')).ok_or_else(|| self.damaged(name, expected))
+        inner
+            .filter(|inner| !inner.contains('\\'))
+            .ok_or_else(|| self.damaged(name, expected))
     }
 
     fn timestamp(&mut self, name: &str) -> Result<Timestamp, RingError> {
@@ -174,7 +191,8 @@ impl<'a> Fields<'a> {
     fn items(&mut self, name: &str) -> Result<Vec<Self>, RingError> {
         let expected = "a list with at least one entry";
         let text = self.take(name, expected)?;
-        let items: Vec<&'a RawValue> = serde_json::from_str(text).map_err(|_| self.damaged(name, expected))?;
+        let items: Vec<&'a RawValue> =
+            serde_json::from_str(text).map_err(|_| self.damaged(name, expected))?;
         if items.is_empty() {
             return Err(self.damaged(name, expected));
         }

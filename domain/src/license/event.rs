@@ -15,6 +15,10 @@ use crate::time::Timestamp;
 /// What happened to a license.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all_fields = "camelCase")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large variant is the first of every stream; events are few at once"
+)]
 pub enum Event {
     /// It was made.
     #[serde(rename = "license.generated")]
@@ -358,13 +362,23 @@ impl PrivateFields for Event {
             }
         };
         match self {
-            Self::Generated { metadata, private_metadata, .. } => {
+            Self::Generated {
+                metadata,
+                private_metadata,
+                ..
+            } => {
                 each("metadata", metadata);
                 each("privateMetadata", private_metadata);
             }
-            Self::MetadataChanged { metadata, private_metadata, .. } => {
+            Self::MetadataChanged {
+                metadata,
+                private_metadata,
+                ..
+            } => {
                 metadata.iter_mut().for_each(|field| each("metadata", field));
-                private_metadata.iter_mut().for_each(|field| each("privateMetadata", field));
+                private_metadata
+                    .iter_mut()
+                    .for_each(|field| each("privateMetadata", field));
             }
             Self::Assigned { owner, .. } => visit("owner.discordId", &mut owner.discord_id),
             Self::DeviceActivated { device, .. } => each("device.name", &mut device.name),

@@ -143,7 +143,9 @@ pub enum Refusal {
 }
 
 fn next_time(again_at: &Option<Timestamp>) -> String {
-    again_at.map(|at| format!("; the next time is {at}")).unwrap_or_default()
+    again_at
+        .map(|at| format!("; the next time is {at}"))
+        .unwrap_or_default()
 }
 
 impl Refusal {
@@ -218,11 +220,19 @@ impl Refuse for Refusal {
 
     fn help(&self) -> String {
         match self {
-            Self::ResetCooldown { again_at } | Self::ResetBudgetExhausted { again_at: Some(again_at), .. } => {
-                format!("Try again at {again_at}, or ask the staff of the server, whom this limit does not bind.")
+            Self::ResetCooldown { again_at }
+            | Self::ResetBudgetExhausted {
+                again_at: Some(again_at),
+                ..
+            } => {
+                format!(
+                    "Try again at {again_at}, or ask the staff of the server, whom this limit does not bind."
+                )
             }
             Self::ExpiryBackwards { earliest, .. } => {
-                format!("Name an end at or after {earliest}; staff can shorten a license by changing its terms.")
+                format!(
+                    "Name an end at or after {earliest}; staff can shorten a license by changing its terms."
+                )
             }
             Self::NotYetValid { starts_at } => format!("Wait until {starts_at}."),
             other => other.fixed_help().to_owned(),
@@ -264,15 +274,23 @@ impl Refusal {
             Self::TransferNotOffered => "Ask the owner to offer the license to this account.",
             Self::OfferExpired { .. } => "Ask the owner to offer the license again.",
             Self::RekeyLimit => "Revoke the license and generate a new one.",
-            Self::OfflineNotAllowed => "Staff can allow offline licenses with `offlineLeaseMax` in the terms.",
+            Self::OfflineNotAllowed => {
+                "Staff can allow offline licenses with `offlineLeaseMax` in the terms."
+            }
             Self::LeaseNotFound => "Look at the devices of the license for those with an offline license.",
-            Self::UserBanned => "Ask the staff of the server; the license works again when the ban is lifted.",
-            Self::Suspended { hold: Hold::RoleLoss } => "The license resumes when its owner has the role again.",
+            Self::UserBanned => {
+                "Ask the staff of the server; the license works again when the ban is lifted."
+            }
+            Self::Suspended { hold: Hold::RoleLoss } => {
+                "The license resumes when its owner has the role again."
+            }
             Self::Suspended { .. } => "Ask the staff of the server to resume the license.",
             Self::NotYetValid { .. } => "Wait until the license begins.",
             Self::Expired { .. } => "Renew the license.",
             Self::NotAssigned => "Redeem the key first, or let staff assign the license.",
-            Self::ExpiryBackwards { .. } => "Name a later end; staff can shorten a license by changing its terms.",
+            Self::ExpiryBackwards { .. } => {
+                "Name a later end; staff can shorten a license by changing its terms."
+            }
         }
     }
 }

@@ -95,7 +95,7 @@ impl Member {
         if self.is_outdated(seen.observed_at) {
             return Ok(Vec::new());
         }
-        let mut events = self.presence(guild, person, seen);
+        let mut events = Vec::from_iter(self.presence(guild, person, seen));
         events.extend(self.roles_changed(seen, at));
         let mut member = self.clone();
         events.iter().for_each(|event| member.evolve(event));

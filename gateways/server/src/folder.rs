@@ -166,7 +166,7 @@ fn holder(file: &mut File) -> Holder {
 }
 
 /// A folder that only its owner can read, with everything above it.
-fn private_folder(path: &Path) -> std::io::Result<()> {
+pub(crate) fn private_folder(path: &Path) -> std::io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

@@ -44,6 +44,27 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A text that is shown nowhere; or the content of the file that `<key>_file` names. `None` if neither is set.
+    pub(crate) fn secret(&mut self, key: &str) -> Option<String> {
+        let file_key = format!("{key}_file");
+        let (text, file) = (self.text(key), self.text(&file_key));
+        match (text.is_empty(), file.is_empty()) {
+            (true, true) => None,
+            (false, true) => Some(text),
+            (false, false) => {
+                self.refuse(&file_key, format!("cannot be set together with `{key}`; leave one of them out"));
+                None
+            }
+            (true, false) => match std::fs::read_to_string(&file) {
+                Ok(text) => Some(text.trim().to_owned()),
+                Err(error) => {
+                    self.refuse(&file_key, format!("names the file {file}, which cannot be read: {error}"));
+                    None
+                }
+            },
+        }
+    }
+
     /// A text that is not empty, read as `T`.
     pub(crate) fn parsed<T: FromStr>(&mut self, key: &str, expected: &str) -> Option<T> {
         let text = self.text(key);

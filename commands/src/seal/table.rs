@@ -1,0 +1,27 @@
+//! The table of subjects' data keys, as the vault needs it. It holds wrapped keys only, and a row that is gone
+//! is gone: deleting it is what erasure means.
+
+use futures::future::BoxFuture;
+
+use crate::store::SubjectKeyRow;
+
+/// The store did not answer; the text says why.
+pub type TableError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Reads and writes `subject_keys` on the primary: a replica could still have a destroyed key.
+pub trait SubjectKeyTable: Send + Sync {
+    /// The rows of `subjects`, in any order; a subject without a key has no row.
+    fn subject_keys<'a>(
+        &'a self,
+        subjects: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<SubjectKeyRow>, TableError>>;
+
+    /// Inserts rows whose subject has none yet, and leaves the others as they are.
+    fn insert_subject_keys_if_absent<'a>(
+        &'a self,
+        rows: &'a [SubjectKeyRow],
+    ) -> BoxFuture<'a, Result<(), TableError>>;
+
+    /// Deletes the key of `subject`, if there is one.
+    fn delete_subject_key<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<(), TableError>>;
+}

@@ -1,0 +1,303 @@
+//! The log in PostgreSQL: pool, migrations and the one call that appends. The rules of the log stand in the
+//! function `append()` of the migration; nothing here computes a position.
+
+use std::ops::{Deref, DerefMut};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use domain::time::Timestamp;
+use postgres_es::PostgresEventRepository;
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions};
+use sqlx::{Connection, Executor, PgConnection, PgPool, Transaction};
+
+use super::actor::{Written, WriteError};
+use super::config::{Clock, Pooler};
+use super::columns::Columns;
+use super::error::{Meaning, StoreError};
+use super::model::{Append, Claim};
+use super::rows::Prepared;
+use super::migrate;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
+
+/// A connection that lay idle for longer is asked whether it lives before it is used.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// For so long after a connection was lost, every older one is asked before it is used.
+const SUSPICION: Duration = Duration::from_secs(30);
+/// What an append is called in messages.
+const DOING: &str = "appending events";
+/// How long a caller waits for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The log in PostgreSQL.
+pub struct Postgres {
+    pub(super) pool: PgPool,
+    pub(super) streams: PostgresEventRepository,
+    pub(super) pooler: Pooler,
+    health: Arc<Health>,
+}
+
+/// When a connection was last found dead, in milliseconds after `since`; 0 for never.
+struct Health {
+    since: Instant,
+    lost_ms: AtomicU64,
+}
+
+impl Health {
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn note_loss(&self) {
+        self.lost_ms.store(self.elapsed_ms().max(1), Ordering::Relaxed);
+    }
+
+    /// Whether a connection of that age and idleness has to prove that it lives.
+    fn doubts(&self, age: Duration, idle: Duration) -> bool {
+        let lost_ms = self.lost_ms.load(Ordering::Relaxed);
+        let ago = Duration::from_millis(self.elapsed_ms().saturating_sub(lost_ms));
+        idle > TRUSTED_IDLE || (lost_ms > 0 && ago < SUSPICION && age >= ago)
+    }
+}
+
+/// How to reach the database.
+pub(super) struct Address<'a> {
+    pub(super) url: &'a str,
+    pub(super) direct_url: Option<&'a str>,
+    pub(super) pooler: Pooler,
+    pub(super) pool_max: u32,
+    pub(super) lock_timeout: Duration,
+}
+
+impl Postgres {
+    /// Connects, brings the schema up to date, and gives the writer for the append actor.
+    pub(super) async fn open(address: &Address<'_>, clock: Clock) -> Result<(Self, Writer), StoreError> {
+        let options = parse(address.url)?;
+        let direct = match (address.pooler, address.direct_url) {
+            (Pooler::Transaction, None) => {
+                return Err(StoreError::Config(
+                    "behind a pooler in transaction mode migrations need a direct connection: \
+                     set DATABASE_DIRECT_URL"
+                        .to_owned(),
+                ));
+            }
+            (_, Some(url)) => parse(url)?,
+            (_, None) => options.clone(),
+        };
+        migrate_at(&direct).await?;
+        let health = Arc::new(Health { since: Instant::now(), lost_ms: AtomicU64::new(0) });
+        let pool = pool(&options, address, &health);
+        let writer = Writer {
+            options: options.application_name("dca-auth append"),
+            setup: setup(address),
+            pooler: address.pooler,
+            lock_timeout: address.lock_timeout,
+            clock,
+            connection: None,
+        };
+        let streams = PostgresEventRepository::new(pool.clone());
+        Ok((Self { pool, streams, pooler: address.pooler, health }, writer))
+    }
+
+    /// Whether statements may be kept prepared.
+    pub(super) fn prepared(&self) -> Prepared {
+        prepared(self.pooler)
+    }
+
+    /// A connection for a few statements; inside a transaction where a pooler asks for one.
+    pub(super) async fn session(&self) -> sqlx::Result<Session> {
+        Ok(match self.pooler {
+            Pooler::None | Pooler::Session => Session::Plain(self.pool.acquire().await?),
+            Pooler::Transaction => Session::Wrapped(self.pool.begin().await?),
+        })
+    }
+
+    /// Remembers that connections die at the moment; says whether this error means that.
+    pub(super) fn lost(&self, error: &sqlx::Error) -> bool {
+        let lost = matches!(Meaning::of(error), Meaning::Away);
+        if lost {
+            self.health.note_loss();
+        }
+        lost
+    }
+}
+
+/// A borrowed connection.
+pub(super) enum Session {
+    Plain(PoolConnection<sqlx::Postgres>),
+    Wrapped(Transaction<'static, sqlx::Postgres>),
+}
+
+impl Deref for Session {
+    type Target = PgConnection;
+    fn deref(&self) -> &PgConnection {
+        match self {
+            Self::Plain(connection) => connection,
+            Self::Wrapped(transaction) => transaction,
+        }
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        match self {
+            Self::Plain(connection) => connection,
+            Self::Wrapped(transaction) => transaction,
+        }
+    }
+}
+
+impl Session {
+    pub(super) async fn finish(self) -> sqlx::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Wrapped(transaction) => transaction.commit().await,
+        }
+    }
+}
+
+fn prepared(pooler: Pooler) -> Prepared {
+    match pooler {
+        Pooler::None | Pooler::Session => Prepared::Kept,
+        Pooler::Transaction => Prepared::Anew,
+    }
+}
+
+fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
+    PgConnectOptions::from_str(url).map_err(|error| {
+        // The URL itself holds a password, so it is not repeated.
+        StoreError::Config(format!("the PostgreSQL URL cannot be read ({error}); it has the form postgres://user@host/database"))
+    })
+}
+
+/// What each connection is told at its start; `None` behind a pooler that would give it to somebody else.
+fn setup(address: &Address<'_>) -> Option<Arc<str>> {
+    (address.pooler != Pooler::Transaction).then(|| {
+        let lock_timeout_ms = address.lock_timeout.as_millis();
+        format!(
+            "SET lock_timeout = {lock_timeout_ms}; \
+             SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
+        )
+        .into()
+    })
+}
+
+fn pool(options: &PgConnectOptions, address: &Address<'_>, health: &Arc<Health>) -> PgPool {
+    let setup = setup(address);
+    let health = Arc::clone(health);
+    PgPoolOptions::new()
+        .max_connections(address.pool_max.max(1))
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A ping before each use costs a tenth of the throughput; it is done where there is reason to doubt.
+        .test_before_acquire(false)
+        .before_acquire(move |connection, about| {
+            let doubted = health.doubts(about.age, about.idle_for);
+            Box::pin(async move {
+                if doubted {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .after_connect(move |connection, _| {
+            let setup = setup.clone();
+            Box::pin(async move { set_up(connection, setup.as_deref()).await })
+        })
+        .connect_lazy_with(options.clone().application_name("dca-auth"))
+}
+
+async fn set_up(connection: &mut PgConnection, setup: Option<&str>) -> sqlx::Result<()> {
+    if let Some(setup) = setup {
+        connection.execute(setup).await?;
+    }
+    Ok(())
+}
+
+async fn migrate_at(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let away = |error: sqlx::Error| StoreError::of("connecting to PostgreSQL", &error);
+    let options = options.clone().application_name("dca-auth migrations");
+    let mut connection = PgConnection::connect_with(&options).await.map_err(away)?;
+    let migrated = migrate::run(&mut connection, &MIGRATIONS).await;
+    // Closing gives the lock back after a failure, too.
+    let _ = connection.close().await;
+    migrated
+}
+
+/// Appends batches on a connection of its own.
+pub(super) struct Writer {
+    options: PgConnectOptions,
+    setup: Option<Arc<str>>,
+    pooler: Pooler,
+    lock_timeout: Duration,
+    clock: Clock,
+    connection: Option<(PgConnection, Instant)>,
+}
+
+impl Writer {
+    /// Appends commands in one call, all or nothing. If this future is dropped before its end, the connection
+    /// goes with it.
+    pub(super) async fn write(&mut self, batch: &[&Append]) -> Result<Written, WriteError> {
+        let mut connection =
+            self.connect().await.map_err(|error| WriteError::of(DOING, &error, || None))?;
+        let result = self.call(&mut connection, batch).await;
+        let failed = match result {
+            Ok((first, recorded_at)) => {
+                self.connection = Some((connection, Instant::now()));
+                return Ok(Written { first, recorded_at: Timestamp(recorded_at) });
+            }
+            Err(error) => WriteError::of(DOING, &error, || taken(&error, batch)),
+        };
+        if !matches!(failed, WriteError::Away(_)) {
+            self.connection = Some((connection, Instant::now()));
+        }
+        Err(failed)
+    }
+
+    pub(super) async fn close(&mut self) {
+        if let Some((connection, _)) = self.connection.take() {
+            // The server forgets a connection that was not closed in form just as well.
+            let _ = connection.close().await;
+        }
+    }
+
+    async fn connect(&mut self) -> sqlx::Result<PgConnection> {
+        if let Some((mut connection, used)) = self.connection.take() {
+            if used.elapsed() <= TRUSTED_IDLE || connection.ping().await.is_ok() {
+                return Ok(connection);
+            }
+            tracing::info!("the connection for appends was lost; connecting again");
+        }
+        let mut connection = PgConnection::connect_with(&self.options).await?;
+        set_up(&mut connection, self.setup.as_deref()).await?;
+        Ok(connection)
+    }
+
+    async fn call(&self, connection: &mut PgConnection, batch: &[&Append]) -> sqlx::Result<(Option<i64>, i64)> {
+        let columns = Columns::of(batch);
+        let lock_timeout_ms = i64::try_from(self.lock_timeout.as_millis()).unwrap_or(i64::MAX);
+        let query = columns.bind(lock_timeout_ms, self.clock.offset_ms());
+        match prepared(self.pooler) {
+            Prepared::Kept => query.fetch_one(connection).await,
+            Prepared::Anew => {
+                let mut transaction = Connection::begin(connection).await?;
+                let row = query.persistent(false).fetch_one(&mut *transaction).await?;
+                transaction.commit().await?;
+                Ok(row)
+            }
+        }
+    }
+}
+
+/// The claim that a violation is about: PostgreSQL's detail is `Key (scope, value)=(…, …) already exists.`
+fn taken<'a>(error: &sqlx::Error, batch: &[&'a Append]) -> Option<&'a Claim> {
+    let detail = match error {
+        sqlx::Error::Database(error) => error.try_downcast_ref::<PgDatabaseError>()?.detail()?,
+        _ => return None,
+    };
+    let mut claims = batch.iter().flat_map(|append| &append.claims);
+    claims.find(|claim| detail.contains(&format!("=({}, {})", claim.scope, claim.value)))
+}

@@ -1,0 +1,122 @@
+//! Every statement of the store. One text serves both engines; what has to differ (append, and what belongs to
+//! it) stands at the end, by engine. Nothing here runs anything.
+
+/// The last position; 0 for an empty log.
+pub(super) const HEAD: &str = "SELECT coalesce(max(position), 0) FROM events";
+
+/// One stream, whole.
+pub(super) const STREAM: &str = "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, \
+     CAST(payload AS TEXT), CAST(metadata AS TEXT), guild_id, recorded_at \
+     FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence";
+
+/// A piece of the log: after $1, up to $2, at most $3.
+pub(super) const RANGE: &str = "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, \
+     CAST(payload AS TEXT), CAST(metadata AS TEXT), guild_id, recorded_at \
+     FROM events WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3";
+
+/// The first event, by position, whose sequence is not its number in its stream.
+pub(super) const SEQUENCE_FAULT: &str = "SELECT position, aggregate_type, aggregate_id, sequence, number FROM (\
+     SELECT position, aggregate_type, aggregate_id, sequence, \
+     row_number() OVER (PARTITION BY aggregate_type, aggregate_id ORDER BY position) AS number \
+     FROM events WHERE position <= $1) AS numbered \
+     WHERE sequence <> number ORDER BY position LIMIT 1";
+
+/// An idempotency row.
+pub(super) const IDEMPOTENCY: &str = "SELECT payload_hash, outcome, first_position, last_position, created_at \
+     FROM idempotency WHERE credential = $1 AND method = $2 AND route = $3 AND key = $4";
+
+/// Removes the oldest idempotency rows before $1, at most $2.
+pub(super) const PRUNE_IDEMPOTENCY: &str = "DELETE FROM idempotency WHERE (credential, method, route, key) IN (\
+     SELECT credential, method, route, key FROM idempotency WHERE created_at < $1 ORDER BY created_at LIMIT $2)";
+
+/// Who holds a value.
+pub(super) const CLAIM_OWNER: &str =
+    "SELECT aggregate_type, aggregate_id FROM claims WHERE scope = $1 AND value = $2";
+
+/// A fact about the database.
+pub(super) const META: &str = "SELECT value FROM meta WHERE name = $1";
+
+/// Sets a fact.
+pub(super) const SET_META: &str = "INSERT INTO meta (name, value) VALUES ($1, $2) \
+     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
+/// Sets a fact that is not set.
+pub(super) const INSERT_META: &str =
+    "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+
+/// How many subjects [`SUBJECT_KEYS`] asks for.
+pub(super) const SUBJECTS_AT_ONCE: usize = 16;
+
+/// Keys of 16 subjects; with fewer, the last is repeated.
+pub(super) const SUBJECT_KEYS: &str = "SELECT subject, key_id, kek_id, wrapped, created_at FROM subject_keys \
+     WHERE subject IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+
+/// How many rows [`INSERT_SUBJECT_KEYS`] writes.
+pub(super) const SUBJECT_ROWS_AT_ONCE: usize = 8;
+
+/// Eight keys, each unless its subject has one; with fewer, the last is repeated, which changes nothing.
+pub(super) const INSERT_SUBJECT_KEYS: &str = "INSERT INTO subject_keys (subject, key_id, kek_id, wrapped, created_at) \
+     VALUES ($1, $2, $3, $4, $5), ($6, $7, $8, $9, $10), ($11, $12, $13, $14, $15), ($16, $17, $18, $19, $20), \
+     ($21, $22, $23, $24, $25), ($26, $27, $28, $29, $30), ($31, $32, $33, $34, $35), ($36, $37, $38, $39, $40) \
+     ON CONFLICT (subject) DO NOTHING";
+
+/// Destroys the key of a subject.
+pub(super) const DELETE_SUBJECT_KEY: &str = "DELETE FROM subject_keys WHERE subject = $1";
+
+/// Every statement above, for the test that prepares them on both engines.
+pub const SHARED: [&str; 13] = [
+    HEAD,
+    STREAM,
+    RANGE,
+    SEQUENCE_FAULT,
+    IDEMPOTENCY,
+    PRUNE_IDEMPOTENCY,
+    CLAIM_OWNER,
+    META,
+    SET_META,
+    INSERT_META,
+    SUBJECT_KEYS,
+    INSERT_SUBJECT_KEYS,
+    DELETE_SUBJECT_KEY,
+];
+
+/// PostgreSQL only.
+pub mod postgres {
+    /// The append; see `migrations/postgres/0001_log.sql`.
+    pub(in crate::store) const APPEND: &str = "SELECT first_position, appended_at FROM append(\
+         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, \
+         $24, $25)";
+
+    /// Every statement that only PostgreSQL has.
+    pub const ALL: [&str; 1] = [APPEND];
+}
+
+/// SQLite only. Rows of a batch travel as one JSON array of arrays.
+pub mod sqlite {
+    /// The last position with its time.
+    pub(in crate::store) const LAST: &str =
+        "SELECT position, recorded_at FROM events ORDER BY position DESC LIMIT 1";
+
+    /// Events: $1 the last position, $2 the time, $3 the rows.
+    pub(in crate::store) const INSERT_EVENTS: &str = "INSERT INTO events (position, aggregate_type, aggregate_id, \
+         sequence, event_type, event_version, payload, metadata, guild_id, recorded_at) \
+         SELECT $1 + key + 1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
+         value ->> 6, value ->> 7, $2 FROM json_each($3)";
+
+    /// Idempotency rows: $1 the last position, $2 the rows.
+    pub(in crate::store) const INSERT_IDEMPOTENCY: &str = "INSERT INTO idempotency (credential, method, route, key, \
+         payload_hash, outcome, first_position, last_position, created_at) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
+         $1 + (value ->> 6), $1 + (value ->> 7), value ->> 8 FROM json_each($2)";
+
+    /// Lets go of values: $1 the rows.
+    pub(in crate::store) const RELEASE: &str = "DELETE FROM claims WHERE (scope, value) IN (\
+         SELECT each.value ->> 0, each.value ->> 1 FROM json_each($1) AS each)";
+
+    /// Claims: $1 the rows.
+    pub(in crate::store) const INSERT_CLAIMS: &str = "INSERT INTO claims (scope, value, aggregate_type, aggregate_id) \
+         SELECT each.value ->> 0, each.value ->> 1, each.value ->> 2, each.value ->> 3 FROM json_each($1) AS each";
+
+    /// Every statement that only SQLite has.
+    pub const ALL: [&str; 5] = [LAST, INSERT_EVENTS, INSERT_IDEMPOTENCY, RELEASE, INSERT_CLAIMS];
+}

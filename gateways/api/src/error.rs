@@ -1,0 +1,506 @@
+//! The one error of the API: a status, a stable code, and what would help. It becomes problem details (RFC 9457)
+//! in `frame.rs`, which knows the request's id; nothing of the inside (addresses, SQL, panics) ever stands in it.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use commands::{CommandError, Refused};
+use projections::QueryError;
+use serde::Serialize;
+
+/// The codes that the API itself answers with, beside those of the domain's refusals and verdicts. Every one has
+/// a heading in `docs/ERRORS.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// Not JSON, an unknown or missing member, a wrong type, a bad query member or header.
+    InvalidRequest,
+    /// Right shape, impossible value.
+    InvalidValue,
+    /// A credential or license key stands in the address.
+    KeyInUrl,
+    /// `DCA-Min-Position` names a position that this log has not reached, or another log.
+    PositionUnknown,
+    /// The text is no license key.
+    MalformedKey,
+    /// No credential.
+    CredentialRequired,
+    /// The credential is not ours, was revoked, or ended.
+    InvalidCredential,
+    /// The credential was good once.
+    CredentialExpired,
+    /// The API key lacks a scope.
+    MissingScope,
+    /// The caller is known and may not.
+    Forbidden,
+    /// No such thing, or another tenant's.
+    NotFound,
+    /// The license has another key by now.
+    KeySuperseded,
+    /// Another method is needed.
+    MethodNotAllowed,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// Others changed the same thing again and again.
+    Conflict,
+    /// A twin of this write is being done.
+    IdempotencyInFlight,
+    /// The operator's wish is being done already.
+    Busy,
+    /// `If-Match` names another version.
+    VersionMismatch,
+    /// The body is too long.
+    BodyTooLarge,
+    /// The body is not JSON by its content type.
+    UnsupportedMediaType,
+    /// The server is not known by this name.
+    HostNotAllowed,
+    /// The idempotency key belongs to another payload.
+    IdempotencyKeyReused,
+    /// A fault of the program.
+    Internal,
+    /// The log or a read model holds something that cannot be read.
+    Damaged,
+    /// A part that is needed does not answer.
+    Unavailable,
+    /// The read models have not reached `DCA-Min-Position`.
+    ReadModelBehind,
+    /// The answer was not ready in time.
+    Timeout,
+    /// The process does not take traffic.
+    NotReady,
+}
+
+impl Code {
+    /// Every code, in the order of statuses.
+    pub const ALL: [Self; 28] = [
+        Self::InvalidRequest,
+        Self::KeyInUrl,
+        Self::PositionUnknown,
+        Self::MalformedKey,
+        Self::CredentialRequired,
+        Self::InvalidCredential,
+        Self::CredentialExpired,
+        Self::MissingScope,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::KeySuperseded,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::Conflict,
+        Self::IdempotencyInFlight,
+        Self::Busy,
+        Self::VersionMismatch,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::HostNotAllowed,
+        Self::InvalidValue,
+        Self::IdempotencyKeyReused,
+        Self::Internal,
+        Self::Damaged,
+        Self::Unavailable,
+        Self::ReadModelBehind,
+        Self::Timeout,
+        Self::NotReady,
+    ];
+
+    /// The wire name.
+    pub const fn as_str(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The status that it is answered with.
+    pub const fn status(self) -> StatusCode {
+        self.row().1
+    }
+
+    const fn row(self) -> (&'static str, StatusCode) {
+        match self {
+            Self::InvalidRequest => ("INVALID_REQUEST", StatusCode::BAD_REQUEST),
+            Self::KeyInUrl => ("KEY_IN_URL", StatusCode::BAD_REQUEST),
+            Self::PositionUnknown => ("POSITION_UNKNOWN", StatusCode::BAD_REQUEST),
+            Self::MalformedKey => ("MALFORMED_KEY", StatusCode::BAD_REQUEST),
+            Self::CredentialRequired => ("CREDENTIAL_REQUIRED", StatusCode::UNAUTHORIZED),
+            Self::InvalidCredential => ("INVALID_CREDENTIAL", StatusCode::UNAUTHORIZED),
+            Self::CredentialExpired => ("CREDENTIAL_EXPIRED", StatusCode::UNAUTHORIZED),
+            Self::MissingScope => ("MISSING_SCOPE", StatusCode::FORBIDDEN),
+            Self::Forbidden => ("FORBIDDEN", StatusCode::FORBIDDEN),
+            Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::KeySuperseded => ("KEY_SUPERSEDED", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
+            Self::RequestTimeout => ("REQUEST_TIMEOUT", StatusCode::REQUEST_TIMEOUT),
+            Self::Conflict => ("CONFLICT", StatusCode::CONFLICT),
+            Self::IdempotencyInFlight => ("IDEMPOTENCY_IN_FLIGHT", StatusCode::CONFLICT),
+            Self::Busy => ("BUSY", StatusCode::CONFLICT),
+            Self::VersionMismatch => ("VERSION_MISMATCH", StatusCode::PRECONDITION_FAILED),
+            Self::BodyTooLarge => ("BODY_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE),
+            Self::UnsupportedMediaType => ("UNSUPPORTED_MEDIA_TYPE", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+            Self::HostNotAllowed => ("HOST_NOT_ALLOWED", StatusCode::MISDIRECTED_REQUEST),
+            Self::InvalidValue => ("INVALID_VALUE", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::IdempotencyKeyReused => ("IDEMPOTENCY_KEY_REUSED", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::Internal => ("INTERNAL", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::Damaged => ("DAMAGED", StatusCode::INTERNAL_SERVER_ERROR),
+            Self::Unavailable => ("UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
+            Self::ReadModelBehind => ("READ_MODEL_BEHIND", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Timeout => ("TIMEOUT", StatusCode::SERVICE_UNAVAILABLE),
+            Self::NotReady => ("NOT_READY", StatusCode::SERVICE_UNAVAILABLE),
+        }
+    }
+}
+
+/// What is wrong with one member of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// JSON pointer into the body (RFC 6901; empty for the whole body), `?name` for a query member, or the name
+    /// of a header.
+    pub pointer: String,
+    /// `NOT_JSON`, `UNKNOWN_MEMBER`, `MISSING_MEMBER`, `DUPLICATE_MEMBER`, `WRONG_TYPE`, `WRONG_FORM`,
+    /// `WRONG_LENGTH`, `NUL_CHARACTER`, or `IMPOSSIBLE`.
+    pub code: &'static str,
+    /// What is wrong and what is accepted.
+    pub detail: String,
+}
+
+impl FieldError {
+    /// Puts it together.
+    pub fn new(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), code, detail: detail.into() }
+    }
+}
+
+/// Why a request was not done.
+#[derive(Debug, Clone)]
+pub struct ApiError(Box<Fault>);
+
+/// The parts of an [`ApiError`].
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    pub(crate) status: StatusCode,
+    pub(crate) code: Cow<'static, str>,
+    pub(crate) detail: Cow<'static, str>,
+    pub(crate) errors: Vec<FieldError>,
+    pub(crate) retry_after_s: Option<u32>,
+    pub(crate) challenge: Option<&'static str>,
+    pub(crate) is_replayed: bool,
+}
+
+impl ApiError {
+    /// An error of the API itself.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::with_code(code.status(), Cow::Borrowed(code.as_str()), detail.into())
+    }
+
+    fn with_code(status: StatusCode, code: Cow<'static, str>, detail: Cow<'static, str>) -> Self {
+        let (errors, challenge) = (Vec::new(), challenge(&code));
+        Self(Box::new(Fault { status, code, detail, errors, retry_after_s: None, challenge, is_replayed: false }))
+    }
+
+    /// 400 for one member of the request.
+    pub fn invalid(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Self::fields(Code::InvalidRequest, vec![FieldError::new(pointer, code, detail)])
+    }
+
+    /// 422 for one member of the request: the right shape, and a value that cannot be meant.
+    pub fn impossible(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::fields(Code::InvalidValue, vec![FieldError::new(pointer, "IMPOSSIBLE", detail)])
+    }
+
+    /// An error about members of the request; the sentence names the first.
+    pub fn fields(code: Code, errors: Vec<FieldError>) -> Self {
+        let detail = match errors.first() {
+            Some(first) if first.pointer.is_empty() => format!("The body {}.", first.detail),
+            Some(first) => format!("`{}` {}.", first.pointer, first.detail),
+            None => "The request is not as documented.".to_owned(),
+        };
+        let mut error = Self::new(code, detail);
+        error.0.errors = errors;
+        error
+    }
+
+    /// 404, the same for what is not there and for what belongs to another tenant.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(Code::NotFound, format!("There is no such {what} that this credential may see; check its id."))
+    }
+
+    /// Tells the client when to try again.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.0.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// Marks the error as the repeat of an earlier answer.
+    #[must_use]
+    pub(crate) fn replayed(mut self) -> Self {
+        self.0.is_replayed = true;
+        self
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &str {
+        &self.0.code
+    }
+
+    /// What is wrong with single members.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.0.errors
+    }
+
+    pub(crate) fn fault(&self) -> &Fault {
+        &self.0
+    }
+
+    /// The refusal of a validation where a decision is not an answer by itself: activate, heartbeat and so on.
+    pub(crate) fn verdict(code: domain::verdict::Code, detail: &str) -> Self {
+        use domain::verdict::Code as Verdict;
+        let status = match code {
+            Verdict::MalformedKey => StatusCode::BAD_REQUEST,
+            Verdict::NotFound | Verdict::KeySuperseded => StatusCode::NOT_FOUND,
+            _ => StatusCode::CONFLICT,
+        };
+        Self::with_code(status, Cow::Borrowed(code.as_str()), detail.to_owned().into())
+    }
+}
+
+/// What a 401 asks for (RFC 6750).
+fn challenge(code: &str) -> Option<&'static str> {
+    match code {
+        "CREDENTIAL_REQUIRED" => Some("Bearer realm=\"dca-auth\""),
+        "INVALID_CREDENTIAL" => Some("Bearer realm=\"dca-auth\", error=\"invalid_token\""),
+        "CREDENTIAL_EXPIRED" => {
+            Some("Bearer realm=\"dca-auth\", error=\"invalid_token\", error_description=\"expired\"")
+        }
+        _ => None,
+    }
+}
+
+/// The status of a refusal. Most are transitions that the present state does not allow.
+fn refusal_status(code: &str) -> StatusCode {
+    match code {
+        "INVALID_VALUE" | "SCOPE_NOT_ALLOWED" => StatusCode::UNPROCESSABLE_ENTITY,
+        "RANK_TOO_LOW" => StatusCode::FORBIDDEN,
+        "TYPE_NOT_FOUND" | "RULE_NOT_FOUND" | "API_KEY_NOT_FOUND" | "WEBHOOK_NOT_FOUND" => StatusCode::NOT_FOUND,
+        _ => StatusCode::CONFLICT,
+    }
+}
+
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        let status = refusal_status(&refused.code);
+        let errors = match member_of(&refused) {
+            Some(member) => vec![FieldError::new(format!("/{member}"), "IMPOSSIBLE", refused.detail.clone())],
+            None => Vec::new(),
+        };
+        let detail = format!("{} {}", sentence(&refused.detail), refused.help);
+        let mut error = Self::with_code(status, refused.code, detail.into());
+        error.0.errors = errors;
+        error
+    }
+}
+
+/// The member that an `INVALID_VALUE` of the domain names at the beginning of its message, in backticks.
+fn member_of(refused: &Refused) -> Option<&str> {
+    let rest = refused.detail.strip_prefix('`').filter(|_| refused.code == "INVALID_VALUE")?;
+    rest.split_once('`').map(|(member, _)| member)
+}
+
+/// The message of a refusal as a sentence: with a capital and a full stop. One that is a single word, such as
+/// `components`, stays as it is, because clients compare it.
+fn sentence(message: &str) -> String {
+    if !message.contains(' ') {
+        return format!("{message}:");
+    }
+    let mut letters = message.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
+}
+
+impl From<CommandError> for ApiError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Refused(refused) => refused.into(),
+            CommandError::NotFound(what) => Self::not_found(what),
+            CommandError::Superseded => Self::new(
+                Code::KeySuperseded,
+                "The license has a new key; ask its owner or the staff of the server for it.",
+            ),
+            CommandError::VersionMismatch { expected, actual } => Self::new(
+                Code::VersionMismatch,
+                format!("`If-Match` names version {expected}, and it is {actual} by now; read it again and decide anew."),
+            ),
+            CommandError::Invalid { pointer, detail } => Self::impossible(pointer, detail),
+            CommandError::Conflict(tries) => Self::new(
+                Code::Conflict,
+                format!("Others changed the same thing {tries} times while this was decided; try again."),
+            )
+            .retry_after(1),
+            CommandError::IdempotencyTaken => Self::in_flight(),
+            CommandError::Unavailable(why) => {
+                tracing::error!(why, "a command could not be done: the store is unavailable");
+                Self::unavailable()
+            }
+            CommandError::Damaged(why) => {
+                tracing::error!(why, "a command met a damaged log");
+                Self::damaged()
+            }
+        }
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Unavailable(why) => {
+                tracing::error!(why, "a query could not be answered: the store is unavailable");
+                Self::unavailable()
+            }
+            QueryError::Behind { wanted, checkpoint } => Self::new(
+                Code::ReadModelBehind,
+                format!("The read models stand at {checkpoint}, and `DCA-Min-Position` asks for {wanted}; try again."),
+            )
+            .retry_after(1),
+            QueryError::CursorInvalid => Self::invalid(
+                "?cursor",
+                "WRONG_FORM",
+                "is not a cursor of this list; use `nextCursor` of its last page, or leave it out to begin anew",
+            ),
+            QueryError::Damaged(why) => {
+                tracing::error!(why, "a query met damaged data");
+                Self::damaged()
+            }
+            QueryError::UnknownModel(_) => Self::impossible("/name", error.to_string()),
+        }
+    }
+}
+
+impl ApiError {
+    pub(crate) fn unavailable() -> Self {
+        let detail = "The event store does not answer at the moment. Nothing is known to be lost; try again.";
+        Self::new(Code::Unavailable, detail).retry_after(2)
+    }
+
+    pub(crate) fn in_flight() -> Self {
+        let detail = "A write with this idempotency key is being done at the moment; try again for its answer.";
+        Self::new(Code::IdempotencyInFlight, detail).retry_after(1)
+    }
+
+    pub(crate) fn internal() -> Self {
+        let detail = "This is a fault of the server. Its log has more under the request id; please report it.";
+        Self::new(Code::Internal, detail)
+    }
+
+    fn damaged() -> Self {
+        let detail = "The server holds something that it cannot read. Its log names it under the request id; \
+                      the operator can check with `dca-auth verify`.";
+        Self::new(Code::Damaged, detail)
+    }
+}
+
+/// Leaves the error in the extensions of an empty response: `frame.rs` writes the body, because it alone knows
+/// the request's id.
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.0.status;
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem<'a> {
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+/// The body of a problem.
+pub(crate) fn body(fault: &Fault, request_id: &HeaderValue) -> Vec<u8> {
+    let problem = Problem {
+        r#type: format!("/docs/errors#{}", fault.code),
+        title: title(&fault.code),
+        status: fault.status.as_u16(),
+        detail: &fault.detail,
+        code: &fault.code,
+        request_id: request_id.to_str().unwrap_or_default(),
+        errors: &fault.errors,
+    };
+    // A struct of strings and numbers always has a JSON form.
+    serde_json::to_vec(&problem).unwrap_or_default()
+}
+
+/// `DEVICE_LIMIT_REACHED` as people write it: "Device limit reached".
+fn title(code: &str) -> String {
+    let mut title = code.replace('_', " ").to_ascii_lowercase();
+    if let Some(first) = title.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    title
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: &'static str, detail: &str) -> ApiError {
+        Refused { code: code.into(), detail: detail.to_owned(), help: "Do this.".to_owned() }.into()
+    }
+
+    #[test]
+    fn a_problem_has_every_member_and_says_what_helps() {
+        let error = refused("DEVICE_LIMIT_REACHED", "2 of 2 devices are in use");
+        let id = HeaderValue::from_static("r-1");
+        let body: serde_json::Value = serde_json::from_slice(&body(error.fault(), &id)).unwrap();
+        assert_eq!(body["type"], "/docs/errors#DEVICE_LIMIT_REACHED");
+        assert_eq!(body["title"], "Device limit reached");
+        assert_eq!(body["status"], 409);
+        assert_eq!(body["detail"], "2 of 2 devices are in use. Do this.");
+        assert_eq!(body["requestId"], "r-1");
+        assert_eq!(body.get("errors"), None);
+    }
+
+    #[test]
+    fn an_impossible_value_of_the_domain_names_its_member() {
+        let error = refused("INVALID_VALUE", "`slug` must be short");
+        assert_eq!(error.status(), 422);
+        assert_eq!(error.errors()[0].pointer, "/slug");
+    }
+
+    #[test]
+    fn refusals_have_the_statuses_of_the_table() {
+        for (code, status) in [("REVOKED", 409), ("API_KEY_NOT_FOUND", 404), ("RANK_TOO_LOW", 403)] {
+            assert_eq!(refused(code, "it is so").status(), status, "{code}");
+        }
+        for (code, status) in [
+            (domain::verdict::Code::MalformedKey, 400),
+            (domain::verdict::Code::KeySuperseded, 404),
+            (domain::verdict::Code::Suspended, 409),
+        ] {
+            assert_eq!(ApiError::verdict(code, "no").status(), status);
+        }
+    }
+
+    #[test]
+    fn a_401_says_what_it_asks_for() {
+        assert!(ApiError::new(Code::CredentialRequired, "x").fault().challenge.is_some());
+        assert!(ApiError::new(Code::Forbidden, "x").fault().challenge.is_none());
+    }
+
+    #[test]
+    fn codes_are_each_listed_once() {
+        let names: std::collections::BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+}

@@ -1,0 +1,162 @@
+//! Who may do what: the rank of staff and the scope of API keys that each right needs, and the door that opens
+//! with them. Another tenant's things are answered as if they were not there.
+
+use std::sync::Arc;
+
+use domain::credential::Scope;
+use domain::guild::StaffRole;
+use domain::id::{GuildId, LicenseId};
+use projections::{GuildFacts, LicenseFacts};
+
+use super::principal::{Principal, User};
+use crate::error::{ApiError, Code};
+use crate::render::Audience;
+use crate::state::ApiState;
+
+/// What a right asks of staff and of secret keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Right {
+    rank: StaffRole,
+    /// `None`: no API key may, whatever its scopes.
+    scope: Option<Scope>,
+    /// Whether the owner of a license may as well.
+    owner: OwnerMay,
+}
+
+/// Whether the owner of a license has a right by owning it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OwnerMay {
+    Yes,
+    No,
+}
+
+/// See licenses, devices, history, types and rules.
+pub(crate) const READ: Right = Right::staff(StaffRole::Auditor, Scope::LicensesRead).or_owner();
+/// Hold, resume.
+pub(crate) const MODERATE: Right = Right::staff(StaffRole::Moderator, Scope::LicensesWrite);
+/// Rename and free devices.
+pub(crate) const DEVICES: Right = MODERATE.or_owner();
+/// Generate, assign, renew, rekey, change; types and rules.
+pub(crate) const MANAGE: Right = Right::staff(StaffRole::Admin, Scope::LicensesWrite);
+/// Hand on: staff at once, the owner by an offer.
+pub(crate) const TRANSFER: Right = MANAGE.or_owner();
+/// End for good.
+pub(crate) const REVOKE: Right = Right::staff(StaffRole::Admin, Scope::LicensesRevoke);
+/// Issue, list and revoke API keys.
+pub(crate) const CREDENTIALS: Right = Right { rank: StaffRole::Admin, scope: None, owner: OwnerMay::No };
+
+impl Right {
+    const fn staff(rank: StaffRole, scope: Scope) -> Self {
+        Self { rank, scope: Some(scope), owner: OwnerMay::No }
+    }
+
+    const fn or_owner(self) -> Self {
+        Self { owner: OwnerMay::Yes, ..self }
+    }
+
+    fn of_key(self, key: &super::principal::Key) -> Result<(), ApiError> {
+        match self.scope {
+            Some(scope) => key.scope(scope),
+            None => Err(ApiError::new(Code::Forbidden, "No API key may do this: sign in as an admin of the server.")),
+        }
+    }
+
+    fn refused(self) -> ApiError {
+        let rank = self.rank.as_str();
+        ApiError::new(Code::Forbidden, format!("This needs the rank `{rank}` or a higher one; ask somebody who has it."))
+    }
+}
+
+/// As what somebody came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Staff, a secret key, or the platform owner.
+    Staff,
+    /// The owner of the license.
+    Owner,
+}
+
+impl Standing {
+    /// Who reads the answer.
+    pub(crate) const fn audience(self) -> Audience {
+        match self {
+            Self::Staff => Audience::Staff,
+            Self::Owner => Audience::Owner,
+        }
+    }
+}
+
+/// A license that the principal may do the asked to.
+#[derive(Debug, Clone)]
+pub(crate) struct LicenseAccess {
+    pub(crate) facts: Arc<LicenseFacts>,
+    pub(crate) standing: Standing,
+    pub(crate) guild: GuildId,
+}
+
+/// Opens a guild.
+pub(crate) async fn guild(
+    state: &ApiState,
+    principal: &Principal,
+    id: GuildId,
+    right: Right,
+) -> Result<Arc<GuildFacts>, ApiError> {
+    let absent = || ApiError::not_found("guild");
+    if let Principal::Key(key) = principal {
+        if key.guild != id {
+            return Err(absent());
+        }
+        right.of_key(key)?;
+    }
+    let facts = state.queries().guild(id).await?.ok_or_else(absent)?;
+    if let Principal::User(user) = principal {
+        match user.rank(state, &facts).await? {
+            Some(rank) if rank >= right.rank => {}
+            Some(_) => return Err(right.refused()),
+            None => return Err(absent()),
+        }
+    }
+    Ok(facts)
+}
+
+/// Opens a license.
+pub(crate) async fn license(
+    state: &ApiState,
+    principal: &Principal,
+    id: LicenseId,
+    right: Right,
+) -> Result<LicenseAccess, ApiError> {
+    let absent = || ApiError::not_found("license");
+    if let Principal::Key(key) = principal {
+        right.of_key(key)?;
+    }
+    let facts = state.queries().license(id).await?.ok_or_else(absent)?;
+    let guild = facts.license.guild.ok_or_else(absent)?;
+    let standing = match principal {
+        Principal::Operator => Standing::Staff,
+        Principal::Key(key) if key.guild == guild => Standing::Staff,
+        Principal::Key(_) => return Err(absent()),
+        Principal::User(user) => of_user(state, user, &facts, guild, right).await?,
+    };
+    Ok(LicenseAccess { facts, standing, guild })
+}
+
+async fn of_user(
+    state: &ApiState,
+    user: &User,
+    facts: &LicenseFacts,
+    guild: GuildId,
+    right: Right,
+) -> Result<Standing, ApiError> {
+    let rank = match state.queries().guild(guild).await? {
+        Some(guild) => user.rank(state, &guild).await?,
+        None => None,
+    };
+    let owns = facts.license.owner.as_ref().is_some_and(|owner| owner.id == user.id);
+    match (rank, owns) {
+        (Some(rank), _) if rank >= right.rank => Ok(Standing::Staff),
+        (_, true) if right.owner == OwnerMay::Yes => Ok(Standing::Owner),
+        (None, false) => Err(ApiError::not_found("license")),
+        (Some(_), _) | (None, true) => Err(right.refused()),
+    }
+}

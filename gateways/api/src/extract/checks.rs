@@ -1,0 +1,142 @@
+//! Checks of single members that several bodies share: keys, devices, fingerprints, reasons, metadata. Lengths
+//! are of the contract, so what breaks one is an invalid request, not an impossible value.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::error::ApiError;
+
+const COMPONENTS_MAX: usize = 16;
+const METADATA_MAX_BYTES: usize = 8 * 1024;
+/// Longest text that a nonce or a payment reference may have.
+pub(crate) const TOKEN_MAX_BYTES: usize = 128;
+
+/// One component of a device's fingerprint, raw.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Component {
+    name: String,
+    value: String,
+}
+
+/// A member of `least` to `most` bytes.
+pub(crate) fn bytes(pointer: &str, text: &str, least: usize, most: usize) -> Result<(), ApiError> {
+    length(pointer, text.len(), least, most, "bytes")
+}
+
+/// A member of `least` to `most` characters.
+pub(crate) fn characters(pointer: &str, text: &str, least: usize, most: usize) -> Result<(), ApiError> {
+    length(pointer, text.chars().count(), least, most, "characters")
+}
+
+fn length(pointer: &str, length: usize, least: usize, most: usize, of: &str) -> Result<(), ApiError> {
+    if (least..=most).contains(&length) {
+        return Ok(());
+    }
+    let detail = format!("must have {least} to {most} {of}, and has {length}");
+    Err(ApiError::invalid(pointer, "WRONG_LENGTH", detail))
+}
+
+/// A license key as a request gives it; whether it opens is another matter.
+pub(crate) fn key(text: &str) -> Result<(), ApiError> {
+    bytes("/key", text, 1, domain::key::TEXT_MAX_BYTES)
+}
+
+/// The client's own name for a machine.
+pub(crate) fn device_id(text: &str) -> Result<(), ApiError> {
+    bytes("/deviceId", text, 1, 128)
+}
+
+/// What people call a device.
+pub(crate) fn device_name(text: &str) -> Result<(), ApiError> {
+    characters("/deviceName", text, 1, 64)
+}
+
+/// Why something is done.
+pub(crate) fn reason(text: Option<String>) -> Result<Option<String>, ApiError> {
+    match text.as_deref().map(str::trim) {
+        None | Some("") => Ok(None),
+        Some(trimmed) => characters("/reason", trimmed, 1, 500).map(|()| Some(trimmed.to_owned())),
+    }
+}
+
+/// A fingerprint: each name once.
+pub(crate) fn components(components: Vec<Component>) -> Result<Vec<(String, String)>, ApiError> {
+    if components.len() > COMPONENTS_MAX {
+        let detail = format!("may have {COMPONENTS_MAX} entries, and has {}", components.len());
+        return Err(ApiError::invalid("/components", "WRONG_LENGTH", detail));
+    }
+    let mut checked: Vec<(String, String)> = Vec::with_capacity(components.len());
+    for (index, Component { name, value }) in components.into_iter().enumerate() {
+        let at = |member: &str| format!("/components/{index}/{member}");
+        bytes(&at("name"), &name, 1, 64)?;
+        bytes(&at("value"), &value, 1, 256)?;
+        if checked.iter().any(|(earlier, _)| *earlier == name) {
+            return Err(ApiError::invalid(at("name"), "DUPLICATE_MEMBER", "stands there twice; give each name once"));
+        }
+        checked.push((name, value));
+    }
+    Ok(checked)
+}
+
+/// Metadata as JSON text: an object. The text is kept as it is, so that no number loses a digit, but it must read
+/// as JSON in every part: a raw value alone would let half a surrogate pair pass.
+pub(crate) fn metadata(pointer: &str, raw: &RawValue) -> Result<String, ApiError> {
+    let text = raw.get();
+    if text.len() > METADATA_MAX_BYTES {
+        let detail = format!("may have {METADATA_MAX_BYTES} bytes, and has {}", text.len());
+        return Err(ApiError::invalid(pointer, "WRONG_LENGTH", detail));
+    }
+    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) if error.is_data() => Err(ApiError::invalid(pointer, "WRONG_TYPE", "must be a JSON object")),
+        Err(error) => Err(ApiError::invalid(pointer, "NOT_JSON", format!("cannot be read: {error}"))),
+    }
+}
+
+/// A slug as it stands in a body, or nothing; whether it exists is found out by whoever uses it.
+pub(crate) fn slug(pointer: &str, text: &str) -> Result<(), ApiError> {
+    bytes(pointer, text, 1, 64)
+}
+
+/// Text that borrows from the body unless it holds escapes.
+pub(crate) type Text<'a> = Cow<'a, str>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(list: &[(&str, &str)]) -> Vec<Component> {
+        list.iter().map(|(name, value)| Component { name: (*name).to_owned(), value: (*value).to_owned() }).collect()
+    }
+
+    #[test]
+    fn a_fingerprint_names_each_component_once() {
+        assert_eq!(components(parts(&[("cpu", "a"), ("disk", "b")])).unwrap().len(), 2);
+        let error = components(parts(&[("cpu", "a"), ("cpu", "b")])).unwrap_err();
+        assert_eq!(error.errors()[0].pointer, "/components/1/name");
+        assert_eq!(components(parts(&[("", "a")])).unwrap_err().errors()[0].pointer, "/components/0/name");
+        let long = "x".repeat(257);
+        assert_eq!(components(parts(&[("a", &long)])).unwrap_err().errors()[0].pointer, "/components/0/value");
+        let many: Vec<_> = (0..17).map(|i| Component { name: i.to_string(), value: "x".to_owned() }).collect();
+        assert_eq!(components(many).unwrap_err().errors()[0].pointer, "/components");
+    }
+
+    #[test]
+    fn metadata_is_an_object_of_8_kib() {
+        let of = |text: &str| metadata("/metadata", &RawValue::from_string(text.to_owned()).unwrap());
+        assert_eq!(of(r#"{"n":12345678901234567890.5}"#).unwrap(), r#"{"n":12345678901234567890.5}"#);
+        assert_eq!(of("[]").unwrap_err().errors()[0].code, "WRONG_TYPE");
+        assert_eq!(of(&format!(r#"{{"a":"{}"}}"#, "x".repeat(8200))).unwrap_err().errors()[0].code, "WRONG_LENGTH");
+        assert_eq!(of(r#"{"a":"\ud800"}"#).unwrap_err().status(), 400);
+    }
+
+    #[test]
+    fn an_empty_reason_is_none() {
+        assert_eq!(reason(Some("  ".to_owned())).unwrap(), None);
+        assert_eq!(reason(Some(" why ".to_owned())).unwrap(), Some("why".to_owned()));
+        assert!(reason(Some("x".repeat(501))).is_err());
+    }
+}

@@ -1,0 +1,55 @@
+//! Positions in headers: `<epoch>.<n>`, where n counts the events of the log. A read may ask to be as new as a
+//! position; nothing here reads the log.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::error::{ApiError, Code};
+use crate::state::ApiState;
+
+/// The position that a write reached, and that a read shows.
+pub(crate) const POSITION: HeaderName = HeaderName::from_static("dca-position");
+/// The position that a read must have reached.
+pub(crate) const MIN_POSITION: HeaderName = HeaderName::from_static("dca-min-position");
+
+/// Waits until the read models show everything up to `DCA-Min-Position`, if the request names one.
+pub(crate) async fn wait(state: &ApiState, headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(value) = headers.get(&MIN_POSITION) else { return Ok(()) };
+    let (epoch, number) = parsed(value).ok_or_else(|| {
+        ApiError::invalid("DCA-Min-Position", "WRONG_FORM", "must be a position as `DCA-Position` gives it, such as 4f2a.17")
+    })?;
+    let queries = state.queries();
+    if epoch != queries.epoch() {
+        let detail = "`DCA-Min-Position` is of another log: the data was restored since. Read again without it.";
+        return Err(ApiError::new(Code::PositionUnknown, detail));
+    }
+    if number > queries.head() {
+        let detail = format!("The log ends at {}, before `DCA-Min-Position`; take it from an answer.", queries.head());
+        return Err(ApiError::new(Code::PositionUnknown, detail));
+    }
+    Ok(queries.wait_for(number, state.limits().min_position_timeout).await?)
+}
+
+fn parsed(value: &HeaderValue) -> Option<(&str, i64)> {
+    let (epoch, number) = value.to_str().ok()?.rsplit_once('.')?;
+    let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    Some((epoch, number.parse().ok().filter(|_| plain)?))
+}
+
+/// The value of `DCA-Position`.
+pub(crate) fn header(epoch: &str, position: i64) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("{epoch}.{position}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_an_epoch_and_a_number() {
+        let of = |text: &'static str| parsed(&HeaderValue::from_static(text)).map(|(e, n)| (e.to_owned(), n));
+        assert_eq!(of("4f2a.17"), Some(("4f2a".to_owned(), 17)));
+        for bad in ["", "17", "a.", "a.-1", "a.+1", "a.1x", "a.99999999999999999999"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Who asks: the platform owner, a signed-in person, or an API key. A forged API key is refused by its tag before
+//! anything is looked up. What a principal may do is decided in `access.rs`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use domain::credential::{self, ApiKeyId, ApiKeyKind, Scope};
+use domain::event::Actor;
+use domain::guild::{ApiKey, ApiKeyState, StaffRole};
+use domain::id::{DiscordId, GuildId, Pseudonym};
+use domain::time::Timestamp;
+use projections::GuildFacts;
+
+use crate::error::{ApiError, Code};
+use crate::state::ApiState;
+use crate::token::{self, TokenError};
+
+/// Header of an API key.
+const API_KEY: &str = "x-api-key";
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(crate) enum Principal {
+    /// The platform owner.
+    Operator,
+    /// A person, signed in.
+    User(User),
+    /// An API key of a guild.
+    Key(Key),
+}
+
+/// A person, signed in.
+#[derive(Debug, Clone)]
+pub(crate) struct User {
+    pub(crate) account: DiscordId,
+    pub(crate) id: Pseudonym,
+}
+
+/// An API key of a guild, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Key {
+    pub(crate) id: ApiKeyId,
+    pub(crate) kind: ApiKeyKind,
+    pub(crate) guild: GuildId,
+    scopes: Scopes,
+}
+
+/// A set of scopes as bits, because it is asked on the hot path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Scopes(u16);
+
+impl Scopes {
+    fn of(scopes: &[Scope]) -> Self {
+        Self(scopes.iter().fold(0, |bits, scope| bits | 1 << *scope as u16))
+    }
+
+    const fn has(self, scope: Scope) -> bool {
+        self.0 >> scope as u16 & 1 == 1
+    }
+}
+
+impl Key {
+    /// Refuses unless the key has this scope.
+    pub(crate) fn scope(&self, scope: Scope) -> Result<(), ApiError> {
+        if self.scopes.has(scope) {
+            return Ok(());
+        }
+        let remedy = match self.kind {
+            ApiKeyKind::Publishable => "publishable keys never have it; use a secret key, from a server of yours",
+            ApiKeyKind::Secret => "issue a key that has it",
+        };
+        let detail = format!("This API key lacks the scope `{}`; {remedy}.", scope.as_str());
+        Err(ApiError::new(Code::MissingScope, detail))
+    }
+}
+
+impl Principal {
+    /// Reads the credential of a request.
+    pub(crate) async fn of(state: &ApiState, headers: &HeaderMap, now: Timestamp) -> Result<Self, ApiError> {
+        match presented(headers)? {
+            Presented::ApiKey(text) => Key::of(state, text, now).await.map(Self::Key),
+            Presented::Token(text) => of_token(state, text, now),
+        }
+    }
+
+    /// As the cause of events, and as the owner of idempotency keys.
+    pub(crate) fn actor(&self) -> Actor {
+        match self {
+            Self::Operator => Actor::Operator,
+            Self::User(user) => Actor::User(user.id.clone()),
+            Self::Key(key) => Actor::ApiKey(key.id),
+        }
+    }
+
+    /// The key, where nothing but an API key will do.
+    pub(crate) fn key(&self, scope: Scope) -> Result<&Key, ApiError> {
+        match self {
+            Self::Key(key) => key.scope(scope).map(|()| key),
+            Self::Operator | Self::User(_) => {
+                Err(ApiError::new(Code::Forbidden, "This address takes an API key of the guild, not an access token."))
+            }
+        }
+    }
+
+    /// The person, where nothing but a signed-in person will do.
+    pub(crate) fn user(&self) -> Result<&User, ApiError> {
+        match self {
+            Self::User(user) => Ok(user),
+            Self::Operator | Self::Key(_) => {
+                Err(ApiError::new(Code::Forbidden, "This is for a signed-in person: send that person's access token."))
+            }
+        }
+    }
+
+    /// The platform owner, and nobody else.
+    pub(crate) fn operator(&self) -> Result<(), ApiError> {
+        match self {
+            Self::Operator => Ok(()),
+            Self::User(_) | Self::Key(_) => {
+                let detail = "This is for the platform owner: use a token of `dca-auth admin token`.";
+                Err(ApiError::new(Code::Forbidden, detail))
+            }
+        }
+    }
+}
+
+impl User {
+    /// The rank in a guild; `None` is no staff at all.
+    pub(crate) async fn rank(&self, state: &ApiState, guild: &GuildFacts) -> Result<Option<StaffRole>, ApiError> {
+        let Some(id) = guild.guild.id else { return Ok(None) };
+        let member = state.queries().member(id, &self.id).await?;
+        let nothing = BTreeSet::new();
+        let roles = member.as_ref().filter(|facts| facts.member.present).map_or(&nothing, |facts| &facts.member.roles);
+        Ok(guild.guild.rank_of(&self.id, roles))
+    }
+}
+
+enum Presented<'a> {
+    ApiKey(&'a str),
+    Token(&'a str),
+}
+
+/// The one credential of a request.
+fn presented(headers: &HeaderMap) -> Result<Presented<'_>, ApiError> {
+    let key = headers.get(API_KEY);
+    let bearer = headers.get(AUTHORIZATION);
+    let value = match (key, bearer) {
+        (Some(_), Some(_)) => {
+            let detail = "stands beside `Authorization`; send one credential";
+            return Err(ApiError::invalid("X-API-Key", "DUPLICATE_MEMBER", detail));
+        }
+        (Some(key), None) => return Ok(Presented::ApiKey(key.to_str().map_err(|_| not_ours())?)),
+        (None, Some(value)) => value.to_str().map_err(|_| not_ours())?,
+        (None, None) => {
+            let detail = "Send an API key as `X-API-Key`, or an access token as `Authorization: Bearer …`.";
+            return Err(ApiError::new(Code::CredentialRequired, detail));
+        }
+    };
+    let text = match value.split_once(' ') {
+        Some((scheme, text)) if scheme.eq_ignore_ascii_case("bearer") => text.trim(),
+        _ => {
+            let detail = "`Authorization` takes the scheme `Bearer` only.";
+            return Err(ApiError::new(Code::InvalidCredential, detail));
+        }
+    };
+    Ok(if text.starts_with("dca_") { Presented::ApiKey(text) } else { Presented::Token(text) })
+}
+
+fn not_ours() -> ApiError {
+    let detail = "The credential is none of this server's, or it was revoked. Check that it was copied whole.";
+    ApiError::new(Code::InvalidCredential, detail)
+}
+
+fn of_token(state: &ApiState, text: &str, now: Timestamp) -> Result<Principal, ApiError> {
+    let claims = state.tokens().verify(text, now).map_err(|error| match error {
+        TokenError::Invalid => not_ours(),
+        TokenError::Expired => {
+            ApiError::new(Code::CredentialExpired, "The access token has expired; refresh it or sign in again.")
+        }
+    })?;
+    if claims.sub == token::OPERATOR {
+        return Ok(Principal::Operator);
+    }
+    let account: DiscordId = claims.sub.parse().map_err(|_| not_ours())?;
+    Ok(Principal::User(User { id: Pseudonym::of(state.mac(), account), account }))
+}
+
+impl Key {
+    async fn of(state: &ApiState, text: &str, now: Timestamp) -> Result<Self, ApiError> {
+        let (kind, id) = credential::open(state.mac(), text).ok_or_else(not_ours)?;
+        let guild = id.guild();
+        let facts: Option<Arc<GuildFacts>> = state.queries().guild(guild).await?;
+        if let Some(key) = facts.as_ref().and_then(|facts| facts.guild.api_key(id)) {
+            return Self::checked(key, kind, guild, now);
+        }
+        // The tag proves that we made the key, so the read model may only not have it yet: the log decides.
+        let from_log = state.commands().load_guild(guild).await?;
+        from_log.api_key(id).ok_or_else(not_ours).and_then(|key| Self::checked(key, kind, guild, now))
+    }
+
+    fn checked(key: &ApiKey, kind: ApiKeyKind, guild: GuildId, now: Timestamp) -> Result<Self, ApiError> {
+        if key.kind != kind {
+            return Err(not_ours());
+        }
+        match key.usable_at(now) {
+            Ok(()) => Ok(Self { id: key.id, kind, guild, scopes: Scopes::of(&key.scopes) }),
+            Err(ApiKeyState::Revoked) => Err(not_ours()),
+            Err(ApiKeyState::Expired) => {
+                Err(ApiError::new(Code::CredentialExpired, "This API key has expired; issue a new one."))
+            }
+        }
+    }
+}
+
+impl FromRequestParts<ApiState> for Principal {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        Self::of(state, &parts.headers, state.now()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn one_credential_is_taken_from_either_header() {
+        assert!(matches!(presented(&headers(&[("x-api-key", "dca_sec_1")])), Ok(Presented::ApiKey("dca_sec_1"))));
+        assert!(matches!(
+            presented(&headers(&[("authorization", "bearer dca_pub_1")])),
+            Ok(Presented::ApiKey("dca_pub_1"))
+        ));
+        assert!(matches!(presented(&headers(&[("authorization", "Bearer a.b.c")])), Ok(Presented::Token("a.b.c"))));
+        let code = |pairs: &[_]| presented(&headers(pairs)).err().map(|error| error.code().to_owned());
+        assert_eq!(code(&[]).as_deref(), Some("CREDENTIAL_REQUIRED"));
+        assert_eq!(code(&[("authorization", "Basic x")]).as_deref(), Some("INVALID_CREDENTIAL"));
+        assert_eq!(
+            code(&[("x-api-key", "a"), ("authorization", "Bearer b")]).as_deref(),
+            Some("INVALID_REQUEST")
+        );
+    }
+
+    #[test]
+    fn scopes_are_a_set() {
+        let scopes = Scopes::of(&[Scope::Validate, Scope::WebhooksWrite]);
+        for scope in Scope::ALL {
+            assert_eq!(scopes.has(scope), matches!(scope, Scope::Validate | Scope::WebhooksWrite));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! What surrounds every request, in one layer: request id, host list, secrets in addresses, time limit, panics,
+//! security headers, and the bodies of errors. One layer by hand instead of seven by composition, because
+//! validation passes through it a hundred thousand times a second. It decides nothing about who may do what.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, REFERRER_POLICY, RETRY_AFTER,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tower::{Layer, Service};
+
+use crate::error::{self, ApiError, Code};
+use crate::state::ApiState;
+
+/// Name of the header that a request is known by.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Marks an answer that was given before.
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const REQUEST_ID_MAX: usize = 128;
+
+/// The id of a request: the client's, or one made here.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) HeaderValue);
+
+impl RequestId {
+    /// As text; it is printable ASCII.
+    pub(crate) fn text(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get(&REQUEST_ID).filter(|value| {
+            (1..=REQUEST_ID_MAX).contains(&value.len()) && value.as_bytes().iter().all(|b| (0x20..0x7f).contains(b))
+        });
+        Self(given.cloned().unwrap_or_else(made))
+    }
+}
+
+/// 8 random bytes of this process and a counter, in hexadecimal: unique without asking for randomness each time.
+fn made() -> HeaderValue {
+    static PROCESS: LazyLock<[u8; 8]> = LazyLock::new(|| {
+        let mut bytes = std::process::id().to_be_bytes().repeat(2);
+        // Without randomness the process id stands in: the id is for finding lines of a log and guards nothing.
+        let _ = getrandom::fill(&mut bytes);
+        bytes.try_into().unwrap_or_default()
+    });
+    static COUNTER: AtomicU64 = AtomicU64::new(1);
+    let mut bytes = [0; 14];
+    bytes[..8].copy_from_slice(&*PROCESS);
+    bytes[8..].copy_from_slice(&COUNTER.fetch_add(1, Ordering::Relaxed).to_be_bytes()[2..]);
+    let text = data_encoding::HEXLOWER.encode(&bytes);
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+/// Puts [`Framed`] around a service.
+#[derive(Clone)]
+pub(crate) struct Frame {
+    state: ApiState,
+}
+
+impl Frame {
+    pub(crate) fn new(state: ApiState) -> Self {
+        Self { state }
+    }
+}
+
+impl<S> Layer<S> for Frame {
+    type Service = Framed<S>;
+
+    fn layer(&self, inner: S) -> Framed<S> {
+        Framed { inner, state: self.state.clone() }
+    }
+}
+
+/// A service inside the frame.
+#[derive(Clone)]
+pub(crate) struct Framed<S> {
+    inner: S,
+    state: ApiState,
+}
+
+impl<S> Service<Request> for Framed<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let id = RequestId::of(request.headers());
+        if let Err(refused) = admit(&self.state, &request) {
+            return Box::pin(std::future::ready(Ok(finished(refused.into_response(), id))));
+        }
+        request.extensions_mut().insert(id.clone());
+        let limit = self.state.limits().request_timeout;
+        let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        Box::pin(async move {
+            let response = match tokio::time::timeout(limit, answer).await {
+                Ok(Ok(Ok(response))) => response,
+                Ok(Ok(Err(never))) => match never {},
+                Ok(Err(_)) => {
+                    tracing::error!(request_id = id.text(), "a handler panicked");
+                    ApiError::internal().into_response()
+                }
+                Err(_) => too_late(&id).into_response(),
+            };
+            Ok(finished(response, id))
+        })
+    }
+}
+
+fn too_late(id: &RequestId) -> ApiError {
+    tracing::warn!(request_id = id.text(), "a request was not answered in time");
+    let detail = "The answer was not ready in time. A write may have happened: repeat it with the same Idempotency-Key.";
+    ApiError::new(Code::Timeout, detail).retry_after(2)
+}
+
+/// What is refused whatever it asks for.
+fn admit(state: &ApiState, request: &Request) -> Result<(), ApiError> {
+    if let Some(hosts) = state.hosts() {
+        let header = request.headers().get(HOST).and_then(|value| value.to_str().ok());
+        let named = request.uri().authority().map(|authority| authority.as_str()).or(header);
+        if !named.is_some_and(|name| hosts.allows(name)) {
+            let detail = format!("This server answers to {} only; use one of these addresses.", hosts.listed());
+            return Err(ApiError::new(Code::HostNotAllowed, detail));
+        }
+    }
+    if holds_secret(request.uri()) {
+        let detail = "Addresses end up in logs, histories and referrers. Send API keys and tokens in a header, and \
+                      license keys in the body; replace a key that was sent this way.";
+        return Err(ApiError::new(Code::KeyInUrl, detail));
+    }
+    Ok(())
+}
+
+/// Whether an address holds a credential or a license key.
+fn holds_secret(uri: &Uri) -> bool {
+    let is_credential = |text: &str| text.contains("dca_pub_") || text.contains("dca_sec_");
+    if is_credential(uri.path()) {
+        return true;
+    }
+    let Some(query) = uri.query().filter(|query| !query.is_empty()) else { return false };
+    query.split('&').any(|member| {
+        let (name, value) = member.split_once('=').unwrap_or((member, ""));
+        let (name, value) = (crate::extract::query::decoded(name), crate::extract::query::decoded(value));
+        matches!(name.to_ascii_lowercase().as_str(), "key" | "apikey" | "api_key" | "token")
+            || is_credential(&value)
+            || domain::key::is_well_formed(&value)
+    })
+}
+
+/// Writes the body of an error, if it is one, and the headers that every answer has.
+fn finished(mut response: Response, id: RequestId) -> Response {
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        write_problem(&mut response, &error, &id);
+    }
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    );
+    headers.insert(REQUEST_ID, id.0);
+    response
+}
+
+fn write_problem(response: &mut Response, error: &ApiError, id: &RequestId) {
+    let fault = error.fault();
+    *response.body_mut() = Body::from(error::body(fault, &id.0));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if let Some(seconds) = fault.retry_after_s {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some(challenge) = fault.challenge {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    if fault.is_replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+}
+
+/// Answers an address that leads nowhere.
+pub(crate) async fn no_such_path() -> ApiError {
+    ApiError::new(Code::NotFound, "There is nothing at this address; see docs/API-DESIGN.md for those that exist.")
+}
+
+/// Answers a method that an address does not take; axum adds `Allow`.
+pub(crate) async fn no_such_method() -> ApiError {
+    let detail = format!("This address does not take that method; the header `{ALLOW}` lists those that it takes.");
+    ApiError::new(Code::MethodNotAllowed, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_in_addresses_are_found_however_they_are_written() {
+        for address in [
+            "/licenses?key=x",
+            "/licenses?a=1&apiKey=",
+            "/licenses?API_KEY=1",
+            "/licenses?%6bey=1",
+            "/licenses?q=dca_sec_abc",
+            "/licenses?q=%64ca_pub_abc",
+            "/licenses/dca_sec_abc",
+            "/x?token=1",
+        ] {
+            assert!(holds_secret(&address.parse().unwrap()), "{address}");
+        }
+        for address in ["/licenses", "/licenses?", "/licenses?q=keyboard&type=key", "/guilds/1/api-keys/abc"] {
+            assert!(!holds_secret(&address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_request_id_is_taken_if_it_is_plain_and_made_otherwise() {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, HeaderValue::from_static("order 7"));
+        assert_eq!(RequestId::of(&headers).text(), "order 7");
+        for bad in [&b""[..], b"\xff", &[b'x'; 129]] {
+            headers.insert(REQUEST_ID, HeaderValue::from_bytes(bad).unwrap());
+            assert_eq!(RequestId::of(&headers).text().len(), 28);
+        }
+        assert_ne!(RequestId::of(&HeaderMap::new()).text(), RequestId::of(&HeaderMap::new()).text());
+    }
+}

@@ -1,0 +1,94 @@
+//! What the API asks of the process that hosts it: health, the operator's doings, the demo's clock. The server
+//! implements it; nothing here knows how.
+
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde_json::Value;
+
+use domain::time::{Span, Timestamp};
+
+/// How well one component works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Condition {
+    /// It works.
+    Ok,
+    /// It works in part, or late.
+    Degraded,
+    /// It does not work.
+    Down,
+    /// It is switched off.
+    Off,
+}
+
+/// One component in `GET /health`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Component {
+    /// For example `store`, `readModels`, `discord`.
+    pub name: String,
+    /// How well it works.
+    pub status: Condition,
+    /// How long a probe took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
+    /// How many events it is behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag_events: Option<i64>,
+    /// What is wrong, and what to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Why the operator's wish was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OperatorError {
+    /// The request names something that does not exist, or cannot be meant: the member and what is asked of it.
+    #[error("{member}: {detail}")]
+    Invalid {
+        /// The member of the request.
+        member: &'static str,
+        /// What is wrong and what is accepted.
+        detail: String,
+    },
+    /// The same is being done already.
+    #[error("{0}")]
+    Busy(String),
+    /// Something that is needed does not answer; the same wish may succeed later.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// The host of the API. Object-safe, so that tests and tools can stand in for the server.
+pub trait Operator: Send + Sync {
+    /// Whether this process may take traffic: migrations done, read models caught up at start, not draining.
+    fn is_ready(&self) -> bool;
+
+    /// Every component with its condition, for `GET /health`.
+    fn health(&self) -> BoxFuture<'_, Vec<Component>>;
+
+    /// What `dca-auth status` prints.
+    ///
+    /// # Errors
+    /// [`OperatorError::Unavailable`].
+    fn status(&self) -> BoxFuture<'_, Result<Value, OperatorError>>;
+
+    /// Checks the log and compares live read models with a rebuild.
+    ///
+    /// # Errors
+    /// [`OperatorError::Busy`], [`OperatorError::Unavailable`].
+    fn verify(&self) -> BoxFuture<'_, Result<Value, OperatorError>>;
+
+    /// Rebuilds a read model from the log.
+    ///
+    /// # Errors
+    /// [`OperatorError::Invalid`] for an unknown name, and those of [`Operator::verify`].
+    fn rebuild<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Value, OperatorError>>;
+
+    /// Moves the demo's clock forward, keeps it, and runs the work that is due; returns the new time. Called in
+    /// the demo only.
+    ///
+    /// # Errors
+    /// [`OperatorError::Invalid`] if the clock would leave its range, [`OperatorError::Unavailable`].
+    fn advance_clock(&self, by: Span) -> BoxFuture<'_, Result<Timestamp, OperatorError>>;
+}

@@ -1,0 +1,193 @@
+//! Access tokens: EdDSA JWTs of five minutes (RFC 9068: `typ` is `at+jwt`). The algorithm is pinned, the clock is
+//! the caller's. Nothing here issues sessions or refresh tokens, and no private key comes here: signing goes
+//! through the port.
+
+use std::sync::Arc;
+
+use commands::ring::KeyRing;
+use commands::signer::{KeySet, Signer, SigningPurpose};
+use data_encoding::BASE64URL_NOPAD;
+use domain::ports::Sign;
+use domain::time::{Span, Timestamp};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// `sub` of the platform owner's token.
+pub const OPERATOR: &str = "operator";
+/// `aud` of every access token.
+pub const AUDIENCE: &str = "dca-auth";
+/// How long an access token works.
+pub const LIFETIME: Span = Span::seconds(300);
+/// How far clocks may differ.
+pub const LEEWAY: Span = Span::seconds(60);
+const TYPE: &str = "at+jwt";
+
+/// What an access token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// Who issued it.
+    pub iss: String,
+    /// Always [`AUDIENCE`].
+    pub aud: String,
+    /// `operator`, or a Discord user id.
+    pub sub: String,
+    /// The session.
+    pub sid: String,
+    /// Seconds since 1970.
+    pub iat: i64,
+    /// Seconds since 1970.
+    pub exp: i64,
+}
+
+/// Why a token is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Not a token of this server.
+    #[error("the access token is not one of this server")]
+    Invalid,
+    /// Its time is over.
+    #[error("the access token has expired")]
+    Expired,
+}
+
+/// A public key could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the public key `{0}` of access tokens cannot be used")]
+pub struct BadKey(String);
+
+/// The keys of access tokens: one that signs, all that verify.
+#[derive(Clone)]
+pub struct TokenKeys {
+    issuer: String,
+    sign: Arc<dyn Sign>,
+    known: Vec<(String, DecodingKey)>,
+    rules: Validation,
+}
+
+impl TokenKeys {
+    /// The keys of the ring's list of access tokens. `issuer` is `iss`.
+    ///
+    /// # Errors
+    /// [`BadKey`], which no ring that was read gives.
+    pub fn of(ring: &KeyRing, issuer: impl Into<String>) -> Result<Self, BadKey> {
+        let issuer = issuer.into();
+        let mut rules = Validation::new(Algorithm::EdDSA);
+        rules.set_audience(&[AUDIENCE]);
+        rules.set_issuer(&[&issuer]);
+        rules.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
+        // The library reads the system's clock; this one may be the demo's, so `exp` is compared below.
+        rules.validate_exp = false;
+        let known = KeySet::of(ring, SigningPurpose::AccessTokens)
+            .keys
+            .into_iter()
+            .map(|key| match DecodingKey::from_ed_components(&key.x) {
+                Ok(decoded) => Ok((key.kid, decoded)),
+                Err(_) => Err(BadKey(key.kid)),
+            })
+            .collect::<Result<_, _>>()?;
+        let sign = Arc::new(Signer::active(ring, SigningPurpose::AccessTokens));
+        Ok(Self { issuer, sign, known, rules })
+    }
+
+    /// Reads a token and checks everything that it says.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
+        if header.typ.as_deref() != Some(TYPE) || header.alg != Algorithm::EdDSA {
+            return Err(TokenError::Invalid);
+        }
+        let id = header.kid.ok_or(TokenError::Invalid)?;
+        let (_, key) = self.known.iter().find(|(known, _)| *known == id).ok_or(TokenError::Invalid)?;
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &self.rules).map_err(|_| TokenError::Invalid)?.claims;
+        let (now_s, leeway_s) = (now.ms() / 1_000, LEEWAY.ms() / 1_000);
+        if claims.iat > now_s + leeway_s {
+            return Err(TokenError::Invalid);
+        }
+        if now_s >= claims.exp.saturating_add(leeway_s) {
+            return Err(TokenError::Expired);
+        }
+        Ok(claims)
+    }
+}
+
+/// Makes an access token for `subject` ([`OPERATOR`] or a Discord user id) that works from `now` on.
+pub fn mint(keys: &TokenKeys, subject: &str, now: Timestamp) -> String {
+    let iat = now.ms() / 1_000;
+    let claims = Claims {
+        iss: keys.issuer.clone(),
+        aud: AUDIENCE.to_owned(),
+        sub: subject.to_owned(),
+        sid: Uuid::new_v4().to_string(),
+        iat,
+        exp: iat + LIFETIME.ms() / 1_000,
+    };
+    let header = serde_json::json!({ "alg": "EdDSA", "typ": TYPE, "kid": keys.sign.key_id() });
+    // Both are plain objects of strings and numbers, so each has a JSON form.
+    let claims = serde_json::to_string(&claims).unwrap_or_default();
+    let mut token = BASE64URL_NOPAD.encode(header.to_string().as_bytes());
+    token.push('.');
+    BASE64URL_NOPAD.encode_append(claims.as_bytes(), &mut token);
+    let signature = keys.sign.sign(token.as_bytes());
+    token.push('.');
+    BASE64URL_NOPAD.encode_append(&signature, &mut token);
+    token
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+    fn ring() -> KeyRing {
+        KeyRing::generate(NOW, &mut commands::ring::os_random).unwrap()
+    }
+
+    #[test]
+    fn a_minted_token_is_read_until_its_time_is_over() {
+        let keys = TokenKeys::of(&ring(), "https://auth.example").unwrap();
+        let token = mint(&keys, OPERATOR, NOW);
+        assert_eq!(keys.verify(&token, NOW).unwrap().sub, OPERATOR);
+        assert!(keys.verify(&token, NOW.after(Span::seconds(359))).is_ok());
+        assert_eq!(keys.verify(&token, NOW.after(Span::seconds(360))), Err(TokenError::Expired));
+        assert_eq!(keys.verify(&token, Timestamp(NOW.0 - 61_000)), Err(TokenError::Invalid));
+    }
+
+    #[test]
+    fn tokens_of_others_are_refused() {
+        let keys = TokenKeys::of(&ring(), "https://auth.example").unwrap();
+        let other_ring = TokenKeys::of(&ring(), "https://auth.example").unwrap();
+        assert_eq!(keys.verify(&mint(&other_ring, OPERATOR, NOW), NOW), Err(TokenError::Invalid));
+        let ring = ring();
+        let here = TokenKeys::of(&ring, "https://auth.example").unwrap();
+        let elsewhere = TokenKeys::of(&ring, "https://other.example").unwrap();
+        assert_eq!(here.verify(&mint(&elsewhere, OPERATOR, NOW), NOW), Err(TokenError::Invalid));
+    }
+
+    #[test]
+    fn an_altered_token_or_another_algorithm_is_refused() {
+        let keys = TokenKeys::of(&ring(), "https://auth.example").unwrap();
+        let token = mint(&keys, "1", NOW);
+        let parts: Vec<&str> = token.split('.').collect();
+        let claims = String::from_utf8(BASE64URL_NOPAD.decode(parts[1].as_bytes()).unwrap()).unwrap();
+        let altered = BASE64URL_NOPAD.encode(claims.replace("\"1\"", "\"operator\"").as_bytes());
+        let none = BASE64URL_NOPAD.encode(br#"{"alg":"none","typ":"at+jwt","kid":"x"}"#);
+        let hmac = BASE64URL_NOPAD.encode(br#"{"alg":"HS256","typ":"at+jwt","kid":"x"}"#);
+        let plain = BASE64URL_NOPAD.encode(
+            format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{}"}}"#, keys.known[0].0).as_bytes(),
+        );
+        for bad in [
+            format!("{}.{altered}.{}", parts[0], parts[2]),
+            format!("{none}.{}.", parts[1]),
+            format!("{hmac}.{}.{}", parts[1], parts[2]),
+            format!("{plain}.{}.{}", parts[1], parts[2]),
+            "..".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(keys.verify(&bad, NOW), Err(TokenError::Invalid), "{bad}");
+        }
+    }
+}

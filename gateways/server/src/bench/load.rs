@@ -1,0 +1,155 @@
+//! A small HTTP/1.1 load generator: keep-alive connections that send prepared bytes and read answers with a
+//! Content-Length. It checks the status of every answer and otherwise looks at nothing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::histogram::Histogram;
+use crate::failure::{Attempt as _, Failure, Outcome};
+
+/// How hard, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// Connections at once.
+    pub(crate) connections: usize,
+    /// How long it is measured.
+    pub(crate) span: Duration,
+    /// Requests a second over all connections; `None` as fast as they come.
+    pub(crate) rate: Option<u32>,
+}
+
+/// What was measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Measured {
+    /// Latencies, from the intended send time where the rate is constant.
+    pub(crate) latency: Histogram,
+    /// Answers a second.
+    pub(crate) per_second: f64,
+    /// Bytes of one answer's body.
+    pub(crate) body_bytes: usize,
+}
+
+/// Bytes of one request.
+pub(crate) fn post(address: SocketAddr, path: &str, api_key: &str, body: &str) -> Vec<u8> {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {api_key}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// Sends `requests`, each connection beginning at another one, until the time is over.
+///
+/// # Errors
+/// If a connection fails or an answer is not 200.
+pub(crate) async fn run(address: SocketAddr, requests: Arc<Vec<Vec<u8>>>, load: Load) -> Outcome<Measured> {
+    let begin = Instant::now();
+    let end = begin + load.span;
+    let pace = load.rate.map(|rate| Duration::from_secs_f64(load.connections as f64 / f64::from(rate)));
+    let tasks: Vec<_> = (0..load.connections)
+        .map(|number| {
+            let first = number * requests.len() / load.connections;
+            let start = begin + pace.map_or(Duration::ZERO, |pace| pace.mul_f64(number as f64 / load.connections as f64));
+            tokio::spawn(one_connection(address, Arc::clone(&requests), first, pace.map(|pace| (start, pace)), end))
+        })
+        .collect();
+    let mut latency = Histogram::default();
+    let mut body_bytes = 0;
+    for task in tasks {
+        let (histogram, bytes) = task.await.attempt(|| "a connection of the benchmark broke off".to_owned())??;
+        latency.add(&histogram);
+        body_bytes = bytes;
+    }
+    let per_second = latency.count() as f64 / begin.elapsed().as_secs_f64();
+    Ok(Measured { latency, per_second, body_bytes })
+}
+
+async fn one_connection(
+    address: SocketAddr,
+    requests: Arc<Vec<Vec<u8>>>,
+    first: usize,
+    pace: Option<(Instant, Duration)>,
+    end: Instant,
+) -> Outcome<(Histogram, usize)> {
+    let broke = || format!("the connection to {address} broke");
+    let mut stream = TcpStream::connect(address).await.attempt(broke)?;
+    stream.set_nodelay(true).attempt(broke)?;
+    let mut histogram = Histogram::default();
+    let mut answer = Answer::default();
+    let mut intended = pace.map(|(start, _)| start);
+    for request in requests.iter().cycle().skip(first) {
+        if Instant::now() >= end {
+            break;
+        }
+        let sent = match (intended.as_mut(), pace) {
+            (Some(next), Some((_, pace))) => {
+                tokio::time::sleep_until((*next).into()).await;
+                let due = *next;
+                *next += pace;
+                due
+            }
+            _ => Instant::now(),
+        };
+        stream.write_all(request).await.attempt(broke)?;
+        answer.read(&mut stream).await.attempt(broke)?;
+        if !answer.is_ok() {
+            return Err(Failure::new(format!("{address} answered {}", answer.text())));
+        }
+        histogram.record(sent.elapsed());
+    }
+    Ok((histogram, answer.body))
+}
+
+/// One answer, in a buffer that is used again.
+#[derive(Default)]
+struct Answer {
+    buffer: Vec<u8>,
+    length: usize,
+    body: usize,
+}
+
+impl Answer {
+    async fn read(&mut self, stream: &mut TcpStream) -> std::io::Result<()> {
+        self.buffer.resize(16 * 1024, 0);
+        self.length = 0;
+        loop {
+            let read = stream.read(&mut self.buffer[self.length..]).await?;
+            if read == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            self.length += read;
+            if let Some((head, body)) = self.sizes() {
+                if self.length >= head + body {
+                    self.body = body;
+                    return Ok(());
+                }
+                self.buffer.resize((head + body).max(self.buffer.len()), 0);
+            }
+        }
+    }
+
+    /// Bytes of the head and of the body, once the head is there.
+    fn sizes(&self) -> Option<(usize, usize)> {
+        let seen = &self.buffer[..self.length];
+        let head = seen.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+        let text = std::str::from_utf8(&seen[..head]).ok()?;
+        let length = text.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+        })?;
+        Some((head, length))
+    }
+
+    fn is_ok(&self) -> bool {
+        self.buffer.starts_with(b"HTTP/1.1 200")
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.buffer[..self.length.min(400)]).replace("\r\n", " | ")
+    }
+}

@@ -1,0 +1,116 @@
+//! What the configuration accepts, from where, and how it refuses the rest.
+
+use std::collections::BTreeMap;
+
+use super::layers::variable;
+use super::*;
+
+fn inputs(env: &[(&str, &str)], flags: &[(&'static str, &str, &'static str)]) -> Inputs {
+    let env = env.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    let flags = flags.iter().map(|(key, text, flag)| (*key, (*text).to_owned(), *flag)).collect();
+    Inputs { file: None, env, flags }
+}
+
+fn problems(inputs: &Inputs) -> Vec<String> {
+    let layers = Layers::collect(inputs).unwrap();
+    Config::read(&layers).map(|_| Vec::new()).unwrap_or_else(|found| found.iter().map(Problem::to_string).collect())
+}
+
+#[test]
+fn the_defaults_are_possible_and_every_key_is_read() {
+    let layers = Layers::collect(&inputs(&[], &[])).unwrap();
+    let config = Config::read(&layers).map_err(|found| refusal(&found)).unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8420");
+    // A key that nobody reads cannot be wrong: give each a value of another kind and see it refused.
+    for (key, value) in layers.keys() {
+        let wrong = if matches!(value, figment::value::Value::String(..)) { continue } else { "no" };
+        let env = variable(key);
+        let found = problems(&inputs(&[(&env, wrong)], &[]));
+        let list = matches!(value, figment::value::Value::Array(..));
+        assert!(!found.is_empty(), "{key} = {wrong} is accepted (list: {list})");
+    }
+}
+
+#[test]
+fn variables_of_different_keys_differ() {
+    let layers = Layers::collect(&inputs(&[], &[])).unwrap();
+    let names: BTreeMap<String, &str> = layers.keys().map(|(key, _)| (variable(key), key)).collect();
+    assert_eq!(names.len(), layers.keys().count());
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_defaults() {
+    let both = inputs(&[("DCA_LISTEN", "127.0.0.1:1")], &[("listen", "127.0.0.1:2", "--listen")]);
+    let layers = Layers::collect(&both).unwrap();
+    assert_eq!(Config::read(&layers).unwrap().listen.port(), 2);
+    assert_eq!(layers.source("listen"), "the flag --listen");
+    assert_eq!(layers.source("log.format"), "the defaults");
+    let layers = Layers::collect(&inputs(&[("DCA_LISTEN", "127.0.0.1:1")], &[])).unwrap();
+    assert_eq!(layers.source("listen"), "the environment variable DCA_LISTEN");
+}
+
+#[test]
+fn a_misspelt_key_is_refused_with_the_nearest_one_and_its_source() {
+    let found = problems(&inputs(&[("DCA_LISTN", "x")], &[]));
+    assert_eq!(
+        found,
+        ["`DCA_LISTN` is no configuration key; did you mean `DCA_LISTEN`? (from the environment variable DCA_LISTN)"]
+    );
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let found = problems(&inputs(
+        &[("DCA_HTTP_GENERATE_MAX", "0"), ("DCA_LOG_FORMAT", "xml"), ("NATS_URL", "nats://x"), ("DCA_DATABASE_ALLOW_PLAIN", "1")],
+        &[],
+    ));
+    assert_eq!(found.len(), 4, "{found:#?}");
+    assert!(found.iter().any(|line| line.contains("comes with the scale-out engine of a later release")));
+    assert!(found.iter().any(|line| line.contains("must be a whole number from 1 to 100000, not 0")));
+    assert!(found.iter().any(|line| line.contains("one of `auto`, `human`, `json`, not `xml`")));
+}
+
+#[test]
+fn a_file_is_read_and_its_unknown_keys_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dca.toml");
+    std::fs::write(&path, "listen = \"127.0.0.1:5\"\n[http]\ngenerate_maxx = 5\n").unwrap();
+    let given = Inputs { file: Some(path.clone()), ..Inputs::default() };
+    let layers = Layers::collect(&given).unwrap();
+    assert_eq!(layers.source("listen"), format!("the file {}", path.display()));
+    let found = problems(&given);
+    assert!(found[0].contains("did you mean `http.generate_max`?"), "{found:?}");
+}
+
+#[test]
+fn secrets_come_from_files_too_and_are_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("url");
+    std::fs::write(&path, "postgres://me:hush@localhost/dca\n").unwrap();
+    let layers = Layers::collect(&inputs(&[("DATABASE_URL_FILE", path.to_str().unwrap())], &[])).unwrap();
+    let config = Config::read(&layers).unwrap();
+    assert_eq!(config.database.url.as_deref(), Some("postgres://me:hush@localhost/dca"));
+    let direct = Layers::collect(&inputs(&[("DATABASE_URL", "postgres://me:hush@localhost/dca")], &[])).unwrap();
+    for text in [print_text(&direct), print_json(&direct).to_string(), format!("{:?}", Config::read(&direct).unwrap())] {
+        assert!(!text.contains("hush"), "{text}");
+    }
+    let wrong = problems(&inputs(&[("DATABASE_URL", "mysql://me:hush@localhost/dca")], &[]));
+    assert!(wrong[0].contains("must begin with postgres://") && !wrong[0].contains("hush"), "{wrong:?}");
+}
+
+#[test]
+fn a_database_on_another_machine_needs_tls_or_a_statement() {
+    for url in ["postgres://u:p@db.example/d", "postgres://u:p@10.0.0.5:5432/d", "postgres://u@db/d?sslmode=prefer"] {
+        assert_eq!(problems(&inputs(&[("DATABASE_URL", url)], &[])).len(), 1, "{url}");
+        assert!(problems(&inputs(&[("DATABASE_URL", url), ("DCA_DATABASE_ALLOW_PLAIN", "true")], &[])).is_empty());
+    }
+    for url in [
+        "postgres://u:p@db.example/d?sslmode=verify-full",
+        "postgres://u:p@localhost/d",
+        "postgres://u:p@127.0.0.1:5432/d",
+        "postgres://u:p@[::1]:5432/d",
+        "postgres:///d?host=/run/postgresql",
+    ] {
+        assert_eq!(problems(&inputs(&[("DATABASE_URL", url)], &[])), Vec::<String>::new(), "{url}");
+    }
+}

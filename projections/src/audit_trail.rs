@@ -1,0 +1,201 @@
+//! The audit trail: one row an event with who, in which connection and when, in columns that can be filtered by. What
+//! the event says stands in the log; this only finds it. A payload that cannot be understood is listed all the same.
+
+use std::borrow::Cow;
+
+use domain::event::Actor;
+use domain::id::{GuildId, StreamId};
+use domain::time::Timestamp;
+use serde::Deserialize;
+
+use crate::cursor::Page;
+use crate::db::Kind::{Int, Text};
+use crate::db::{Arg, Row, Rows, Table};
+use crate::error::QueryError;
+use crate::model::Entry;
+
+/// Its table.
+pub(crate) static TABLE: Table = Table {
+    name: "audit_trail",
+    columns: &[
+        ("position", Int, "NOT NULL"),
+        ("guild_id", Text, "NULL"),
+        ("aggregate_type", Text, "NOT NULL"),
+        ("aggregate_id", Text, "NOT NULL"),
+        ("sequence", Int, "NOT NULL"),
+        ("event_type", Text, "NOT NULL"),
+        ("actor", Text, "NOT NULL"),
+        ("correlation_id", Text, "NOT NULL"),
+        ("causation_id", Text, "NOT NULL"),
+        ("recorded_at", Int, "NOT NULL"),
+    ],
+    indexes: &[
+        ("guild", "(guild_id, position)"),
+        ("aggregate", "(aggregate_type, aggregate_id, position)"),
+        ("actor", "(actor, position)"),
+        ("type", "(event_type, position)"),
+        ("correlation", "(correlation_id)"),
+    ],
+};
+
+/// The part of an event's metadata that is listed.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Connection<'a> {
+    #[serde(borrow)]
+    actor: Cow<'a, str>,
+    #[serde(borrow)]
+    correlation_id: Cow<'a, str>,
+    #[serde(borrow)]
+    causation_id: Cow<'a, str>,
+}
+
+/// The rows of a batch for the table `target`.
+pub(crate) fn rows(entries: &[Entry], target: &str) -> Result<Rows, QueryError> {
+    let mut rows = Rows::new(&TABLE, target);
+    for entry in entries {
+        let event = &entry.stored;
+        let connection: Connection<'_> = serde_json::from_str(&event.metadata).map_err(|error| {
+            QueryError::Damaged(format!("event {}: its metadata cannot be read: {error}", event.position))
+        })?;
+        rows.int(event.position)
+            .text(event.guild.map(|guild| guild.to_string()))
+            .text(event.stream.kind.as_str().to_owned())
+            .text(event.stream.id.to_string())
+            .int(event.sequence as i64)
+            .text(event.event_type.clone())
+            .text(connection.actor.into_owned())
+            .text(connection.correlation_id.into_owned())
+            .text(connection.causation_id.into_owned())
+            .int(event.recorded_at.ms());
+    }
+    Ok(rows)
+}
+
+/// Which events a list holds. What is `None` filters nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Of these guilds only; an empty list holds nothing.
+    pub guilds: Option<Vec<GuildId>>,
+    /// Of one aggregate.
+    pub stream: Option<StreamId>,
+    /// Caused by this actor.
+    pub actor: Option<Actor>,
+    /// With this wire name.
+    pub event_type: Option<String>,
+    /// Of this request or run.
+    pub correlation_id: Option<String>,
+    /// Recorded at this instant or later.
+    pub from: Option<Timestamp>,
+    /// Recorded before this instant.
+    pub until: Option<Timestamp>,
+}
+
+/// A line of the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Where the event stands.
+    pub position: i64,
+    /// The tenant; none for users.
+    pub guild: Option<GuildId>,
+    /// What it is about.
+    pub stream: StreamId,
+    /// Its place in its stream, from 1.
+    pub sequence: u64,
+    /// Wire name.
+    pub event_type: String,
+    /// Who caused it, as written in the log.
+    pub actor: String,
+    /// The request or the run that it belongs to.
+    pub correlation_id: String,
+    /// The command, or the event, that caused it.
+    pub causation_id: String,
+    /// When the log took it.
+    pub recorded_at: Timestamp,
+}
+
+impl AuditEntry {
+    pub(crate) fn read(row: &Row) -> Result<Self, QueryError> {
+        let damaged = |what: &str| QueryError::Damaged(format!("a row of audit_trail has an impossible {what}; rebuild it"));
+        let kind = row.text(2)?.parse().map_err(|_| damaged("aggregate type"))?;
+        Ok(Self {
+            position: row.int(0)?,
+            guild: row.opt_text(1)?.map(str::parse).transpose().map_err(|_| damaged("guild id"))?,
+            stream: StreamId { kind, id: row.text(3)?.into() },
+            sequence: u64::try_from(row.int(4)?).map_err(|_| damaged("sequence"))?,
+            event_type: row.text(5)?.to_owned(),
+            actor: row.text(6)?.to_owned(),
+            correlation_id: row.text(7)?.to_owned(),
+            causation_id: row.text(8)?.to_owned(),
+            recorded_at: Timestamp(row.int(9)?),
+        })
+    }
+}
+
+/// A list statement with the values it binds.
+pub(crate) struct AuditQuery {
+    pub(crate) text: String,
+    texts: Vec<Bound>,
+}
+
+enum Bound {
+    Text(String),
+    Int(i64),
+    List(Vec<String>),
+}
+
+impl AuditQuery {
+    /// The statement for `filter`: newest first, one row more than the page. Filters that are not asked for are left
+    /// out of the text, so that an index can serve those that are.
+    pub(crate) fn new(filter: &AuditFilter, page: &Page) -> Self {
+        let mut query = Self { text: format!("SELECT {} FROM audit_trail", TABLE.column_names()), texts: Vec::new() };
+        let mut conditions = Vec::new();
+        let mut add = |condition: &str, value: Bound| {
+            query.texts.push(value);
+            conditions.push(condition.replace('?', &format!("${}", query.texts.len())));
+        };
+        match filter.guilds.as_deref() {
+            None => {}
+            Some([guild]) => add("guild_id = ?", Bound::Text(guild.to_string())),
+            Some(guilds) => add("guild_id {in:?}", Bound::List(guilds.iter().map(GuildId::to_string).collect())),
+        }
+        if let Some(stream) = &filter.stream {
+            add("aggregate_type = ?", Bound::Text(stream.kind.as_str().to_owned()));
+            add("aggregate_id = ?", Bound::Text(stream.id.to_string()));
+        }
+        if let Some(actor) = &filter.actor {
+            add("actor = ?", Bound::Text(actor.to_string()));
+        }
+        if let Some(event_type) = &filter.event_type {
+            add("event_type = ?", Bound::Text(event_type.clone()));
+        }
+        if let Some(correlation_id) = &filter.correlation_id {
+            add("correlation_id = ?", Bound::Text(correlation_id.clone()));
+        }
+        if let Some(from) = filter.from {
+            add("recorded_at >= ?", Bound::Int(from.ms()));
+        }
+        if let Some(until) = filter.until {
+            add("recorded_at < ?", Bound::Int(until.ms()));
+        }
+        if let Some(cursor) = &page.cursor {
+            add("position < ?", Bound::Int(cursor.position()));
+        }
+        if !conditions.is_empty() {
+            query.text.push_str(" WHERE ");
+            query.text.push_str(&conditions.join(" AND "));
+        }
+        query.texts.push(Bound::Int(i64::from(page.limit()) + 1));
+        query.text.push_str(&format!(" ORDER BY position DESC LIMIT ${}", query.texts.len()));
+        query
+    }
+
+    pub(crate) fn args(&self) -> Vec<Arg<'_>> {
+        let arg = |bound| match bound {
+            Bound::Text(text) => Arg::Text(text),
+            &Bound::Int(number) => Arg::Int(number),
+            Bound::List(list) => Arg::List(list),
+        };
+        self.texts.iter().map(arg).collect()
+    }
+}

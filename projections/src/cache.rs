@@ -1,0 +1,174 @@
+//! The cache of facts in this process. Facts are cached, verdicts never; an entry is used only while the floors allow
+//! it, whoever asks. Another engine is another variant of [`Cache`]; nobody outside this file tells them apart.
+
+use std::hash::Hash;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use domain::id::{GuildId, LicenseId, Pseudonym};
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::floors::FloorKey;
+use crate::guild_view::GuildFacts;
+use crate::license_view::LicenseFacts;
+use crate::user_view::UserFacts;
+
+const STRIPES: usize = 512;
+
+/// The cache.
+pub(crate) enum Cache {
+    /// In this process only.
+    Memory(Near),
+}
+
+/// The tier inside the process: one cache for each owner of facts.
+pub(crate) struct Near {
+    licenses: Tier<LicenseId, LicenseFacts>,
+    guilds: Tier<GuildId, GuildFacts>,
+    users: Tier<Pseudonym, UserFacts>,
+}
+
+impl Cache {
+    pub(crate) fn memory(config: &Config) -> Self {
+        let kept = config.ttl + config.stale_if_error;
+        Self::Memory(Near {
+            licenses: Tier::new(config.license_entries, kept),
+            guilds: Tier::new(config.guild_entries, kept),
+            users: Tier::new(config.user_entries, kept),
+        })
+    }
+
+    pub(crate) fn licenses(&self) -> &Tier<LicenseId, LicenseFacts> {
+        let Self::Memory(near) = self;
+        &near.licenses
+    }
+
+    pub(crate) fn guilds(&self) -> &Tier<GuildId, GuildFacts> {
+        let Self::Memory(near) = self;
+        &near.guilds
+    }
+
+    pub(crate) fn users(&self) -> &Tier<Pseudonym, UserFacts> {
+        let Self::Memory(near) = self;
+        &near.users
+    }
+
+    pub(crate) fn stats(&self) -> CacheStats {
+        CacheStats {
+            licenses: self.licenses().stats(),
+            guilds: self.guilds().stats(),
+            users: self.users().stats(),
+        }
+    }
+}
+
+/// A cached fact.
+pub(crate) struct Slot<V> {
+    /// The fact; `None` if there is nothing behind the id.
+    pub(crate) value: Option<Arc<V>>,
+    /// Its stream.
+    pub(crate) key: FloorKey,
+    /// Position of its last event.
+    pub(crate) position: i64,
+    /// The position of the log up to which it was known to be true when it was read.
+    pub(crate) as_of: i64,
+    /// When it was read.
+    pub(crate) filled: Instant,
+}
+
+/// Facts of one owner.
+pub(crate) struct Tier<K, V> {
+    slots: moka::future::Cache<K, Arc<Slot<V>>>,
+    flights: Box<[Mutex<()>]>,
+    hasher: RandomState,
+    pub(crate) counters: Counters,
+}
+
+/// Where answers came from.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) hits: AtomicU64,
+    pub(crate) stale_answers: AtomicU64,
+    pub(crate) read_model: AtomicU64,
+    pub(crate) stream: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl<K, V> Tier<K, V>
+where
+    K: Hash + Eq + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+{
+    fn new(entries: u64, kept: Duration) -> Self {
+        Self {
+            slots: moka::future::Cache::builder().max_capacity(entries).time_to_live(kept).build(),
+            flights: (0..STRIPES).map(|_| Mutex::new(())).collect(),
+            hasher: RandomState::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    pub(crate) async fn get(&self, id: &K) -> Option<Arc<Slot<V>>> {
+        self.slots.get(id).await
+    }
+
+    pub(crate) async fn insert(&self, id: K, slot: Arc<Slot<V>>) {
+        self.slots.insert(id, slot).await;
+    }
+
+    pub(crate) async fn remove(&self, id: &K) {
+        self.slots.invalidate(id).await;
+    }
+
+    /// Waits until nobody else reads what `id` names: whoever waited finds it in the cache. Ids share stripes, which
+    /// costs a wait now and then and needs no cleaning up.
+    pub(crate) async fn flight(&self, id: &K) -> MutexGuard<'_, ()> {
+        self.flights[self.hasher.hash_one(id) as usize % STRIPES].lock().await
+    }
+
+    fn stats(&self) -> TierStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        TierStats {
+            entries: self.slots.entry_count(),
+            hits: read(&self.counters.hits),
+            stale_answers: read(&self.counters.stale_answers),
+            read_model: read(&self.counters.read_model),
+            stream: read(&self.counters.stream),
+        }
+    }
+}
+
+/// Where answers about one kind of facts came from since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TierStats {
+    /// Facts in the cache, roughly.
+    pub entries: u64,
+    /// Answered by the cache.
+    pub hits: u64,
+    /// Answered by the cache because the database did not answer.
+    pub stale_answers: u64,
+    /// Read from the read model.
+    pub read_model: u64,
+    /// Read from the aggregate's own stream.
+    pub stream: u64,
+}
+
+/// The same for every kind of facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CacheStats {
+    /// Licenses.
+    pub licenses: TierStats,
+    /// Guilds.
+    pub guilds: TierStats,
+    /// Users.
+    pub users: TierStats,
+}

@@ -1,0 +1,338 @@
+//! SQL for both engines: the one place of this crate that branches on the engine. Every statement is one text with
+//! `$1` placeholders; what the engines spell differently (lists, types of columns, batch upserts) is filled in here.
+//! It knows no read model and no event.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgPool, PgRow};
+use sqlx::sqlite::{SqliteArguments, SqlitePool, SqliteRow};
+use sqlx::{Arguments as _, Postgres, Row as _, Sqlite, Transaction};
+
+mod failure;
+mod table;
+
+pub(crate) use failure::DbError;
+pub(crate) use table::{Cells, Kind, Rows, Table};
+
+/// The database, as opened by whoever assembles the process.
+#[derive(Debug, Clone)]
+pub enum Db {
+    /// The embedded engine: one writer connection (shared with the append actor) and a read-only pool, both WAL.
+    Sqlite {
+        /// Read-only connections.
+        read: SqlitePool,
+        /// The one writer.
+        write: SqlitePool,
+    },
+    /// PostgreSQL, primary.
+    Postgres(PgPool),
+}
+
+/// Which pooler stands between the process and PostgreSQL. It is stated, never guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pooler {
+    /// None, or one that gives a connection for a session.
+    #[default]
+    Session,
+    /// One that gives a connection for a transaction (PgBouncer): each statement stands in a transaction of its own
+    /// and no statement stays prepared, because another client's statement would be found under its name.
+    Transaction,
+}
+
+/// A bound value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Arg<'a> {
+    Text(&'a str),
+    OptText(Option<&'a str>),
+    Int(i64),
+    /// For `{in:$n}`.
+    List(&'a [String]),
+}
+
+/// A row of either engine. Columns are counted from 0.
+#[derive(Debug)]
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Row {
+    pub(crate) fn text(&self, column: usize) -> Result<&str, DbError> {
+        match self {
+            Self::Sqlite(row) => Ok(row.try_get(column)?),
+            Self::Postgres(row) => Ok(row.try_get(column)?),
+        }
+    }
+
+    pub(crate) fn opt_text(&self, column: usize) -> Result<Option<&str>, DbError> {
+        match self {
+            Self::Sqlite(row) => Ok(row.try_get(column)?),
+            Self::Postgres(row) => Ok(row.try_get(column)?),
+        }
+    }
+
+    pub(crate) fn int(&self, column: usize) -> Result<i64, DbError> {
+        match self {
+            Self::Sqlite(row) => Ok(row.try_get(column)?),
+            Self::Postgres(row) => Ok(row.try_get(column)?),
+        }
+    }
+
+    pub(crate) fn opt_int(&self, column: usize) -> Result<Option<i64>, DbError> {
+        match self {
+            Self::Sqlite(row) => Ok(row.try_get(column)?),
+            Self::Postgres(row) => Ok(row.try_get(column)?),
+        }
+    }
+}
+
+/// The database with what every statement goes through: the count, the time limit, the pooler.
+#[derive(Debug, Clone)]
+pub(crate) struct Sql {
+    db: Db,
+    statements: Arc<AtomicU64>,
+    timeout: Duration,
+    pooler: Pooler,
+}
+
+impl Sql {
+    pub(crate) fn new(db: Db, timeout: Duration, pooler: Pooler) -> Self {
+        Self { db, statements: Arc::default(), timeout, pooler }
+    }
+
+    /// The same database with another time limit.
+    pub(crate) fn with_timeout(&self, timeout: Duration) -> Self {
+        Self { timeout, ..self.clone() }
+    }
+
+    /// Statements sent since the start.
+    pub(crate) fn statements(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    fn count(&self) {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Fills in what the engines spell differently: `{in:$n}` (a list), `{int}` and `{strict}` (columns and tables).
+    pub(crate) fn render<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if !text.contains('{') {
+            return Cow::Borrowed(text);
+        }
+        let mut text = match self.db {
+            Db::Sqlite { .. } => text.replace("{int}", "INTEGER").replace("{strict}", " STRICT"),
+            Db::Postgres(_) => text.replace("{int}", "BIGINT").replace("{strict}", ""),
+        };
+        while let Some((start, end)) = text.find("{in:").and_then(|s| Some((s, s + text[s..].find('}')?))) {
+            let list = match self.db {
+                Db::Sqlite { .. } => format!("IN (SELECT value FROM json_each({}))", &text[start + 4..end]),
+                Db::Postgres(_) => format!("= ANY({})", &text[start + 4..end]),
+            };
+            text.replace_range(start..=end, &list);
+        }
+        Cow::Owned(text)
+    }
+
+    /// All rows of a query, from the reading side, within the time limit.
+    pub(crate) async fn fetch(&self, text: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, DbError> {
+        self.count();
+        let text = self.render(text);
+        let rows = async {
+            match &self.db {
+                Db::Sqlite { read, .. } => {
+                    let rows = sqlx::query_with(&text, sqlite(args)?).fetch_all(read).await?;
+                    Ok(rows.into_iter().map(Row::Sqlite).collect())
+                }
+                Db::Postgres(pool) if self.pooler == Pooler::Transaction => {
+                    let mut tx = pool.begin().await?;
+                    let query = sqlx::query_with(&text, postgres(args)?).persistent(false);
+                    let rows = query.fetch_all(&mut *tx).await?;
+                    tx.commit().await?;
+                    Ok(rows.into_iter().map(Row::Postgres).collect())
+                }
+                Db::Postgres(pool) => {
+                    let rows = sqlx::query_with(&text, postgres(args)?).fetch_all(pool).await?;
+                    Ok(rows.into_iter().map(Row::Postgres).collect())
+                }
+            }
+        };
+        match tokio::time::timeout(self.timeout, rows).await {
+            Ok(rows) => rows,
+            Err(_) => Err(DbError::no_answer(self.timeout)),
+        }
+    }
+
+    /// The first row of a query.
+    pub(crate) async fn fetch_one(&self, text: &str, args: &[Arg<'_>]) -> Result<Option<Row>, DbError> {
+        Ok(self.fetch(text, args).await?.into_iter().next())
+    }
+
+    /// A transaction that writes. On SQLite it holds the one writer from here on, so whoever calls has everything
+    /// ready.
+    pub(crate) async fn begin(&self) -> Result<Tx, DbError> {
+        self.count();
+        let transaction = match &self.db {
+            Db::Sqlite { write, .. } => Open::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Db::Postgres(pool) => Open::Postgres(pool.begin().await?),
+        };
+        Ok(Tx { transaction, sql: self.clone() })
+    }
+
+    /// A transaction that reads one snapshot.
+    pub(crate) async fn snapshot(&self) -> Result<Tx, DbError> {
+        self.count();
+        let transaction = match &self.db {
+            Db::Sqlite { read, .. } => Open::Sqlite(read.begin().await?),
+            Db::Postgres(pool) => {
+                Open::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+            }
+        };
+        Ok(Tx { transaction, sql: self.clone() })
+    }
+
+    /// What bounds the wait for the lock of a table that is about to be renamed; nothing on SQLite, whose readers
+    /// keep their snapshot.
+    pub(crate) fn lock_timeout(&self) -> Option<&'static str> {
+        match self.db {
+            Db::Sqlite { .. } => None,
+            Db::Postgres(_) => Some("SET LOCAL lock_timeout = '2s'"),
+        }
+    }
+
+    /// Rows of a batch upsert that one statement takes.
+    pub(crate) fn upsert(&self, rows: &Rows) -> String {
+        match self.db {
+            Db::Sqlite { .. } => rows.table.upsert_sqlite(&rows.target),
+            Db::Postgres(_) => rows.table.upsert_postgres(&rows.target),
+        }
+    }
+
+    /// Prepares a statement without running it: how many columns it gives.
+    ///
+    /// For the test that every text is understood by both engines.
+    pub(crate) async fn prepare(&self, text: &str) -> Result<(), DbError> {
+        use sqlx::Executor as _;
+        let text = self.render(text);
+        match &self.db {
+            Db::Sqlite { write, .. } => write.describe(&text).await.map(|_| ())?,
+            Db::Postgres(pool) => pool.prepare(&text).await.map(|_| ())?,
+        }
+        Ok(())
+    }
+}
+
+enum Open {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// An open transaction; dropped without `commit`, it never happened.
+pub(crate) struct Tx {
+    transaction: Open,
+    sql: Sql,
+}
+
+impl Tx {
+    pub(crate) async fn fetch(&mut self, text: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, DbError> {
+        self.sql.count();
+        let text = self.sql.render(text);
+        let persistent = self.sql.pooler == Pooler::Session;
+        match &mut self.transaction {
+            Open::Sqlite(tx) => {
+                let rows = sqlx::query_with(&text, sqlite(args)?).fetch_all(&mut **tx).await?;
+                Ok(rows.into_iter().map(Row::Sqlite).collect())
+            }
+            Open::Postgres(tx) => {
+                let query = sqlx::query_with(&text, postgres(args)?).persistent(persistent);
+                let rows = query.fetch_all(&mut **tx).await?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
+            }
+        }
+    }
+
+    /// Runs a statement; rows it changed.
+    pub(crate) async fn execute(&mut self, text: &str, args: &[Arg<'_>]) -> Result<u64, DbError> {
+        self.sql.count();
+        let text = self.sql.render(text);
+        let persistent = self.sql.pooler == Pooler::Session;
+        match &mut self.transaction {
+            Open::Sqlite(tx) => {
+                let done = sqlx::query_with(&text, sqlite(args)?).execute(&mut **tx).await?;
+                Ok(done.rows_affected())
+            }
+            Open::Postgres(tx) => {
+                let query = sqlx::query_with(&text, postgres(args)?).persistent(persistent);
+                Ok(query.execute(&mut **tx).await?.rows_affected())
+            }
+        }
+    }
+
+    /// Inserts or replaces all `rows` by their key: one statement for up to [`table::CHUNK`] of them.
+    pub(crate) async fn upsert(&mut self, rows: &Rows) -> Result<(), DbError> {
+        let text = self.sql.upsert(rows);
+        let persistent = self.sql.pooler == Pooler::Session;
+        for chunk in rows.chunks() {
+            self.sql.count();
+            match &mut self.transaction {
+                Open::Sqlite(tx) => {
+                    let mut arguments = SqliteArguments::default();
+                    add(arguments.add(rows.json(chunk)))?;
+                    sqlx::query_with(&text, arguments).execute(&mut **tx).await?;
+                }
+                Open::Postgres(tx) => {
+                    let mut arguments = PgArguments::default();
+                    for cells in &rows.columns {
+                        add(match cells {
+                            Cells::Text(cells) => arguments.add(&cells[chunk.clone()]),
+                            Cells::Int(cells) => arguments.add(&cells[chunk.clone()]),
+                        })?;
+                    }
+                    sqlx::query_with(&text, arguments).persistent(persistent).execute(&mut **tx).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), DbError> {
+        self.sql.count();
+        match self.transaction {
+            Open::Sqlite(tx) => tx.commit().await?,
+            Open::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+}
+
+fn add(added: Result<(), sqlx::error::BoxDynError>) -> Result<(), DbError> {
+    added.map_err(|error| DbError::from(sqlx::Error::Encode(error)))
+}
+
+fn sqlite<'a>(args: &[Arg<'a>]) -> Result<SqliteArguments<'a>, DbError> {
+    let mut arguments = SqliteArguments::default();
+    for arg in args {
+        add(match arg {
+            Arg::Text(text) => arguments.add(*text),
+            Arg::OptText(text) => arguments.add(*text),
+            Arg::Int(number) => arguments.add(*number),
+            Arg::List(list) => arguments.add(serde_json::Value::from(*list).to_string()),
+        })?;
+    }
+    Ok(arguments)
+}
+
+fn postgres(args: &[Arg<'_>]) -> Result<PgArguments, DbError> {
+    let mut arguments = PgArguments::default();
+    for arg in args {
+        add(match arg {
+            Arg::Text(text) => arguments.add(*text),
+            Arg::OptText(text) => arguments.add(*text),
+            Arg::Int(number) => arguments.add(*number),
+            Arg::List(list) => arguments.add(*list),
+        })?;
+    }
+    Ok(arguments)
+}

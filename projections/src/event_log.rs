@@ -1,0 +1,159 @@
+//! Reading the event log: in order of position, one stream, its head. Rows come back as stored, as texts; whoever
+//! needs them understood calls `StoredEvent::read`. Nothing here writes.
+
+use domain::event::StoredEvent;
+use domain::id::{GuildId, Kind, StreamId};
+use domain::time::Timestamp;
+
+use crate::db::{Arg, DbError, Row, Sql};
+use crate::error::QueryError;
+
+const AFTER: &str = "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, \
+    CAST(payload AS TEXT), CAST(metadata AS TEXT), guild_id, recorded_at \
+    FROM events WHERE position > $1 AND position <= $2 ORDER BY position";
+const STREAM: &str = "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, \
+    CAST(payload AS TEXT), CAST(metadata AS TEXT), guild_id, recorded_at \
+    FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence";
+const HEAD: &str = "SELECT coalesce(max(position), 0) FROM events";
+const TAIL: &str = "SELECT position, aggregate_type, aggregate_id, event_type, recorded_at \
+    FROM events WHERE position > $1 AND position <= $2 ORDER BY position";
+const CONTIGUITY: &str = "SELECT count(*), coalesce(min(position), 0), coalesce(max(position), 0) FROM events";
+const BROKEN_STREAM: &str = "SELECT aggregate_type, aggregate_id FROM events \
+    GROUP BY aggregate_type, aggregate_id HAVING max(sequence) <> count(*) OR min(sequence) <> 1 \
+    ORDER BY aggregate_type, aggregate_id LIMIT 1";
+
+/// Every statement of this file.
+pub(crate) const STATEMENTS: &[&str] = &[AFTER, STREAM, HEAD, TAIL, CONTIGUITY, BROKEN_STREAM];
+
+/// The log.
+#[derive(Debug, Clone)]
+pub struct EventLog {
+    sql: Sql,
+}
+
+/// What the follower needs to know of an event: where it stands and what it is about.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) position: i64,
+    pub(crate) stream: StreamId,
+    pub(crate) event_type: String,
+    pub(crate) recorded_at: Timestamp,
+}
+
+impl EventLog {
+    pub(crate) fn new(sql: Sql) -> Self {
+        Self { sql }
+    }
+
+    /// Up to `limit` events after `after`, in order of position. The log has no gaps, so the positions are
+    /// `after + 1, after + 2, …`; anything else is refused as damage.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if the database does not answer, [`QueryError::Damaged`] for a gap or a row that
+    /// names no known kind of stream.
+    pub async fn read(&self, after: i64, limit: u32) -> Result<Vec<StoredEvent>, QueryError> {
+        let to = after.saturating_add(i64::from(limit));
+        let rows = self.sql.fetch(AFTER, &[Arg::Int(after), Arg::Int(to)]).await?;
+        let events = rows.iter().map(stored).collect::<Result<Vec<_>, _>>()?;
+        contiguous(after, events.iter().map(|event| event.position))?;
+        Ok(events)
+    }
+
+    /// All events of `stream`, in order of sequence; empty if nothing ever happened to it.
+    ///
+    /// # Errors
+    /// As [`EventLog::read`].
+    pub async fn stream(&self, stream: &StreamId) -> Result<Vec<StoredEvent>, QueryError> {
+        let args = [Arg::Text(stream.kind.as_str()), Arg::Text(&stream.id)];
+        self.sql.fetch(STREAM, &args).await?.iter().map(stored).collect()
+    }
+
+    /// Position of the last event; 0 for an empty log.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if the database does not answer.
+    pub async fn head(&self) -> Result<i64, QueryError> {
+        let row = self.sql.fetch_one(HEAD, &[]).await?;
+        Ok(row.map_or(Ok(0), |row| row.int(0))?)
+    }
+
+    /// Where the events after `after`, up to and with `to`, stand and what they are about.
+    pub(crate) async fn seen(&self, after: i64, to: i64) -> Result<Vec<Seen>, QueryError> {
+        let rows = self.sql.fetch(TAIL, &[Arg::Int(after), Arg::Int(to)]).await?;
+        let seen = rows
+            .iter()
+            .map(|row| {
+                Ok(Seen {
+                    position: row.int(0)?,
+                    stream: stream_id(row.text(1)?, row.text(2)?, row.int(0)?)?,
+                    event_type: row.text(3)?.to_owned(),
+                    recorded_at: Timestamp(row.int(4)?),
+                })
+            })
+            .collect::<Result<Vec<_>, QueryError>>()?;
+        contiguous(after, seen.iter().map(|event| event.position))?;
+        Ok(seen)
+    }
+
+    /// What is wrong with the order of the log: positions that are not 1 to N, or a stream whose sequences are not
+    /// 1 to n; `None` if nothing is.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if the database does not answer.
+    pub async fn disorder(&self) -> Result<Option<String>, QueryError> {
+        if let Some(row) = self.sql.fetch_one(CONTIGUITY, &[]).await? {
+            let (count, first, last) = (row.int(0)?, row.int(1)?, row.int(2)?);
+            if count != last || first != i64::from(count > 0) {
+                return Ok(Some(format!("the log has {count} events at positions {first} to {last}")));
+            }
+        }
+        let broken = self.sql.fetch_one(BROKEN_STREAM, &[]).await?;
+        broken
+            .map(|row| Ok(format!("the sequences of stream {}:{} are not 1 to n", row.text(0)?, row.text(1)?)))
+            .transpose()
+    }
+}
+
+/// The log is gapless in commit order, so a gap in what a statement gave is damage and never a commit under way.
+fn contiguous(after: i64, positions: impl Iterator<Item = i64>) -> Result<(), QueryError> {
+    for (expected, position) in (after + 1..).zip(positions) {
+        if position != expected {
+            return Err(QueryError::Damaged(format!(
+                "the log has no event at position {expected}, but one at {position}; restore it from a backup"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn stream_id(kind: &str, id: &str, position: i64) -> Result<StreamId, QueryError> {
+    let kind: Kind = kind.parse().map_err(|error| {
+        QueryError::Damaged(format!(
+            "event {position}: {error}; if a newer release wrote it, update this process"
+        ))
+    })?;
+    Ok(StreamId { kind, id: id.into() })
+}
+
+fn stored(row: &Row) -> Result<StoredEvent, QueryError> {
+    let position = row.int(0)?;
+    let damaged = |what: &str| QueryError::Damaged(format!("event {position} has an impossible {what}"));
+    let guild = row.opt_text(8)?.map(str::parse::<GuildId>).transpose().map_err(|_| damaged("guild id"))?;
+    Ok(StoredEvent {
+        position,
+        stream: stream_id(row.text(1)?, row.text(2)?, position)?,
+        sequence: u64::try_from(row.int(3)?).map_err(|_| damaged("sequence"))?,
+        event_type: row.text(4)?.to_owned(),
+        event_version: row.text(5)?.to_owned(),
+        payload: row.text(6)?.to_owned(),
+        metadata: row.text(7)?.to_owned(),
+        guild,
+        recorded_at: Timestamp(row.int(9)?),
+    })
+}
+
+impl From<DbError> for QueryError {
+    fn from(error: DbError) -> Self {
+        if error.transient { Self::Unavailable(error.to_string()) } else { Self::Damaged(error.to_string()) }
+    }
+}

@@ -1,0 +1,190 @@
+//! The read models as the runner and the rebuild see them: a closed set, matched here and nowhere else. It says what
+//! a batch changes in each; it writes nothing.
+
+use std::sync::OnceLock;
+
+use domain::event::{Recorded, StoredEvent, Unreadable};
+use domain::ports::Vault;
+
+use crate::audit_trail;
+use crate::db::{Rows, Table};
+use crate::error::QueryError;
+use crate::guild_view::GuildView;
+use crate::license_view::LicenseView;
+use crate::member_view::MemberView;
+use crate::user_view::UserView;
+use crate::view::{Erasures, Fold, Sources, View};
+
+/// An event of a batch: understood at most once, by the first read model that needs it.
+pub(crate) struct Entry {
+    pub(crate) stored: StoredEvent,
+    read: OnceLock<Result<Box<Recorded>, Unreadable>>,
+}
+
+impl Entry {
+    pub(crate) fn new(stored: StoredEvent) -> Self {
+        Self { stored, read: OnceLock::new() }
+    }
+
+    pub(crate) fn read(&self) -> Result<&Recorded, QueryError> {
+        match self.read.get_or_init(|| self.stored.read().map(Box::new)) {
+            Ok(recorded) => Ok(recorded),
+            Err(unreadable) => Err(unreadable.clone().into()),
+        }
+    }
+}
+
+/// A read model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Model {
+    License,
+    Guild,
+    Member,
+    User,
+    AuditTrail,
+}
+
+/// The names of all read models, for messages.
+pub(crate) fn names() -> String {
+    Model::ALL.map(Model::name).join(", ")
+}
+
+impl Model {
+    pub(crate) const ALL: [Self; 5] = [Self::License, Self::Guild, Self::Member, Self::User, Self::AuditTrail];
+
+    pub(crate) fn named(name: &str) -> Result<Self, QueryError> {
+        let found = Self::ALL.into_iter().find(|model| model.name() == name);
+        found.ok_or_else(|| QueryError::UnknownModel(name.chars().take(64).collect()))
+    }
+
+    pub(crate) fn table(self) -> &'static Table {
+        match self {
+            Self::License => LicenseView::TABLE,
+            Self::Guild => GuildView::TABLE,
+            Self::Member => MemberView::TABLE,
+            Self::User => UserView::TABLE,
+            Self::AuditTrail => &audit_trail::TABLE,
+        }
+    }
+
+    /// Its name, which is that of its table and of its checkpoint.
+    pub(crate) fn name(self) -> &'static str {
+        self.table().name
+    }
+
+    /// Whether it needs this event understood, and not only listed.
+    pub(crate) fn reads(self, kind: domain::id::Kind) -> bool {
+        use domain::id::Kind;
+        match self {
+            Self::License => kind == Kind::License,
+            Self::Guild => kind == Kind::Guild,
+            Self::Member => kind == Kind::Member,
+            Self::User => kind == Kind::User,
+            Self::AuditTrail => false,
+        }
+    }
+
+    /// The rows that `entries` change in the live table.
+    pub(crate) async fn prepare(self, sources: Sources<'_>, entries: &[Entry]) -> Result<Vec<Rows>, QueryError> {
+        match self {
+            Self::License => prepare::<LicenseView>(sources, entries).await,
+            Self::Guild => prepare::<GuildView>(sources, entries).await,
+            Self::Member => prepare::<MemberView>(sources, entries).await,
+            Self::User => prepare::<UserView>(sources, entries).await,
+            Self::AuditTrail => Ok(vec![audit_trail::rows(entries, audit_trail::TABLE.name)?]),
+        }
+    }
+
+    /// The statement that finds rows with a field sealed for a person, if this model has such.
+    pub(crate) fn of_subject(self) -> Option<&'static str> {
+        match self {
+            Self::License => Some(LicenseView::OF_SUBJECT),
+            Self::Guild => Some(GuildView::OF_SUBJECT),
+            Self::Member => Some(MemberView::OF_SUBJECT),
+            Self::User => Some(UserView::OF_SUBJECT),
+            Self::AuditTrail => None,
+        }
+    }
+}
+
+async fn prepare<V: View>(sources: Sources<'_>, entries: &[Entry]) -> Result<Vec<Rows>, QueryError> {
+    let mut fold = Fold::<V>::new(V::TABLE.name);
+    fold.apply(sources, entries, Erasures::Render).await?;
+    let mut all = Vec::new();
+    while let Some(rows) = fold.render(sources.vault).await? {
+        all.push(rows);
+    }
+    Ok(all)
+}
+
+/// A read model under construction in a table of another name.
+pub(crate) enum Builder {
+    License(Fold<LicenseView>),
+    Guild(Fold<GuildView>),
+    Member(Fold<MemberView>),
+    User(Fold<UserView>),
+    AuditTrail { target: String, rows: Vec<Rows> },
+}
+
+impl Builder {
+    pub(crate) fn new(model: Model, target: &str) -> Self {
+        match model {
+            Model::License => Self::License(Fold::new(target)),
+            Model::Guild => Self::Guild(Fold::new(target)),
+            Model::Member => Self::Member(Fold::new(target)),
+            Model::User => Self::User(Fold::new(target)),
+            Model::AuditTrail => Self::AuditTrail { target: target.to_owned(), rows: Vec::new() },
+        }
+    }
+
+    pub(crate) async fn apply(
+        &mut self,
+        sources: Sources<'_>,
+        entries: &[Entry],
+        erasures: Erasures,
+    ) -> Result<(), QueryError> {
+        match self {
+            Self::License(fold) => fold.apply(sources, entries, erasures).await,
+            Self::Guild(fold) => fold.apply(sources, entries, erasures).await,
+            Self::Member(fold) => fold.apply(sources, entries, erasures).await,
+            Self::User(fold) => fold.apply(sources, entries, erasures).await,
+            Self::AuditTrail { target, rows } => {
+                rows.push(audit_trail::rows(entries, target)?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Rows that are to be written, a part at a time.
+    pub(crate) async fn render(&mut self, vault: &dyn Vault) -> Result<Option<Rows>, QueryError> {
+        match self {
+            Self::License(fold) => fold.render(vault).await,
+            Self::Guild(fold) => fold.render(vault).await,
+            Self::Member(fold) => fold.render(vault).await,
+            Self::User(fold) => fold.render(vault).await,
+            Self::AuditTrail { rows, .. } => Ok(rows.pop()),
+        }
+    }
+
+    /// Aggregates in memory, or pages of rows.
+    pub(crate) fn is_full(&self, entries_max: usize) -> bool {
+        match self {
+            Self::License(fold) => fold.len() >= entries_max,
+            Self::Guild(fold) => fold.len() >= entries_max,
+            Self::Member(fold) => fold.len() >= entries_max,
+            Self::User(fold) => fold.len() >= entries_max,
+            Self::AuditTrail { rows, .. } => !rows.is_empty(),
+        }
+    }
+
+    /// Forgets what was written.
+    pub(crate) fn clear(&mut self) {
+        match self {
+            Self::License(fold) => fold.clear(),
+            Self::Guild(fold) => fold.clear(),
+            Self::Member(fold) => fold.clear(),
+            Self::User(fold) => fold.clear(),
+            Self::AuditTrail { rows, .. } => rows.clear(),
+        }
+    }
+}
