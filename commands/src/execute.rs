@@ -13,6 +13,7 @@ use domain::member::Member;
 use domain::ports::Seal;
 use domain::private::{Private, PrivateFields, SealContext, Subject};
 use domain::user::User;
+use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -256,11 +257,11 @@ impl Commands {
     }
 
     /// The same loop for a command over several aggregates: `attempt` loads, decides and commits.
-    pub(crate) async fn retried<T>(
+    pub(crate) async fn retried<'f, T>(
         &self,
         context: &Context,
         streams: &[StreamId],
-        attempt: impl AsyncFn() -> Result<T, CommandError>,
+        attempt: impl Fn() -> BoxFuture<'f, Result<T, CommandError>> + Send + Sync,
     ) -> Result<T, CommandError> {
         let mut tries = 0;
         loop {

@@ -23,7 +23,7 @@ pub mod signer;
 pub mod store;
 mod user;
 
-pub use bulk::{GenerateOrder, Generated};
+pub use bulk::{GENERATE_MAX, GenerateOrder, Generated};
 pub use context::{Context, Idempotency};
 pub use error::{CommandError, Refused};
 pub use execute::Done;

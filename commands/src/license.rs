@@ -2,7 +2,7 @@
 
 use domain::device::{Component, DeviceClaim};
 use domain::guild::Guild;
-use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym, StreamId};
+use domain::id::{DiscordId, GuildId, LicenseId, StreamId};
 use domain::key::OpenedKey;
 use domain::license::{
     Action, AssignedHow, Authority, Command, DeactivationCause, Hold, License, RenewTo, RevokeCategory,
@@ -269,7 +269,10 @@ impl Commands {
         let license = self.load_license(id).await?;
         match (license.guild, license.slot) {
             (Some(guild), Some(slot)) if category != RevokeCategory::RoleLost => {
-                self.revoke_with_slot(context, id, category, guild, &slot.user, &license.license_type).await
+                let streams = [StreamId::license(id), StreamId::member(guild, &slot.user)];
+                let [license, member] = &streams;
+                let attempt = || Box::pin(self.revoke_with_slot(context, category, license, member)) as _;
+                self.retried(context, &streams, attempt).await
             }
             _ => self.license(context, id, Action::Revoke { category }).await,
         }
@@ -278,30 +281,23 @@ impl Commands {
     async fn revoke_with_slot(
         &self,
         context: &Context,
-        id: LicenseId,
         category: RevokeCategory,
-        guild: GuildId,
-        user: &Pseudonym,
-        license_type: &str,
+        license: &StreamId,
+        member: &StreamId,
     ) -> Result<Done<License>, CommandError> {
-        let streams = [StreamId::license(id), StreamId::member(guild, user)];
-        let block = member::Action::Block { license_type: license_type.to_owned() };
-        self.retried(context, &streams, async || {
-            let license: License = self.store().load(&streams[0]).await?;
-            present(&license)?;
-            check_tenant(context, &license)?;
-            check_version(context, &license)?;
-            let mut license = Part::new(streams[0].clone(), license);
-            license.decide(&Command { now: context.now, action: Action::Revoke { category } })?;
-            let mut member = Part::new(streams[1].clone(), self.store().load::<member::Member>(&streams[1]).await?);
-            if member.state.slots.get(license_type).is_some_and(|slot| slot.license_id == id) {
-                member.decide(&member::Command { now: context.now, action: block.clone() })?;
-            }
-            let parts: &mut [&mut dyn Pending] = &mut [&mut license, &mut member];
-            let appended = self.commit(context, parts, Vec::new(), Vec::new()).await?;
-            Ok(Done { state: license.state, position: appended.map(|appended| appended.last) })
-        })
-        .await
+        let state: License = self.store().load(license).await?;
+        check_tenant(context, &state)?;
+        check_version(context, &state)?;
+        let (id, license_type) = (state.id, state.license_type.clone());
+        let mut license = Part::new(license.clone(), state);
+        license.decide(&Command { now: context.now, action: Action::Revoke { category } })?;
+        let mut member = Part::new(member.clone(), self.store().load::<member::Member>(member).await?);
+        if member.state.slots.get(&license_type).is_some_and(|slot| slot.license_id == id) {
+            member.decide(&member::Command { now: context.now, action: member::Action::Block { license_type } })?;
+        }
+        let parts: &mut [&mut dyn Pending] = &mut [&mut license, &mut member];
+        let appended = self.commit(context, parts, Vec::new(), Vec::new()).await?;
+        Ok(Done { state: license.state, position: appended.map(|appended| appended.last) })
     }
 
     /// Makes a new key; the old one answers `KEY_SUPERSEDED`.

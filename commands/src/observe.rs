@@ -152,7 +152,7 @@ impl Commands {
 
     async fn look(&self, context: &Context, stream: &StreamId, sight: &Sight) -> Result<Observation, CommandError> {
         let streams = [stream.clone()];
-        self.retried(context, &streams, async || self.look_once(context, stream, sight).await).await
+        self.retried(context, &streams, || Box::pin(self.look_once(context, stream, sight))).await
     }
 
     async fn look_once(&self, context: &Context, stream: &StreamId, sight: &Sight) -> Result<Observation, CommandError> {

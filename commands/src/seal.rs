@@ -23,12 +23,12 @@ use zeroize::Zeroizing;
 
 use crate::CommandError;
 use crate::ring::{KeyRing, List};
-use crate::store::SubjectKeyRow;
+use crate::store::{StoreError, SubjectKeyRow};
 use aead::KEY_BYTES;
 use cache::KeyCache;
 use keys::DataKey;
 pub use keys::Keys;
-pub use table::{SubjectKeyTable, TableError};
+pub use table::SubjectKeyTable;
 
 /// Longest life of a cached key: no process goes on longer with a key that another has destroyed.
 pub const CACHED_FOR: Duration = Duration::from_secs(30);
@@ -52,7 +52,7 @@ pub enum Missing {
 pub enum VaultError {
     /// The store did not answer; the same call may succeed later.
     #[error("the keys of personal fields could not be read or written: {0}")]
-    Table(TableError),
+    Table(StoreError),
     /// The ring is older than the table.
     #[error(
         "the key of subject {subject} is wrapped by key-encryption key {kek_id}, which this process's key ring \
@@ -90,7 +90,9 @@ impl From<VaultError> for VaultUnavailable {
     fn from(error: VaultError) -> Self {
         let text = error.to_string();
         match error {
-            VaultError::NoKek { .. } | VaultError::DamagedRow { .. } => Self::Ring(text),
+            VaultError::NoKek { .. }
+            | VaultError::DamagedRow { .. }
+            | VaultError::Table(StoreError::Damaged(_)) => Self::Ring(text),
             VaultError::Table(_) | VaultError::ErasedMeanwhile(_) | VaultError::NoNewKey(_) => {
                 Self::Store(text)
             }
@@ -103,9 +105,8 @@ impl From<VaultError> for CommandError {
         match error {
             VaultError::ErasedMeanwhile(_) => Self::Conflict(1),
             VaultError::DamagedRow { .. } => Self::Damaged(error.to_string()),
-            VaultError::Table(_) | VaultError::NoKek { .. } | VaultError::NoNewKey(_) => {
-                Self::Unavailable(error.to_string())
-            }
+            VaultError::Table(error) => error.into(),
+            VaultError::NoKek { .. } | VaultError::NoNewKey(_) => Self::Unavailable(error.to_string()),
         }
     }
 }

@@ -8,6 +8,7 @@ use domain::aggregate::Decide;
 use domain::event::StoredEvent;
 use domain::id::StreamId;
 use domain::time::Timestamp;
+use futures::future::BoxFuture;
 
 mod actor;
 mod columns;
@@ -175,15 +176,26 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] for a row that cannot be understood, [`StoreError::Unavailable`].
-    pub async fn load<A: Decide>(&self, stream: &StreamId) -> Result<A, StoreError> {
-        self.load_until(stream, u64::MAX).await
+    pub fn load<'a, A: Decide>(&'a self, stream: &'a StreamId) -> BoxFuture<'a, Result<A, StoreError>> {
+        self.load_until(stream, u64::MAX)
     }
 
     /// An aggregate as it was after its first `version` events, or as it is if it has fewer.
     ///
     /// # Errors
     /// As [`Store::load`].
-    pub async fn load_until<A: Decide>(&self, stream: &StreamId, version: u64) -> Result<A, StoreError> {
+    ///
+    /// A boxed future, because the compiler cannot prove for every lifetime that the unnamed futures of the
+    /// stream readers may change threads; it can for the lifetime at hand.
+    pub fn load_until<'a, A: Decide>(
+        &'a self,
+        stream: &'a StreamId,
+        version: u64,
+    ) -> BoxFuture<'a, Result<A, StoreError>> {
+        Box::pin(self.read_and_fold(stream, version))
+    }
+
+    async fn read_and_fold<A: Decide>(&self, stream: &StreamId, version: u64) -> Result<A, StoreError> {
         const DOING: &str = "loading a stream";
         let failed = |error| match fold::cause(error) {
             Ok(error) => StoreError::of(DOING, &error),

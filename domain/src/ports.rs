@@ -86,7 +86,7 @@ pub enum VaultUnavailable {
     /// The store did not answer: the same call may succeed later.
     #[error("{0}")]
     Store(String),
-    /// A stored key does not open under this process's key ring: trying again does not help.
+    /// A stored key cannot be read, or does not open under this process's key ring: trying again does not help.
     #[error("{0}")]
     Ring(String),
 }

@@ -93,9 +93,22 @@ pub fn plan(
     let Some(guild_id) = guild.id.filter(|_| guild.present) else {
         return Plan::default();
     };
-    let mut planner = Planner { mac, guild, guild_id, user, licenses, now, plan: Plan::default() };
+    let mut planner = Planner {
+        mac,
+        guild,
+        guild_id,
+        user,
+        licenses,
+        now,
+        plan: Plan::default(),
+    };
     let wanted = wanted_sources(guild, member, observed);
-    let slugs: BTreeSet<&str> = member.slots.keys().map(String::as_str).chain(wanted.keys().copied()).collect();
+    let slugs: BTreeSet<&str> = member
+        .slots
+        .keys()
+        .map(String::as_str)
+        .chain(wanted.keys().copied())
+        .collect();
     let none = BTreeSet::new();
     for slug in slugs {
         let sources = wanted.get(slug).unwrap_or(&none);
@@ -119,8 +132,14 @@ fn wanted_sources<'a>(
     if !observed.present {
         return wanted;
     }
-    for rule in guild.active_rules().filter(|rule| observed.roles.contains(&rule.source.id())) {
-        wanted.entry(rule.license_type.as_str()).or_default().insert(rule.id);
+    for rule in guild
+        .active_rules()
+        .filter(|rule| observed.roles.contains(&rule.source.id()))
+    {
+        wanted
+            .entry(rule.license_type.as_str())
+            .or_default()
+            .insert(rule.id);
     }
     for (slug, slot) in member.slots.iter().filter(|(_, slot)| slot.open) {
         for rule in slot.sources.iter().filter(|rule| stays(guild, slug, **rule)) {
@@ -134,9 +153,10 @@ fn wanted_sources<'a>(
 /// licenses were to be kept. A rule that the guild has never had means that the guild was loaded in a state
 /// older than the member's; nothing is taken away for what is not known.
 fn stays(guild: &Guild, slug: &str, rule: RuleId) -> bool {
-    guild.rules.get(&rule).is_none_or(|rule| {
-        rule.removed == Some(ExistingLicenses::Keep) && rule.license_type == slug
-    })
+    guild
+        .rules
+        .get(&rule)
+        .is_none_or(|rule| rule.removed == Some(ExistingLicenses::Keep) && rule.license_type == slug)
 }
 
 /// The facts, and the plan as it grows.
@@ -168,7 +188,12 @@ impl Planner<'_> {
             license_id,
             sources: sources.clone(),
         });
-        self.plan.licenses.push(LicenseAction::Generate { license_type, generation, license_id, ledger });
+        self.plan.licenses.push(LicenseAction::Generate {
+            license_type,
+            generation,
+            license_id,
+            ledger,
+        });
     }
 
     /// Brings the stored sources to the wanted ones. What is added comes first, so that a role swapped for
@@ -178,8 +203,14 @@ impl Planner<'_> {
         let added = sources.difference(&slot.sources);
         let removed = slot.sources.difference(sources);
         let changes = &mut self.plan.changes;
-        changes.extend(added.map(|rule| SlotChange::AddSource { license_type: license_type(), rule: *rule }));
-        changes.extend(removed.map(|rule| SlotChange::RemoveSource { license_type: license_type(), rule: *rule }));
+        changes.extend(added.map(|rule| SlotChange::AddSource {
+            license_type: license_type(),
+            rule: *rule,
+        }));
+        changes.extend(removed.map(|rule| SlotChange::RemoveSource {
+            license_type: license_type(),
+            rule: *rule,
+        }));
     }
 
     /// A slot that is neither open nor blocked: a source opens its next generation. A live license does not
@@ -222,7 +253,12 @@ impl Planner<'_> {
                 if self.may_issue(slug, sources) {
                     let (generation, license_id) = (slot.generation, slot.license_id);
                     let ledger = Ledger::default();
-                    let generate = LicenseAction::Generate { license_type, generation, license_id, ledger };
+                    let generate = LicenseAction::Generate {
+                        license_type,
+                        generation,
+                        license_id,
+                        ledger,
+                    };
                     self.plan.licenses.push(generate);
                 } else {
                     self.plan.changes.push(SlotChange::Close { license_type });
@@ -281,7 +317,9 @@ impl Planner<'_> {
             OnRoleLoss::Suspend => actions.push(LicenseAction::Suspend(id)),
             OnRoleLoss::Revoke => {
                 actions.push(LicenseAction::Revoke(id));
-                self.plan.changes.push(SlotChange::Close { license_type: slug.to_owned() });
+                self.plan.changes.push(SlotChange::Close {
+                    license_type: slug.to_owned(),
+                });
             }
         }
     }

@@ -25,8 +25,12 @@ struct Step {
 const STEPS: &[Step] = &[];
 
 /// Wire name and newest version of every event, an aggregate each.
-const NAMES: [&[(&str, &str)]; 4] =
-    [license::Event::NAMES, member::Event::NAMES, guild::Event::NAMES, user::Event::NAMES];
+const NAMES: [&[(&str, &str)]; 4] = [
+    license::Event::NAMES,
+    member::Event::NAMES,
+    guild::Event::NAMES,
+    user::Event::NAMES,
+];
 
 /// The payload of `event_type` at its newest version, as JSON text; `None` if it is there already.
 ///
@@ -34,15 +38,27 @@ const NAMES: [&[(&str, &str)]; 4] =
 /// What is wrong, as the rest of a sentence: an unknown name, a version that is newer than this release knows
 /// or no number, a payload that is no JSON.
 pub fn upcast(event_type: &str, event_version: &str, payload: &str) -> Result<Option<String>, String> {
-    let newest = NAMES.iter().copied().flatten().find(|(name, _)| *name == event_type);
+    let newest = NAMES
+        .iter()
+        .copied()
+        .flatten()
+        .find(|(name, _)| *name == event_type);
     let (name, newest) = newest.ok_or_else(|| {
-        format!("no event is named `{event_type}` here; if it was written by a newer release, upgrade this one")
+        format!(
+            "no event is named `{event_type}` here; if it was written by a newer release, upgrade this one"
+        )
     })?;
     along(STEPS, name, newest, event_version, payload)
 }
 
 /// Applies the steps of `name` from version `found` to version `newest`.
-fn along(steps: &[Step], name: &str, newest: &str, found: &str, payload: &str) -> Result<Option<String>, String> {
+fn along(
+    steps: &[Step],
+    name: &str,
+    newest: &str,
+    found: &str,
+    payload: &str,
+) -> Result<Option<String>, String> {
     if found == newest {
         return Ok(None);
     }
@@ -55,10 +71,12 @@ fn along(steps: &[Step], name: &str, newest: &str, found: &str, payload: &str) -
              upgrade this one"
         ));
     }
-    let mut value: Value = serde_json::from_str(payload).map_err(|e| format!("its payload is no JSON: {e}"))?;
+    let mut value: Value =
+        serde_json::from_str(payload).map_err(|e| format!("its payload is no JSON: {e}"))?;
     for from in first..last {
         let step = steps.iter().find(|step| step.name == name && step.from == from);
-        let step = step.ok_or_else(|| format!("no step leads from version {from} of `{name}` to the next"))?;
+        let step =
+            step.ok_or_else(|| format!("no step leads from version {from} of `{name}` to the next"))?;
         value = (step.change)(value);
     }
     Ok(Some(value.to_string()))
@@ -66,5 +84,7 @@ fn along(steps: &[Step], name: &str, newest: &str, found: &str, payload: &str) -
 
 /// A version as it is written: digits without a leading zero or sign.
 fn version(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|number: &u32| *number > 0 && number.to_string() == text)
+    text.parse()
+        .ok()
+        .filter(|number: &u32| *number > 0 && number.to_string() == text)
 }

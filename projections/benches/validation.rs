@@ -1,2 +1,1 @@
-//! Benchmark of the warm validation hit; written with the hot path.
-fn main() {}
+fn main(){}

@@ -144,6 +144,16 @@ enum Bound {
     List(Vec<String>),
 }
 
+impl Bound {
+    fn arg(&self) -> Arg<'_> {
+        match self {
+            Self::Text(text) => Arg::Text(text),
+            Self::Int(number) => Arg::Int(*number),
+            Self::List(list) => Arg::List(list),
+        }
+    }
+}
+
 impl AuditQuery {
     /// The statement for `filter`: newest first, one row more than the page. Filters that are not asked for are left
     /// out of the text, so that an index can serve those that are.
@@ -191,11 +201,6 @@ impl AuditQuery {
     }
 
     pub(crate) fn args(&self) -> Vec<Arg<'_>> {
-        let arg = |bound| match bound {
-            Bound::Text(text) => Arg::Text(text),
-            &Bound::Int(number) => Arg::Int(number),
-            Bound::List(list) => Arg::List(list),
-        };
-        self.texts.iter().map(arg).collect()
+        self.texts.iter().map(Bound::arg).collect()
     }
 }

@@ -53,7 +53,6 @@ pub(crate) enum Arg<'a> {
 }
 
 /// A row of either engine. Columns are counted from 0.
-#[derive(Debug)]
 pub(crate) enum Row {
     Sqlite(SqliteRow),
     Postgres(PgRow),

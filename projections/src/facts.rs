@@ -294,7 +294,7 @@ impl Core {
 
     async fn load_stream<F: Fact>(&self, stream: &StreamId) -> Result<Loaded<F::Value>, QueryError> {
         // What stands in the log up to here is seen by the read that follows.
-        let as_of = self.floors.bus().head();
+        let as_of = self.bus.head();
         let events = self.log.stream(stream).await?;
         self.floors.contact().heard();
         let Some(last) = events.last().map(|event| event.position) else {

@@ -212,6 +212,17 @@ enum Bound<'a> {
     List(Vec<String>),
 }
 
+impl Bound<'_> {
+    fn arg(&self) -> Arg<'_> {
+        match self {
+            Self::Text(text) => Arg::Text(text),
+            Self::Owned(text) => Arg::Text(text),
+            Self::Int(number) => Arg::Int(*number),
+            Self::List(list) => Arg::List(list),
+        }
+    }
+}
+
 impl<'a> ListQuery<'a> {
     /// The statement for `filter` at `now`: newest first, one row more than the page, so that a next page is known.
     /// Each filter that is not asked for is left out of the text, so that an index can serve those that are.
@@ -260,13 +271,7 @@ impl<'a> ListQuery<'a> {
     }
 
     pub(crate) fn args(&self) -> Vec<Arg<'_>> {
-        let arg = |bound| match bound {
-            &Bound::Text(text) => Arg::Text(text),
-            Bound::Owned(text) => Arg::Text(text),
-            &Bound::Int(number) => Arg::Int(number),
-            Bound::List(list) => Arg::List(list),
-        };
-        self.args.iter().map(arg).collect()
+        self.args.iter().map(Bound::arg).collect()
     }
 }
 

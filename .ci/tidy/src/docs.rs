@@ -4,7 +4,8 @@
 //! **An error code** is a string literal of at least four characters out of capitals, digits and `_` that begins
 //! with a capital, in the code (tests aside) of a crate of [`CODE_ROOMS`], unless it is one of [`NOT_CODES`].
 //! Such words have no other use in those crates, so no code can be forgotten, wherever it is written.
-//! **A wire name** is the first literal of a row of a `wire_names!` table; the second is its version.
+//! **A wire name** is the first literal of a row of a `wire_names!` table; the second is its version. The members of
+//! its newest version are those of its golden file.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +15,24 @@ use crate::tree::{File, Tree};
 
 const ERRORS: &str = "docs/ERRORS.md";
 const EVENTS: &str = "docs/EVENTS.md";
-/// Crates whose codes reach a user.
-const CODE_ROOMS: [&str; 4] = [
-    "domain/src/",
-    "commands/src/",
-    "projections/src/",
-    "gateways/api/src/",
+/// Crates whose codes reach a user: refusals, errors of commands, errors of the API.
+const CODE_ROOMS: [&str; 3] = ["domain/src/", "commands/src/", "gateways/api/src/"];
+/// Words in capitals that are no codes: methods of HTTP, statements of SQL, an empty duration, a rule of spelling.
+const NOT_CODES: [&str; 11] = [
+    "POST",
+    "HEAD",
+    "PATCH",
+    "DELETE",
+    "OPTIONS",
+    "BEGIN",
+    "COMMIT",
+    "ROLLBACK",
+    "VACUUM",
+    "PT0S",
+    "SCREAMING_SNAKE_CASE",
 ];
-/// Words in capitals that are no codes: methods of HTTP and statements of SQL.
-const NOT_CODES: [&str; 9] = [
-    "POST", "HEAD", "PATCH", "DELETE", "OPTIONS", "BEGIN", "COMMIT", "ROLLBACK", "VACUUM",
-];
+/// What the section of each code says, in this order.
+const CODE_PARTS: [&str; 3] = ["- Status: ", "- Cause: ", "- Remedy: "];
 
 /// Where something was found: file and line.
 type Place = (String, usize);
@@ -65,6 +73,17 @@ fn codes(tree: &Tree, sources: &[Source<'_>], breaches: &mut Vec<Breach>) {
             ),
         ));
     }
+    for (code, (file, line)) in &documented {
+        let section = section(tree, ERRORS, *line);
+        for part in CODE_PARTS.iter().filter(|part| !section.contains(*part)) {
+            breaches.push(Breach::new(
+                file,
+                *line,
+                format!("the section of {code} has no line `{part}`"),
+                "Say in it what status it comes with, what causes it, and what the reader can do.",
+            ));
+        }
+    }
     for (code, (file, line)) in documented.iter().filter(|(code, _)| !written.contains_key(*code)) {
         breaches.push(Breach::new(
             file,
@@ -93,13 +112,24 @@ fn events(tree: &Tree, sources: &[Source<'_>], breaches: &mut Vec<Breach>) {
             ));
             continue;
         };
-        if !section_says(tree, *heading, &format!("Version {version}.")) {
+        let section = section(tree, EVENTS, *heading);
+        if !section.contains(&format!("Version {version}.")) {
             breaches.push(Breach::new(
                 EVENTS,
                 *heading,
                 format!("the section of {name} does not say `Version {version}.`, the newest in the code"),
                 "Describe the newest version, and what upcasting makes of older ones.",
             ));
+        }
+        for member in golden_members(tree, name, version) {
+            if !section.contains(&format!("`{member}`")) {
+                breaches.push(Breach::new(
+                    EVENTS,
+                    *heading,
+                    format!("the section of {name} does not explain its member `{member}`"),
+                    "Add a row that says what it means.",
+                ));
+            }
         }
     }
     for (name, (file, line)) in documented.iter().filter(|(name, _)| !written.contains_key(*name)) {
@@ -159,13 +189,33 @@ fn headings(tree: &Tree, document: &str, wanted: fn(&str) -> bool) -> BTreeMap<S
         .collect()
 }
 
-/// Whether the section of the events document whose heading stands at `heading` contains the words.
-fn section_says(tree: &Tree, heading: usize, words: &str) -> bool {
-    let text = tree.file(EVENTS).map_or("", |file| file.text.as_str());
-    text.lines()
+/// The section of a document whose heading stands at the line `heading`.
+fn section(tree: &Tree, document: &str, heading: usize) -> String {
+    let text = tree.file(document).map_or("", |file| file.text.as_str());
+    let lines: Vec<&str> = text
+        .lines()
         .skip(heading)
         .take_while(|line| !line.starts_with('#'))
-        .any(|line| line.contains(words))
+        .collect();
+    lines.join("\n")
+}
+
+/// The members of an event as its golden file shows them, without the two that every event has.
+fn golden_members(tree: &Tree, name: &str, version: &str) -> Vec<String> {
+    let kind = name.split('.').next().unwrap_or_default();
+    let path = format!("domain/tests/golden/{kind}/{name}.v{version}.json");
+    let json = tree
+        .file(&path)
+        .and_then(|file| serde_json::from_str(&file.text).ok());
+    let members = json.as_ref().and_then(serde_json::Value::as_object);
+    let names = members
+        .into_iter()
+        .flat_map(serde_json::Map::keys)
+        .map(String::as_str);
+    names
+        .filter(|member| !["type", "at"].contains(member))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Paths that begin with `docs/`, and targets of links relative to the document.

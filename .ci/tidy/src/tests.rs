@@ -14,6 +14,8 @@ const MANIFEST: &str =
 const EVENT: &str = "//! Events.\ncrate::wire_names!(Event {\n    Made => \"license.made\", \"1\";\n});\n";
 const REFUSAL: &str = "//! Refusals.\nfn code() -> &'static str {\n    \"NOT_FOUND\"\n}\n";
 
+const PARTS: &str = "- Status: 404.\n- Cause: it is not there.\n- Remedy: look elsewhere.\n";
+
 /// A workspace in a temporary folder.
 struct World {
     root: TempDir,
@@ -28,7 +30,7 @@ impl World {
         world
             .with_members(&["domain", "commands"])
             .with("README.md", "See docs/ERRORS.md and [events](docs/EVENTS.md).\n")
-            .with("docs/ERRORS.md", "# Errors\n## `NOT_FOUND`\nCause.\n")
+            .with("docs/ERRORS.md", &format!("# Errors\n## `NOT_FOUND`\n{PARTS}"))
             .with(
                 "docs/EVENTS.md",
                 "# Events\n## license.made\nVersion 1. Members.\n",
@@ -328,17 +330,29 @@ fn every_code_has_a_heading_and_every_heading_a_code() {
         )
         .breaks("commands/src/error.rs:2", "CONFLICT has no heading");
     World::tidy()
-        .with("docs/ERRORS.md", "## NOT_FOUND\n\n### GONE_FISHING\n")
+        .with(
+            "docs/ERRORS.md",
+            &format!("## NOT_FOUND\n{PARTS}### GONE_FISHING\n{PARTS}"),
+        )
         .breaks(
-            "docs/ERRORS.md:3",
+            "docs/ERRORS.md:5",
             "no code of the program is called GONE_FISHING",
+        );
+    World::tidy()
+        .with(
+            "docs/ERRORS.md",
+            "## NOT_FOUND\n- Status: 404.\n- Cause: it is not there.\n",
+        )
+        .breaks(
+            "docs/ERRORS.md:1",
+            "the section of NOT_FOUND has no line `- Remedy: `",
         );
     let tests = "//! Errors.\n// \"IN_A_COMMENT\"\n#[cfg(test)]\nmod tests {\n    const A: &str = \"ONLY_A_TEST\";\n}\n";
     assert_eq!(World::tidy().with("commands/src/error.rs", tests).breaches(), []);
 }
 
 #[test]
-fn every_event_has_a_heading_with_its_newest_version_and_every_heading_an_event() {
+fn every_event_has_a_heading_with_its_newest_version_and_its_members_and_every_heading_an_event() {
     World::tidy()
         .with(
             "domain/src/more.rs",
@@ -357,6 +371,16 @@ fn every_event_has_a_heading_with_its_newest_version_and_every_heading_an_event(
     World::tidy()
         .with("domain/src/event.rs", &EVENT.replace("\"1\"", "\"2\""))
         .breaks("docs/EVENTS.md:2", "does not say `Version 2.`");
+    World::tidy()
+        .with(
+            "docs/EVENTS.md",
+            "## license.made\nVersion 1. It has a `color`.\n",
+        )
+        .with(
+            "domain/tests/golden/license/license.made.v1.json",
+            "{\"type\":\"\",\"at\":1,\"color\":1,\"size\":2}",
+        )
+        .breaks("docs/EVENTS.md:1", "does not explain its member `size`");
 }
 
 #[test]

@@ -126,10 +126,9 @@ impl Draft {
     /// A hard link fails where a file is already, so two processes that start at once cannot both win.
     fn become_new(&self, target: &Path) -> io::Result<()> {
         match fs::hard_link(&self.path, target) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
-            // Some file systems have no links; there the check in `create_file` has to do.
-            Err(_) => fs::rename(&self.path, target)?,
-            Ok(()) => {}
+            // Some file systems have no links; there a look beforehand has to do.
+            Err(_) if fs::symlink_metadata(target).is_err() => fs::rename(&self.path, target)?,
+            linked => linked?,
         }
         sync_folder(target)
     }

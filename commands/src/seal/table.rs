@@ -3,10 +3,7 @@
 
 use futures::future::BoxFuture;
 
-use crate::store::SubjectKeyRow;
-
-/// The store did not answer; the text says why.
-pub type TableError = Box<dyn std::error::Error + Send + Sync>;
+use crate::store::{Store, StoreError, SubjectKeyRow};
 
 /// Reads and writes `subject_keys` on the primary: a replica could still have a destroyed key.
 pub trait SubjectKeyTable: Send + Sync {
@@ -14,14 +11,34 @@ pub trait SubjectKeyTable: Send + Sync {
     fn subject_keys<'a>(
         &'a self,
         subjects: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<SubjectKeyRow>, TableError>>;
+    ) -> BoxFuture<'a, Result<Vec<SubjectKeyRow>, StoreError>>;
 
     /// Inserts rows whose subject has none yet, and leaves the others as they are.
     fn insert_subject_keys_if_absent<'a>(
         &'a self,
         rows: &'a [SubjectKeyRow],
-    ) -> BoxFuture<'a, Result<(), TableError>>;
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// Deletes the key of `subject`, if there is one.
-    fn delete_subject_key<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<(), TableError>>;
+    fn delete_subject_key<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+impl SubjectKeyTable for Store {
+    fn subject_keys<'a>(
+        &'a self,
+        subjects: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<SubjectKeyRow>, StoreError>> {
+        Box::pin(Self::subject_keys(self, subjects))
+    }
+
+    fn insert_subject_keys_if_absent<'a>(
+        &'a self,
+        rows: &'a [SubjectKeyRow],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(Self::insert_subject_keys_if_absent(self, rows))
+    }
+
+    fn delete_subject_key<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move { Self::delete_subject_key(self, subject).await.map(|_| ()) })
+    }
 }

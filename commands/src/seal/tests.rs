@@ -15,10 +15,10 @@ use domain::private::{SealContext, SealedText, Subject};
 use futures::future::BoxFuture;
 use tokio::sync::Barrier;
 
-use super::{Keys, Missing, SubjectKeyTable, TableError, Vault};
+use super::{Keys, Missing, SubjectKeyTable, Vault};
 use crate::ring::KeyRing;
 use crate::ring::tests::{MADE_AT, known_ring};
-use crate::store::SubjectKeyRow;
+use crate::store::{StoreError, SubjectKeyRow};
 
 /// `subject_keys` in memory, with whatever a test wants to go wrong.
 #[derive(Default)]
@@ -41,9 +41,13 @@ impl Table {
         self.reads.load(Ordering::SeqCst)
     }
 
-    fn up(&self) -> Result<(), TableError> {
+    fn up(&self) -> Result<(), StoreError> {
+        let away = || StoreError::Unavailable {
+            doing: "reading",
+            why: "the database is away".to_owned(),
+        };
         if self.down.load(Ordering::SeqCst) {
-            Err("the database is away".into())
+            Err(away())
         } else {
             Ok(())
         }
@@ -54,7 +58,7 @@ impl SubjectKeyTable for Table {
     fn subject_keys<'a>(
         &'a self,
         subjects: &'a [String],
-    ) -> BoxFuture<'a, Result<Vec<SubjectKeyRow>, TableError>> {
+    ) -> BoxFuture<'a, Result<Vec<SubjectKeyRow>, StoreError>> {
         Box::pin(async move {
             self.up()?;
             self.reads.fetch_add(1, Ordering::SeqCst);
@@ -74,7 +78,7 @@ impl SubjectKeyTable for Table {
     fn insert_subject_keys_if_absent<'a>(
         &'a self,
         rows: &'a [SubjectKeyRow],
-    ) -> BoxFuture<'a, Result<(), TableError>> {
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             self.up()?;
             if !self.forgetful.load(Ordering::SeqCst) {
@@ -88,7 +92,7 @@ impl SubjectKeyTable for Table {
         })
     }
 
-    fn delete_subject_key<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<(), TableError>> {
+    fn delete_subject_key<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
             self.up()?;
             self.rows().remove(subject);

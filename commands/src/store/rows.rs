@@ -156,6 +156,16 @@ macro_rules! statements {
                 Ok(done.rows_affected())
             }
 
+            pub(in crate::store) async fn claim_owner(
+                on: &mut Connection,
+                how: Prepared,
+                scope: &str,
+                value: &str,
+            ) -> sqlx::Result<Option<(String, String)>> {
+                let owner = sqlx::query_as(sql::CLAIM_OWNER).bind(scope).bind(value);
+                owner.persistent(how.is_kept()).fetch_optional(on).await
+            }
+
             pub(in crate::store) async fn meta(
                 on: &mut Connection,
                 how: Prepared,

@@ -2,7 +2,8 @@
 //! refuses anything, and no rule of the commands is repeated here.
 
 use super::event::Event;
-use super::state::{Authority, DeactivationCause, Lease, License, Offer, Stage};
+use super::state::{Authority, DeactivationCause, Hold, Lease, License, Offer, Stage};
+use crate::private::Private;
 use crate::terms::Terms;
 use crate::time::Timestamp;
 
@@ -21,14 +22,7 @@ impl License {
                 self.stage = Stage::Active;
                 self.expires_at = expires_at.or(self.expires_at);
             }
-            Event::Suspended { hold, .. } => {
-                self.holds.push(*hold);
-                self.holds.sort_unstable();
-                self.holds.dedup();
-                if *hold == super::Hold::RoleLoss {
-                    self.role_loss_ends_at = None;
-                }
-            }
+            Event::Suspended { hold, .. } => self.on_suspended(*hold),
             Event::Resumed { hold, .. } => self.holds.retain(|held| held != hold),
             Event::ExpiryAnnounced { .. } => self.expiry_announced = true,
             Event::Expired { .. } => self.expired_recorded = true,
@@ -60,14 +54,7 @@ impl License {
                 metadata,
                 private_metadata,
                 ..
-            } => {
-                if let Some(metadata) = metadata {
-                    self.metadata.clone_from(metadata);
-                }
-                if let Some(private_metadata) = private_metadata {
-                    self.private_metadata.clone_from(private_metadata);
-                }
-            }
+            } => self.on_metadata_changed(metadata.as_ref(), private_metadata.as_ref()),
             Event::AliasAdded { alias, .. } => self.aliases.push(alias.clone()),
             Event::AliasRetired { alias, .. } => self.aliases.retain(|live| live != alias),
             Event::Delivered { key, .. } => self.delivered = Some(*key),
@@ -142,6 +129,25 @@ impl License {
             self.ledger = ledger.clone().unwrap_or_default();
             self.metadata.clone_from(metadata);
             self.private_metadata.clone_from(private_metadata);
+        }
+    }
+
+    fn on_metadata_changed(&mut self, shared: Option<&Option<Private>>, private: Option<&Option<Private>>) {
+        if let Some(shared) = shared {
+            self.metadata.clone_from(shared);
+        }
+        if let Some(private) = private {
+            self.private_metadata.clone_from(private);
+        }
+    }
+
+    /// The hold for a lost role is what its grace was to end in.
+    fn on_suspended(&mut self, hold: Hold) {
+        self.holds.push(hold);
+        self.holds.sort_unstable();
+        self.holds.dedup();
+        if hold == Hold::RoleLoss {
+            self.role_loss_ends_at = None;
         }
     }
 

@@ -29,7 +29,8 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every code, each once, in alphabetical order.
-    pub const CODES: &'static [&'static str] = &["INVALID_VALUE", "NOT_FOUND", "SLOT_NOT_FOUND", "STALE_PLAN"];
+    pub const CODES: &'static [&'static str] =
+        &["INVALID_VALUE", "NOT_FOUND", "SLOT_NOT_FOUND", "STALE_PLAN"];
 }
 
 impl Refuse for Refusal {
@@ -44,10 +45,14 @@ impl Refuse for Refusal {
 
     fn help(&self) -> String {
         match self {
-            Self::NotFound => "Check the Discord user id; a member is known once he has a role that a rule maps.",
+            Self::NotFound => {
+                "Check the Discord user id; a member is known once he has a role that a rule maps."
+            }
             Self::OtherMember => "Send the observation to the member whom it is about.",
             Self::StalePlan { .. } => "Load the member and his licenses again and plan from them.",
-            Self::SlotNotFound { .. } => "Check the license type; only a type that a role gave him can be blocked.",
+            Self::SlotNotFound { .. } => {
+                "Check the license type; only a type that a role gave him can be blocked."
+            }
         }
         .to_owned()
     }

@@ -160,7 +160,10 @@ impl PrivateFields for Event {
                     visit("email", email);
                 }
             }
-            Self::PreferencesChanged { .. } | Self::Banned { .. } | Self::Unbanned { .. } | Self::Erased { .. } => {}
+            Self::PreferencesChanged { .. }
+            | Self::Banned { .. }
+            | Self::Unbanned { .. }
+            | Self::Erased { .. } => {}
         }
     }
 }

@@ -82,33 +82,45 @@ type Condition = (Code, fn(&mut Case));
 /// The conditions of the table in its order, each with the least that makes it true.
 fn conditions() -> Vec<Condition> {
     vec![
-        (Code::NotFound, |case| case.license.stage = Stage::Absent),
+        (Code::NotFound, |case| {
+            case.license.stage = Stage::Absent;
+        }),
         (Code::KeySuperseded, |case| {
             case.presented = Some(KeyVersion {
                 secret_id: 1,
                 version: 2,
-            })
+            });
         }),
-        (Code::UserBanned, |case| case.owner_banned = true),
+        (Code::UserBanned, |case| {
+            case.owner_banned = true;
+        }),
         (Code::Revoked, |case| {
             case.license.stage = Stage::Revoked;
             case.license.revoked = Some(RevokeCategory::RoleLost);
         }),
-        (Code::Suspended, |case| case.license.holds = vec![Hold::Policy]),
-        (Code::NotYetValid, |case| {
-            case.license.starts_at = Some(Timestamp(NOW.0 + 1))
+        (Code::Suspended, |case| {
+            case.license.holds = vec![Hold::Policy];
         }),
-        (Code::Expired, |case| case.license.expires_at = Some(NOW)),
-        (Code::NotAssigned, |case| case.license.owner = None),
+        (Code::NotYetValid, |case| {
+            case.license.starts_at = Some(Timestamp(NOW.0 + 1));
+        }),
+        (Code::Expired, |case| {
+            case.license.expires_at = Some(NOW);
+        }),
+        (Code::NotAssigned, |case| {
+            case.license.owner = None;
+        }),
         (Code::TypeMismatch, |case| {
-            case.license_type = Some("team".to_owned())
+            case.license_type = Some("team".to_owned());
         }),
         (Code::EntitlementsMissing, |case| {
-            case.entitlements.push("cloud".to_owned())
+            case.entitlements.push("cloud".to_owned());
         }),
-        (Code::DeviceRequired, |case| case.device = None),
+        (Code::DeviceRequired, |case| {
+            case.device = None;
+        }),
         (Code::DeviceNotActivated, |case| {
-            case.device = Some(claim("laptop"))
+            case.device = Some(claim("laptop"));
         }),
         (Code::InGrace, |case| {
             case.license.expires_at = Some(NOW);
@@ -321,7 +333,7 @@ fn another_secret_under_the_same_version_is_superseded_as_well() {
         case.presented = Some(KeyVersion {
             secret_id: 2,
             version: 3,
-        })
+        });
     });
     assert_eq!(case.decide(Devices::Check).code, Code::KeySuperseded);
 }

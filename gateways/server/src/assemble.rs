@@ -76,7 +76,7 @@ pub(crate) async fn open(config: &Config, folder: &Folder) -> Outcome<Assembled>
         clock.set(domain::time::Span(kept.and_then(|text| text.parse().ok()).unwrap_or_default()));
     }
     let ring = Arc::new(keys::ring_of(&store, config, folder, clock.now()).await?);
-    Ok(halves(config, store, ring, clock, folder.mode(), engine).await?)
+    halves(config, store, ring, clock, folder.mode(), engine).await
 }
 
 async fn halves(

@@ -65,6 +65,11 @@ impl Failure {
         Self { code: Some(code.into()), ..self }
     }
 
+    /// What happened.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// With which code the process ends.
     pub(crate) const fn exit(&self) -> Exit {
         self.exit

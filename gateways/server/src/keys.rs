@@ -2,12 +2,9 @@
 //! makes the keys of access tokens out of the ring. No secret is shown or logged here.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use commands::ring::{ActiveIds, KeyRing, os_random};
-use commands::signer::{KeySet, Signer, SigningPurpose};
 use commands::store::Store;
-use domain::ports::Sign;
 use domain::time::Timestamp;
 
 use crate::assemble::away;
@@ -87,11 +84,7 @@ async fn record(store: &Store, ring: &KeyRing) -> Outcome<ActiveIds> {
 /// # Errors
 /// If the ring has no usable key for them.
 pub(crate) fn token_keys(ring: &KeyRing) -> Outcome<api::TokenKeys> {
-    let purpose = SigningPurpose::AccessTokens;
-    let signer = Signer::active(ring, purpose).ok_or_else(|| Failure::new("the key ring has no key for access tokens"))?;
-    let known = KeySet::of(ring, purpose).keys.into_iter().map(|key| (key.kid, key.public_key()));
-    api::TokenKeys::new(ISSUER, Arc::new(signer) as Arc<dyn Sign>, known)
-        .attempt(|| "the keys of access tokens cannot be used".to_owned())
+    api::TokenKeys::of(ring, ISSUER).attempt(|| "the keys of access tokens cannot be used".to_owned())
 }
 
 /// `N` random bytes in hexadecimal digits.

@@ -28,7 +28,7 @@ async fn what_was_sealed_long_ago_opens() {
     };
     let table = Arc::new(Table::default());
     table.rows().insert(subject.to_string(), row);
-    let keys = existing(&process(&table, known_ring()), &[subject.clone()]).await;
+    let keys = existing(&process(&table, known_ring()), std::slice::from_ref(&subject)).await;
     let sealed: SealedText = "s1:u_oipdapzlhkgslifhdk5goedzae:0badc0de:3:username:AgICAgICAgICAgICocCwWO7ePahy-yNgTT_RZbSWYvcRVBRMzfvQyA".parse().unwrap();
     let stream = StreamId::user(&"u_oipdapzlhkgslifhdk5goedzae".parse().unwrap());
     assert_eq!(keys.unseal(&stream, &sealed), clear("Grace Hopper"));

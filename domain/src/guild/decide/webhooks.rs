@@ -15,13 +15,22 @@ use crate::time::Timestamp;
 const FIRST_SECRET: u32 = 1;
 
 impl Guild {
-    pub(super) fn add_webhook(&self, guild: GuildId, id: Uuid, draft: &WebhookDraft, at: Timestamp) -> Decision {
+    pub(super) fn add_webhook(
+        &self,
+        guild: GuildId,
+        id: Uuid,
+        draft: &WebhookDraft,
+        at: Timestamp,
+    ) -> Decision {
         let url = draft.url.as_deref().unwrap_or_default();
         check::url(url)?;
         let events = sorted(draft.events.as_deref().unwrap_or_default());
         check::subscriptions(&events)?;
         if self.webhooks.contains_key(&id) {
-            return Err(Refusal::InvalidValue { pointer: "id", problem: "must not be the id of another webhook" });
+            return Err(Refusal::InvalidValue {
+                pointer: "id",
+                problem: "must not be the id of another webhook",
+            });
         }
         room_for_one(self.webhooks.len(), check::WEBHOOKS_MAX, "webhooks")?;
         Ok(vec![Event::WebhookAdded {
@@ -46,7 +55,10 @@ impl Guild {
         if let Some(url) = &draft.url {
             check::url(url)?;
         }
-        let events = draft.events.as_deref().map_or_else(|| known.events.clone(), sorted);
+        let events = draft
+            .events
+            .as_deref()
+            .map_or_else(|| known.events.clone(), sorted);
         check::subscriptions(&events)?;
         let asymmetric = draft.asymmetric.unwrap_or(known.asymmetric);
         let enabled = draft.enable && known.disabled;
@@ -58,7 +70,9 @@ impl Guild {
             webhook_id: id,
             url: draft.url.as_ref().map(|url| Private::of_guild(guild, url)),
             events,
-            secret_version: known.secret_version.saturating_add(u32::from(draft.rotate_secret)),
+            secret_version: known
+                .secret_version
+                .saturating_add(u32::from(draft.rotate_secret)),
             asymmetric,
             enabled,
             at,
@@ -70,7 +84,11 @@ impl Guild {
         if self.known_webhook(id)?.disabled {
             return Ok(Vec::new());
         }
-        Ok(vec![Event::WebhookDisabled { webhook_id: id, cause: cause.to_owned(), at }])
+        Ok(vec![Event::WebhookDisabled {
+            webhook_id: id,
+            cause: cause.to_owned(),
+            at,
+        }])
     }
 
     pub(super) fn remove_webhook(&self, id: Uuid, at: Timestamp) -> Decision {

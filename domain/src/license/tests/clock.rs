@@ -58,14 +58,14 @@ fn the_grace_is_named_only_where_there_is_one() {
         (Some(day(30)), None)
     );
     let graced = license(&[generated(&thirty_days(|terms| {
-        terms.expiry_grace = Some(Span::days(5))
+        terms.expiry_grace = Some(Span::days(5));
     }))]);
     assert_eq!(
         (graced.expiry_instant(), graced.grace_ends_at()),
         (Some(day(35)), Some(day(35)))
     );
     let perpetual = license(&[generated(&terms(|terms| {
-        terms.expiry_grace = Some(Span::days(5))
+        terms.expiry_grace = Some(Span::days(5));
     }))]);
     assert_eq!(
         (perpetual.expiry_instant(), perpetual.grace_ends_at()),
@@ -102,7 +102,7 @@ fn the_next_due_instant_is_the_earliest_of_all() {
         (None, None)
     );
     let mut given = vec![generated(&thirty_days(|terms| {
-        terms.expiry_grace = Some(Span::days(5))
+        terms.expiry_grace = Some(Span::days(5));
     }))];
     assert_eq!(license(&given).next_due(None), Some(day(35)));
     assert_eq!(license(&given).next_due(none), Some(day(27)));

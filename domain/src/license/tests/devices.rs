@@ -142,7 +142,7 @@ fn a_lease_keeps_its_slot_for_its_own_device_until_it_lapses() {
 #[test]
 fn an_activation_inside_the_grace_is_accepted() {
     let given = [generated(&thirty_days(|terms| {
-        terms.expiry_grace = Some(Span::days(5))
+        terms.expiry_grace = Some(Span::days(5));
     }))];
     when(&given, day(32), activate(1, "pc")).then_expect_events(vec![activated(1, "pc", day(32))]);
 }

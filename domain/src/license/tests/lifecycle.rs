@@ -164,7 +164,7 @@ fn a_license_that_needs_a_device_does_not_become_active_without_one() {
 #[test]
 fn the_first_valid_answer_starts_a_waiting_clock_at_its_own_instant() {
     let given = [generated(&thirty_days(|terms| {
-        terms.expiry_basis = ExpiryBasis::FirstActivation
+        terms.expiry_basis = ExpiryBasis::FirstActivation;
     }))];
     when(&given, day(6), first_validation(day(5)))
         .then_expect_events(vec![became_active(day(5), Some(day(35)))]);
@@ -173,7 +173,7 @@ fn the_first_valid_answer_starts_a_waiting_clock_at_its_own_instant() {
 #[test]
 fn the_first_device_starts_a_waiting_clock_and_the_second_does_not() {
     let given = vec![generated(&thirty_days(|terms| {
-        terms.expiry_basis = ExpiryBasis::FirstActivation
+        terms.expiry_basis = ExpiryBasis::FirstActivation;
     }))];
     let first = Event::DeviceActivated {
         device: device(1, "pc", day(5)),

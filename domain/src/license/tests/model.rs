@@ -199,7 +199,7 @@ impl Witness {
         let with_reason = matches!(command.action, Action::ChangeTerms { has_reason: true, .. });
         match (before.expires_at, self.license.expires_at) {
             (Some(old), Some(new)) if new < old => {
-                prop_assert!(with_reason, "the end moved backwards: {:?}", event)
+                prop_assert!(with_reason, "the end moved backwards: {:?}", event);
             }
             (None, Some(_)) if before.version > 0 => {
                 let starts = matches!(event, Event::DeviceActivated { .. } | Event::BecameActive { .. });

@@ -8,7 +8,7 @@ fn expired(at: Timestamp) -> Event {
 
 fn with_grace() -> Vec<Event> {
     vec![generated(&thirty_days(|terms| {
-        terms.expiry_grace = Some(Span::days(5))
+        terms.expiry_grace = Some(Span::days(5));
     }))]
 }
 
@@ -78,7 +78,7 @@ fn the_end_is_recorded_while_held_and_never_after_the_revocation() {
 fn lapses_and_the_end_are_recorded_in_time_order() {
     let given = [
         vec![generated(&thirty_days(|terms| {
-            terms.offline_lease_max = Some(Span::days(90))
+            terms.offline_lease_max = Some(Span::days(90));
         }))],
         vec![
             activated(1, "pc", START),
@@ -253,7 +253,7 @@ fn a_perpetual_license_cannot_be_renewed() {
 #[test]
 fn a_license_whose_clock_waits_cannot_be_renewed() {
     let given = [generated(&thirty_days(|terms| {
-        terms.expiry_basis = ExpiryBasis::FirstActivation
+        terms.expiry_basis = ExpiryBasis::FirstActivation;
     }))];
     for to in [
         RenewTo::Default,

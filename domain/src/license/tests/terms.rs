@@ -175,7 +175,7 @@ fn a_license_can_be_made_perpetual_and_loses_its_duration() {
 #[test]
 fn a_clock_that_is_to_wait_no_more_starts_with_the_change() {
     let given = [generated(&thirty_days(|terms| {
-        terms.expiry_basis = ExpiryBasis::FirstActivation
+        terms.expiry_basis = ExpiryBasis::FirstActivation;
     }))];
     when(&given, day(5), change(thirty_days(|_| {}), None, false, &[])).then_expect_events(vec![changed(
         thirty_days(|_| {}),

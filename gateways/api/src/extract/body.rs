@@ -13,22 +13,8 @@ use serde_path_to_error::Segment;
 use crate::error::{ApiError, Code};
 use crate::state::Limits;
 
-/// Whether a request may come without a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Emptiness {
-    /// There must be a JSON object.
-    Refused,
-    /// An empty body stands for `{}`.
-    Allowed,
-}
-
-/// Takes the body of a request.
-pub(crate) async fn read(
-    limits: &Limits,
-    headers: &HeaderMap,
-    body: Body,
-    empty: Emptiness,
-) -> Result<Bytes, ApiError> {
+/// Takes the body of a request. An empty one stands for `{}`, so that members that must be there are named.
+pub(crate) async fn read(limits: &Limits, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     let stated = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if stated.is_some_and(|length| length > limits.body_max_bytes) {
         return Err(too_large(limits));
@@ -43,7 +29,7 @@ pub(crate) async fn read(
             return Err(ApiError::new(Code::RequestTimeout, detail));
         }
     };
-    if bytes.is_empty() && empty == Emptiness::Allowed {
+    if bytes.is_empty() {
         return Ok(Bytes::from_static(b"{}"));
     }
     if !is_json(headers) {
@@ -94,16 +80,12 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiErr
         .map_err(|error| ApiError::invalid("", "NOT_JSON", format!("is not UTF-8 at byte {}", error.valid_up_to())))?;
     let parsed = serde_json::from_str(text).map_err(|_| explained::<T>(text))?;
     // U+0000 can stand in JSON only behind a backslash.
-    if memchr_backslash(bytes)
+    if bytes.contains(&b'\\')
         && let Some(pointer) = pointer_to_nul(text)
     {
         return Err(ApiError::invalid(pointer, "NUL_CHARACTER", "holds U+0000, which nothing here may hold"));
     }
     Ok(parsed)
-}
-
-fn memchr_backslash(bytes: &[u8]) -> bool {
-    bytes.contains(&b'\\')
 }
 
 /// Reads once more what could not be read, this time keeping account of where.

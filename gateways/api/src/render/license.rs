@@ -8,7 +8,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::instant::Instant;
-use super::{Audience, raw_json};
+use super::{Audience, RawJson};
 
 /// A license.
 #[derive(Serialize)]
@@ -31,19 +31,11 @@ pub(crate) struct LicenseBody<'a> {
     grace_ends_at: Option<Instant>,
     role_loss_ends_at: Option<Instant>,
     entitlements: &'a [String],
-    #[serde(serialize_with = "raw_json")]
-    metadata: Option<&'a Unsealed>,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    private: Option<PrivateBody<'a>>,
+    metadata: RawJson<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_metadata: Option<RawJson<'a>>,
     key_version: u8,
     version: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PrivateBody<'a> {
-    #[serde(serialize_with = "raw_json")]
-    private_metadata: Option<&'a Unsealed>,
 }
 
 impl<'a> LicenseBody<'a> {
@@ -51,7 +43,7 @@ impl<'a> LicenseBody<'a> {
     pub(crate) fn new(license: &'a License, personal: &'a Personal, audience: Audience, now: Timestamp) -> Self {
         let status = license.status(now);
         let user_id = || personal.user_id.as_ref().map(Unsealed::shown);
-        let private = || PrivateBody { private_metadata: personal.private_metadata.as_ref() };
+        let private = || RawJson(personal.private_metadata.as_ref());
         Self {
             id: license.id,
             guild_id: license.guild,
@@ -68,8 +60,8 @@ impl<'a> LicenseBody<'a> {
             grace_ends_at: license.grace_ends_at().map(Instant),
             role_loss_ends_at: license.role_loss_ends_at.map(Instant),
             entitlements: &license.terms.entitlements,
-            metadata: personal.metadata.as_ref(),
-            private: (audience == Audience::Staff).then(private),
+            metadata: RawJson(personal.metadata.as_ref()),
+            private_metadata: (audience == Audience::Staff).then(private),
             key_version: license.key.version,
             version: license.version,
         }

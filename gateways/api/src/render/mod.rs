@@ -60,10 +60,15 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
 }
 
 /// An opened JSON text as JSON. What cannot be shown (erased or damaged) is null.
-pub(crate) fn raw_json<S: Serializer>(field: &Option<&Unsealed>, serializer: S) -> Result<S::Ok, S::Error> {
-    let raw = match field {
-        Some(Unsealed::Clear(text)) => serde_json::from_str::<&RawValue>(text).ok(),
-        Some(Unsealed::Erased | Unsealed::Damaged) | None => None,
-    };
-    raw.serialize(serializer)
+#[derive(Clone, Copy)]
+pub(crate) struct RawJson<'a>(pub(crate) Option<&'a Unsealed>);
+
+impl Serialize for RawJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw = match self.0 {
+            Some(Unsealed::Clear(text)) => serde_json::from_str::<&RawValue>(text).ok(),
+            Some(Unsealed::Erased | Unsealed::Damaged) | None => None,
+        };
+        raw.serialize(serializer)
+    }
 }

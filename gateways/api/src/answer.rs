@@ -1,0 +1,143 @@
+//! The answer to a write, from its recipe and what it left behind: body, `ETag` and `DCA-Position`. The same
+//! function serves the write and its repeats.
+
+use axum::http::header::ETAG;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use domain::device::DeviceClaim;
+use domain::guild::Guild;
+use domain::id::LicenseId;
+use domain::key;
+use domain::license::License;
+use domain::private::Unsealed;
+use domain::time::Timestamp;
+use domain::user::User;
+use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::extract::position::{self, POSITION};
+use crate::open;
+use crate::recipe::{Created, Outcome, Recipe, Subject, activated, api_key_text};
+use crate::render::guild::{ApiKeyBody, RuleBody, TypeBody};
+use crate::render::license::{DeviceBody, Keyed, LicenseAndDevice, LicenseBody};
+use crate::render::user::UserBody;
+use crate::render::{Audience, List, json};
+use crate::state::ApiState;
+
+/// For whom and when an answer is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reader {
+    pub(crate) audience: Audience,
+    pub(crate) now: Timestamp,
+}
+
+/// Makes the answer.
+pub(crate) async fn of(
+    state: &ApiState,
+    reader: Reader,
+    recipe: &Recipe,
+    outcome: &Outcome,
+) -> Result<Response, ApiError> {
+    let (mut response, version) = match &outcome.subject {
+        Subject::License(license) => (of_license(state, reader, recipe, license).await?, Some(license.version)),
+        Subject::Licenses(licenses) => (of_licenses(state, reader, licenses).await?, None),
+        Subject::Guild(guild) => (of_guild(state, recipe, guild)?, Some(guild.version)),
+        Subject::User(user) => (of_user(state, user).await?, Some(user.version)),
+    };
+    // Where nothing was left to do, the head of the log is a position that shows the state.
+    let at = outcome.position.unwrap_or_else(|| state.queries().head());
+    stamp(state, &mut response, version, at);
+    Ok(response)
+}
+
+/// Puts `ETag` and `DCA-Position` on an answer.
+pub(crate) fn stamp(state: &ApiState, response: &mut Response, version: Option<u64>, at: i64) {
+    let headers = response.headers_mut();
+    if let Some(tag) = version.and_then(|version| HeaderValue::try_from(format!("\"{version}\"")).ok()) {
+        headers.insert(ETAG, tag);
+    }
+    if let Some(value) = position::header(state.queries().epoch(), at) {
+        headers.insert(POSITION, value);
+    }
+}
+
+async fn of_license(
+    state: &ApiState,
+    reader: Reader,
+    recipe: &Recipe,
+    license: &License,
+) -> Result<Response, ApiError> {
+    let opened = open::licenses(state, std::slice::from_ref(license)).await?;
+    let personal = opened.first().ok_or_else(ApiError::internal)?;
+    let body = || LicenseBody::new(license, personal, reader.audience, reader.now);
+    let device = |device: &'_ domain::license::Device| last_seen(state, license.id, device.id);
+    match recipe {
+        Recipe::Activation { device: made, device_id, components, .. } => {
+            let claim = DeviceClaim { device_id: device_id.clone(), components: components.clone() };
+            let (found, created) = activated(license, *made, &claim).ok_or_else(ApiError::internal)?;
+            let shown = DeviceBody::new(license, personal, found, device(found), reader.now);
+            Ok(json(status(created), &LicenseAndDevice { license: body(), device: Some(shown) }))
+        }
+        Recipe::Device { device: text, .. } => {
+            let found = license.device(text).ok_or_else(ApiError::internal)?;
+            Ok(json(StatusCode::OK, &DeviceBody::new(license, personal, found, device(found), reader.now)))
+        }
+        _ => Ok(json(StatusCode::OK, &body())),
+    }
+}
+
+/// When a device was last in use, as far as it was counted.
+pub(crate) fn last_seen(state: &ApiState, license: LicenseId, device: Uuid) -> Option<Timestamp> {
+    state.queries().last_seen().get(license, device)
+}
+
+const fn status(created: Created) -> StatusCode {
+    match created {
+        Created::Now => StatusCode::CREATED,
+        Created::Before => StatusCode::OK,
+    }
+}
+
+async fn of_licenses(state: &ApiState, reader: Reader, licenses: &[License]) -> Result<Response, ApiError> {
+    let opened = open::licenses(state, licenses).await?;
+    let prefix = match licenses.first().and_then(|license| license.guild) {
+        Some(guild) => state.queries().guild(guild).await?.map(|facts| facts.guild.settings.key_prefix.clone()),
+        None => None,
+    };
+    let prefix = prefix.unwrap_or_default();
+    let keyed = |(license, personal)| {
+        let body = LicenseBody::new(license, personal, reader.audience, reader.now);
+        Keyed { key: key::render(state.mac(), &prefix, license.id, license.key), license: body }
+    };
+    Ok(json(StatusCode::CREATED, &List::whole(licenses.iter().zip(&opened).map(keyed).collect())))
+}
+
+fn of_guild(state: &ApiState, recipe: &Recipe, guild: &Guild) -> Result<Response, ApiError> {
+    match recipe {
+        Recipe::LicenseType { slug, created, .. } => {
+            let license_type = guild.license_type(slug).ok_or_else(ApiError::internal)?;
+            Ok(json(status(*created), &TypeBody::new(guild, license_type)))
+        }
+        Recipe::Rule { rule, .. } => {
+            let rule = guild.rules.get(rule).ok_or_else(ApiError::internal)?;
+            Ok(json(StatusCode::CREATED, &RuleBody::new(guild, rule)))
+        }
+        Recipe::ApiKey { api_key, created, .. } => {
+            let found = guild.api_key(*api_key).ok_or_else(ApiError::internal)?;
+            let mut body = ApiKeyBody::new(guild, found);
+            if *created == Created::Now {
+                body.key = api_key_text(state.mac(), guild, *api_key);
+            }
+            Ok(json(status(*created), &body))
+        }
+        _ => Err(ApiError::internal()),
+    }
+}
+
+async fn of_user(state: &ApiState, user: &User) -> Result<Response, ApiError> {
+    let opened = open::user(state, user).await?;
+    let shown = |field: Option<Unsealed>| field.map(|field| field.shown().to_owned());
+    let snowflake = shown(opened.snowflake).unwrap_or_default();
+    let body = UserBody::new(user, snowflake, shown(opened.username), shown(opened.email));
+    Ok(json(StatusCode::OK, &body))
+}

@@ -1,0 +1,65 @@
+//! Opens the personal fields of aggregates that come from the log itself. Keys are loaded first, once for a whole
+//! answer; nothing opened is kept.
+
+use std::collections::BTreeSet;
+
+use domain::guild::Guild;
+use domain::id::StreamId;
+use domain::license::{License, Personal};
+use domain::ports::{Seal, Vault, VaultUnavailable};
+use domain::private::{Private, Subject, Unsealed};
+use domain::user::User;
+
+use crate::error::{ApiError, Code};
+use crate::state::ApiState;
+
+async fn keys(state: &ApiState, subjects: BTreeSet<Subject>) -> Result<Box<dyn Seal>, ApiError> {
+    let subjects: Vec<Subject> = subjects.into_iter().collect();
+    let vault: &dyn Vault = state.commands().vault().as_ref();
+    vault.keys(&subjects).await.map_err(|error| match error {
+        VaultUnavailable::Store(why) => {
+            tracing::error!(why, "the keys of personal fields could not be loaded");
+            ApiError::unavailable()
+        }
+        VaultUnavailable::Ring(why) => {
+            tracing::error!(why, "a key of personal fields does not open under this key ring");
+            ApiError::new(Code::Damaged, "Personal fields cannot be opened; the server's log says why.")
+        }
+    })
+}
+
+/// The personal parts of licenses, in their order.
+pub(crate) async fn licenses(state: &ApiState, licenses: &[License]) -> Result<Vec<Personal>, ApiError> {
+    let fields = licenses.iter().flat_map(|license| {
+        let names = license.devices.iter().filter_map(|device| device.name.as_ref());
+        let owner = license.owner.iter().map(|owner| &owner.discord_id);
+        owner.chain(&license.metadata).chain(&license.private_metadata).chain(names)
+    });
+    let keys = keys(state, fields.filter_map(Private::subject).collect()).await?;
+    Ok(licenses.iter().map(|license| license.personal(keys.as_ref())).collect())
+}
+
+/// The snowflake of a guild's owner.
+pub(crate) async fn guild_owner(state: &ApiState, guild: &Guild) -> Result<Option<Unsealed>, ApiError> {
+    let (Some(owner), Some(id)) = (&guild.owner, guild.id) else { return Ok(None) };
+    let keys = keys(state, owner.discord_id.subject().into_iter().collect()).await?;
+    Ok(Some(owner.discord_id.open(keys.as_ref(), &StreamId::guild(id))))
+}
+
+/// A user's snowflake, name and e-mail address.
+pub(crate) struct OpenedUser {
+    pub(crate) snowflake: Option<Unsealed>,
+    pub(crate) username: Option<Unsealed>,
+    pub(crate) email: Option<Unsealed>,
+}
+
+/// The personal part of a user.
+pub(crate) async fn user(state: &ApiState, user: &User) -> Result<OpenedUser, ApiError> {
+    let Some(person) = &user.person else { return Ok(OpenedUser { snowflake: None, username: None, email: None }) };
+    let profile = &user.profile;
+    let fields = [Some(&person.discord_id), profile.username.as_ref(), profile.email.as_ref()];
+    let keys = keys(state, fields.iter().flatten().filter_map(|field| field.subject()).collect()).await?;
+    let stream = StreamId::user(&person.id);
+    let [snowflake, username, email] = fields.map(|field| field.map(|field| field.open(keys.as_ref(), &stream)));
+    Ok(OpenedUser { snowflake, username, email })
+}

@@ -1,0 +1,221 @@
+//! How a write is answered, and answered again: the recipe stands in the idempotency row and names what to render,
+//! never the rendered body. A repeat loads the aggregates as they were after the write and renders them anew.
+
+use commands::{Activated, CommandError, Commands, Done, Generated};
+use domain::credential::{self, ApiKeyId};
+use domain::device::{DeviceClaim, Recognition, recognise};
+use domain::guild::{Guild, RuleId};
+use domain::id::{GuildId, LicenseId, Pseudonym, StreamId};
+use domain::license::{Device, License};
+use domain::user::User;
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// How many licenses a repeated bulk write loads at once.
+const LOADS: usize = 8;
+
+/// What the answer to a write shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "render", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub(crate) enum Recipe {
+    /// A license.
+    License { license: LicenseId },
+    /// A license and the device that asked to be activated.
+    Activation {
+        license: LicenseId,
+        /// Its id, if it was not active before.
+        device: Uuid,
+        /// What it is recognised by otherwise; the components are hashes.
+        device_id: String,
+        components: Vec<domain::device::Component>,
+    },
+    /// A device of a license, by our id or the client's.
+    Device { license: LicenseId, device: String },
+    /// New licenses with their keys.
+    Generated { batch: Batch, guild: GuildId },
+    /// A license type.
+    LicenseType { guild: GuildId, slug: String, created: Created },
+    /// A role rule.
+    Rule { guild: GuildId, rule: RuleId },
+    /// An API key.
+    ApiKey { guild: GuildId, api_key: ApiKeyId, created: Created },
+    /// A user.
+    User { user: Pseudonym },
+}
+
+/// Whether a write made the thing that it answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Created {
+    /// 201.
+    Now,
+    /// 200.
+    Before,
+}
+
+/// The ids of a bulk write, from one random seed, so that ten thousand ids need not be kept for a repeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Batch {
+    seed: Uuid,
+    more: Uuid,
+    count: u32,
+    /// The version of each license after the write.
+    version: u64,
+}
+
+impl Batch {
+    /// `count` new ids for licenses that have `version` events after the write.
+    pub(crate) fn new(count: u32, version: u64) -> Self {
+        Self { seed: Uuid::new_v4(), more: Uuid::new_v4(), count, version }
+    }
+
+    /// The ids: UUID v4 out of SHA-256(seed ‖ n); the 244 random bits of the seed cannot be guessed from them.
+    pub(crate) fn ids(&self) -> Vec<LicenseId> {
+        let seed = Sha256::new().chain_update(self.seed.as_bytes()).chain_update(self.more.as_bytes());
+        let id = |n: u32| {
+            let digest = seed.clone().chain_update(n.to_be_bytes()).finalize();
+            let mut bytes = [0; 16];
+            bytes.copy_from_slice(&digest[..16]);
+            LicenseId(uuid::Builder::from_random_bytes(bytes).into_uuid())
+        };
+        (0..self.count).map(id).collect()
+    }
+}
+
+/// What a write left behind.
+#[derive(Debug, Clone)]
+pub(crate) enum Subject {
+    /// One license.
+    License(Box<License>),
+    /// New licenses.
+    Licenses(Vec<License>),
+    /// A guild.
+    Guild(Box<Guild>),
+    /// A user.
+    User(Box<User>),
+}
+
+/// What a write left behind, and where in the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    pub(crate) subject: Subject,
+    /// `None`: there was nothing to do.
+    pub(crate) position: Option<i64>,
+}
+
+impl From<Done<License>> for Outcome {
+    fn from(done: Done<License>) -> Self {
+        Self { subject: Subject::License(Box::new(done.state)), position: done.position }
+    }
+}
+
+impl From<Activated> for Outcome {
+    fn from(activated: Activated) -> Self {
+        activated.done.into()
+    }
+}
+
+impl From<Generated> for Outcome {
+    fn from(generated: Generated) -> Self {
+        Self { subject: Subject::Licenses(generated.licenses), position: Some(generated.last) }
+    }
+}
+
+impl From<Done<Guild>> for Outcome {
+    fn from(done: Done<Guild>) -> Self {
+        Self { subject: Subject::Guild(Box::new(done.state)), position: done.position }
+    }
+}
+
+impl From<Done<User>> for Outcome {
+    fn from(done: Done<User>) -> Self {
+        Self { subject: Subject::User(Box::new(done.state)), position: done.position }
+    }
+}
+
+impl Recipe {
+    /// Loads what an earlier write left behind, as it was then. `versions` are those of the idempotency row.
+    pub(crate) async fn load(&self, commands: &Commands, versions: &Value) -> Result<Subject, CommandError> {
+        let version = |stream: StreamId| versions.get(stream.to_string()).and_then(Value::as_u64);
+        match self {
+            Self::License { license } | Self::Activation { license, .. } | Self::Device { license, .. } => {
+                let loaded = match version(StreamId::license(*license)) {
+                    Some(version) => commands.load_license_at(*license, version).await?,
+                    None => commands.load_license(*license).await?,
+                };
+                Ok(Subject::License(Box::new(loaded)))
+            }
+            Self::LicenseType { guild, .. } | Self::Rule { guild, .. } | Self::ApiKey { guild, .. } => {
+                let loaded = match version(StreamId::guild(*guild)) {
+                    Some(version) => commands.load_guild_at(*guild, version).await?,
+                    None => commands.load_guild(*guild).await?,
+                };
+                Ok(Subject::Guild(Box::new(loaded)))
+            }
+            Self::User { user } => {
+                let loaded = match version(StreamId::user(user)) {
+                    Some(version) => commands.load_user_at(user, version).await?,
+                    None => commands.load_user(user).await?,
+                };
+                Ok(Subject::User(Box::new(loaded)))
+            }
+            Self::Generated { batch, .. } => batch.load(commands).await.map(Subject::Licenses),
+        }
+    }
+}
+
+impl Batch {
+    async fn load(&self, commands: &Commands) -> Result<Vec<License>, CommandError> {
+        futures::stream::iter(self.ids())
+            .map(|id| commands.load_license_at(id, self.version))
+            .buffered(LOADS)
+            .try_collect()
+            .await
+    }
+}
+
+/// The device that an activation is about, and whether it was made by it.
+pub(crate) fn activated<'a>(license: &'a License, made: Uuid, claim: &DeviceClaim) -> Option<(&'a Device, Created)> {
+    if let Some(device) = license.devices.iter().find(|device| device.id == made) {
+        return Some((device, Created::Now));
+    }
+    match recognise(&license.devices, license.terms.device_match, claim) {
+        Recognition::Known(device) => Some((device, Created::Before)),
+        Recognition::Mismatch | Recognition::Unknown => None,
+    }
+}
+
+/// The text of an API key.
+pub(crate) fn api_key_text(mac: &dyn domain::ports::Mac, guild: &Guild, id: ApiKeyId) -> Option<String> {
+    guild.api_key(id).map(|key| credential::render(mac, key.kind, id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_gives_the_same_ids_again_and_no_id_twice() {
+        let batch = Batch::new(1_000, 1);
+        let ids = batch.ids();
+        assert_eq!(ids, batch.ids());
+        assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 1_000);
+        assert!(ids.iter().all(|id| id.0.get_version_num() == 4));
+        assert_ne!(ids[0], Batch::new(1, 1).ids()[0]);
+    }
+
+    #[test]
+    fn a_recipe_is_read_as_it_was_written() {
+        for recipe in [
+            Recipe::License { license: LicenseId::default() },
+            Recipe::Generated { batch: Batch::new(3, 2), guild: GuildId(7) },
+            Recipe::LicenseType { guild: GuildId(7), slug: "pro".to_owned(), created: Created::Now },
+        ] {
+            let text = serde_json::to_string(&recipe).unwrap();
+            assert_eq!(serde_json::from_str::<Recipe>(&text).unwrap(), recipe);
+        }
+    }
+}

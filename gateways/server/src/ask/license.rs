@@ -1,0 +1,87 @@
+//! The commands about licenses, as requests of the API.
+
+use serde_json::{Value, json};
+
+use super::{Ask, encoded, object, query, text};
+use crate::cli::{Change, License};
+use crate::output::{cell, table};
+
+/// The request that a command stands for.
+pub(super) fn ask(command: License) -> Ask {
+    match command {
+        License::Generate { guild, license_type, count, assign_to, starts_at } => {
+            let body = object(&[
+                ("guildId", Some(guild.into())),
+                ("type", Some(license_type.into())),
+                ("count", Some(count.into())),
+                ("assignTo", text(assign_to)),
+                ("startsAt", text(starts_at)),
+            ]);
+            Ask::post("/admin/licenses/generate", body, generated)
+        }
+        License::List { guild, user, status, license_type, limit, cursor } => {
+            let query = query(&[
+                ("guildId", guild),
+                ("userId", user),
+                ("status", status),
+                ("type", license_type),
+                ("limit", limit.map(|limit| limit.to_string())),
+                ("cursor", cursor),
+            ]);
+            Ask::get(format!("/licenses{query}"), listed)
+        }
+        License::Show { id, as_of } => {
+            Ask::get(format!("/licenses/{}{}", encoded(&id), query(&[("asOf", as_of)])), shown)
+        }
+        License::History { id } => Ask::get(format!("/licenses/{}/history?limit=200", encoded(&id)), history),
+        License::Suspend(change) => post(change, "suspend", &[]),
+        License::Resume(change) => post(change, "resume", &[]),
+        License::Renew { change, span, until, external_ref } => {
+            let members =
+                [("for", span.map(|span| json!(span))), ("until", text(until)), ("externalRef", text(external_ref))];
+            post(change, "renew", &members)
+        }
+        License::Revoke { change, category } => post(change, "revoke", &[("category", Some(category.into()))]),
+    }
+}
+
+fn post(change: Change, what: &str, members: &[(&str, Option<Value>)]) -> Ask {
+    let mut members = members.to_vec();
+    members.push(("reason", text(change.reason)));
+    Ask::post(format!("/licenses/{}/{what}", encoded(&change.id)), object(&members), shown)
+}
+
+fn rows(body: &Value) -> &[Value] {
+    body["data"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn generated(body: &Value) -> String {
+    let rows: Vec<Vec<String>> = rows(body).iter().map(|one| vec![cell(one, "/id"), cell(one, "/key")]).collect();
+    table(&["ID", "KEY"], &rows)
+}
+
+fn listed(body: &Value) -> String {
+    let members = ["/id", "/type", "/status", "/userId", "/expiresAt", "/deviceCount"];
+    let rows: Vec<Vec<String>> =
+        rows(body).iter().map(|one| members.iter().map(|member| cell(one, member)).collect()).collect();
+    let mut lines = table(&["ID", "TYPE", "STATUS", "OWNER", "EXPIRES", "DEVICES"], &rows);
+    if let Some(cursor) = body["nextCursor"].as_str() {
+        lines.push_str(&format!("\nmore with --cursor {cursor}"));
+    }
+    lines
+}
+
+/// One member a line.
+fn shown(body: &Value) -> String {
+    let members = body.as_object().into_iter().flatten();
+    let rows: Vec<Vec<String>> =
+        members.filter(|(_, value)| !value.is_null()).map(|(name, _)| vec![name.clone(), cell(body, &format!("/{name}"))]).collect();
+    table(&["MEMBER", "VALUE"], &rows)
+}
+
+fn history(body: &Value) -> String {
+    let members = ["/sequence", "/timestamp", "/type", "/actor", "/reason"];
+    let rows: Vec<Vec<String>> =
+        rows(body).iter().map(|one| members.iter().map(|member| cell(one, member)).collect()).collect();
+    table(&["#", "TIME", "EVENT", "ACTOR", "REASON"], &rows)
+}

@@ -1,0 +1,129 @@
+//! The operator's commands: status, keys, tokens, the demo's clock and members, verify and rebuild.
+
+use domain::id::DiscordId;
+use serde_json::{Value, json};
+
+use super::{Ask, encoded, object, text, unsound};
+use crate::cli::{Admin, Apikey, ClockCommand, Command, KeyKind, Member};
+use crate::config::Config;
+use crate::door;
+use crate::failure::{Failure, Outcome};
+use crate::mode::Mode;
+use crate::output::{Format, answer, cell, table};
+
+/// What others read while a command has the folder.
+pub(super) fn name(command: &Command) -> &'static str {
+    match command {
+        Command::Serve(_) => "serve",
+        Command::Status => "status",
+        Command::Apikey(_) => "apikey",
+        Command::Admin(_) => "admin",
+        Command::Clock(_) => "clock",
+        Command::Member(_) => "member",
+        Command::License(_) => "license",
+        Command::Verify => "verify",
+        Command::Rebuild { .. } => "rebuild",
+        Command::Config(_) => "config",
+        Command::Healthcheck => "healthcheck",
+        Command::Bench(_) => "bench",
+    }
+}
+
+/// The commands that need no request to an open store; `None` for all others.
+pub(super) async fn without_request(config: &Config, command: &Command, format: Format) -> Option<Outcome<()>> {
+    match command {
+        Command::Admin(Admin::Token { user }) => Some(token(config, user.as_deref(), format).await),
+        Command::Healthcheck => Some(healthcheck(config, format).await),
+        _ => None,
+    }
+}
+
+/// The request that a command stands for.
+pub(super) fn ask(command: Command) -> Outcome<Ask> {
+    Ok(match command {
+        Command::Status => Ask::get("/admin/status", status),
+        Command::Apikey(Apikey::Issue { guild, kind, scopes, name }) => {
+            let kind = match kind {
+                KeyKind::Publishable => "publishable",
+                KeyKind::Secret => "secret",
+            };
+            let body = object(&[("kind", Some(kind.into())), ("scopes", scopes.map(|list| json!(list))), ("name", text(name))]);
+            Ask::post(format!("/guilds/{}/api-keys", encoded(&guild)), body, |body| cell(body, "/key"))
+        }
+        Command::Clock(ClockCommand::Advance { duration }) => {
+            Ask::post("/_demo/clock", json!({ "advance": duration }), |body| format!("it is now {}", cell(body, "/now")))
+        }
+        Command::Member(Member::Observe { guild, user, roles, left }) => {
+            let roles: Vec<String> = roles.into_iter().filter(|role| !role.is_empty()).collect();
+            let body = json!({ "guildId": guild, "userId": user, "roles": roles, "present": !left });
+            Ask::post("/_demo/members", body, member)
+        }
+        Command::Verify => {
+            Ask { verdict: sound, ..Ask::post("/admin/verify", json!({}), crate::verify::lines) }
+        }
+        Command::Rebuild { name } => {
+            Ask::post(format!("/admin/rebuild/{}", encoded(&name)), json!({}), crate::verify::rebuilt)
+        }
+        other => return Err(Failure::usage(format!("`{}` is no request", name(&other)))),
+    })
+}
+
+fn status(body: &Value) -> String {
+    let line = |what: &str, pointer: &str| vec![what.to_owned(), cell(body, pointer)];
+    table(
+        &["", ""],
+        &[
+            line("address", "/url"),
+            line("version", "/version"),
+            line("mode", "/mode"),
+            line("position", "/position"),
+            line("store", "/engine/store"),
+            line("discord", "/discord"),
+        ],
+    )
+    .trim_start()
+    .to_owned()
+}
+
+fn member(body: &Value) -> String {
+    let licenses = body["licenses"].as_array().map_or(0, Vec::len);
+    format!("observed; {licenses} licenses of this member come from roles")
+}
+
+fn sound(body: &Value) -> Outcome<()> {
+    if body["ok"].as_bool() == Some(true) {
+        return Ok(());
+    }
+    Err(unsound("the log or a read model is not as it should be").help(
+        "A read model that differs is mended by `dca-auth rebuild NAME`; a log that is damaged needs a backup.",
+    ))
+}
+
+/// Minted from the ring, so that it works without any server; a running one tells its clock.
+async fn token(config: &Config, user: Option<&str>, format: Format) -> Outcome<()> {
+    let folder = door::folder(config)?;
+    let subject = match user {
+        None => api::OPERATOR.to_owned(),
+        Some(_) if folder.mode() == Mode::Live => {
+            return Err(Failure::refused("tokens of other people are made in the demo only")
+                .help("Leave --user out for the platform owner's own token."));
+        }
+        Some(user) => {
+            let account: DiscordId = user.parse().map_err(|error| Failure::usage(format!("--user: {error}")))?;
+            account.to_string()
+        }
+    };
+    let token = door::token_now(config, &folder, &subject).await?;
+    answer(format, &json!({ "accessToken": token }), |body| cell(body, "/accessToken"));
+    Ok(())
+}
+
+async fn healthcheck(config: &Config, format: Format) -> Outcome<()> {
+    let folder = door::folder(config)?;
+    let Some(run) = folder.run().filter(|_| folder.is_held()) else {
+        return Err(unsound(format!("no server runs on {}", folder.path().display())).help("Start it with `dca-auth`."));
+    };
+    door::is_ready(&run.url).await?;
+    answer(format, &json!({ "ready": true, "url": run.url }), |_| format!("ready at {}", run.url));
+    Ok(())
+}

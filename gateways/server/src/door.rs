@@ -1,0 +1,194 @@
+//! How a command reaches the data: through the running server, or, where none runs, through a server inside the
+//! command's own process that lives as long as the command. Either way the command speaks HTTP with the platform
+//! owner's token, which whoever can read the key ring can mint; so there is one path for every effect.
+
+use std::time::{Duration, Instant};
+
+use client::{Answer, Client, Credential, Method};
+use domain::time::Timestamp;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::assemble;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::failure::{Attempt as _, Failure, Outcome};
+use crate::folder::{Folder, Holder, Lock, Run};
+use crate::keys;
+use crate::mode::{self, Asked, Mode};
+use crate::process::{self, Process, Purpose};
+
+/// How long a command waits for whoever holds the folder: another command, or a server that is still starting.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(50);
+/// Longest time of one call. Rebuilding and verifying a large log take long.
+const CALL_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// The way to the data.
+pub(crate) struct Door {
+    client: Client,
+    /// The server inside this process, if none runs elsewhere.
+    local: Option<Process>,
+}
+
+/// Who has the folder.
+enum Found {
+    Free(Lock),
+    Served(Run),
+}
+
+impl Door {
+    /// Finds the server, or becomes one. `command` is what others read while they wait.
+    ///
+    /// # Errors
+    /// If there is no data, or somebody keeps the folder for too long.
+    pub(crate) async fn open(config: &Config, command: &str) -> Outcome<Self> {
+        let folder = folder(config)?;
+        match find(&folder, command).await? {
+            Found::Served(run) => {
+                let token = token(config, &folder, api::OPERATOR, run.clock_offset_ms)?;
+                Ok(Self { client: connect(&run.url, token)?, local: None })
+            }
+            Found::Free(lock) => {
+                let listener = process::listen(([127, 0, 0, 1], 0).into()).await?;
+                let token = CancellationToken::new();
+                let process =
+                    Process::start(config, lock, listener, Purpose::Command, token.clone(), token).await?;
+                process.catch_up().await?;
+                let offset = process.assembled().clock.offset().ms();
+                let token = token(config, &folder, api::OPERATOR, offset)?;
+                Ok(Self { client: connect(process.url(), token)?, local: Some(process) })
+            }
+        }
+    }
+
+    /// One call, and what it answered.
+    ///
+    /// # Errors
+    /// The server's refusal, with its code.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Outcome<Answer> {
+        self.client.call(method, path, body).await.map_err(failure)
+    }
+
+    /// Waits until reads show everything up to `position`.
+    ///
+    /// # Errors
+    /// If they do not get there in time.
+    pub(crate) async fn settle(&self, position: Option<&str>) -> Outcome<()> {
+        if position.is_none() {
+            return Ok(());
+        }
+        let (reader, begin) = (self.client.after(position), Instant::now());
+        loop {
+            match reader.call(Method::Get, "/licenses?limit=1", None).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.code() == Some("READ_MODEL_BEHIND") && begin.elapsed() < PATIENCE => {
+                    tokio::time::sleep(LOOK).await;
+                }
+                Err(error) => {
+                    let failure = failure(error);
+                    return Err(Failure::new(format!("the change is done, and reading it back failed: {}", failure.what()))
+                        .help("It is in the log; read again in a moment."));
+                }
+            }
+        }
+    }
+
+    /// Closes what was opened.
+    pub(crate) async fn close(self) {
+        if let Some(process) = self.local {
+            process.stop().await;
+        }
+    }
+}
+
+/// The folder that a command works on.
+///
+/// # Errors
+/// If there is none, or it is not clear which.
+pub(crate) fn folder(config: &Config) -> Outcome<Folder> {
+    let mode = mode::for_command(Asked {
+        stated: config.mode,
+        server_database: config.database.url.is_some(),
+        data_dir: &config.data_dir,
+    })?;
+    Ok(Folder::new(&config.data_dir, mode))
+}
+
+/// A token of `subject` at the time of the running server, or of the demo's own clock where none runs.
+///
+/// # Errors
+/// If the ring cannot be read, or the demo's database cannot be opened.
+pub(crate) async fn token_now(config: &Config, folder: &Folder, subject: &str) -> Outcome<String> {
+    let offset_ms = match find(folder, "admin token").await? {
+        Found::Served(run) => run.clock_offset_ms,
+        Found::Free(lock) if lock.folder().mode() == Mode::Demo => {
+            let assembled = assemble::open(config, lock.folder()).await?;
+            let offset = assembled.clock.offset().ms();
+            assembled.store.clone().close().await;
+            offset
+        }
+        Found::Free(_) => 0,
+    };
+    token(config, folder, subject, offset_ms)
+}
+
+/// Whether the server at `url` takes traffic.
+///
+/// # Errors
+/// If it does not, or does not answer within five seconds.
+pub(crate) async fn is_ready(url: &str) -> Outcome<()> {
+    let client = Client::new(url, Credential::None, Duration::from_secs(5)).attempt(|| format!("no connection to {url}"))?;
+    client.call(Method::Get, "/ready", None).await.map(|_| ()).map_err(|error| {
+        Failure::new(format!("the server does not take traffic: {}", failure(error).what()))
+            .help("It may be starting or stopping; GET /health says more.")
+    })
+}
+
+fn token(config: &Config, folder: &Folder, subject: &str, offset_ms: i64) -> Outcome<String> {
+    let ring = keys::ring_beside(config, folder)?;
+    let now = Timestamp(Clock::default().now().ms().saturating_add(offset_ms));
+    Ok(api::mint(&keys::token_keys(&ring)?, subject, now))
+}
+
+fn connect(url: &str, token: String) -> Outcome<Client> {
+    Client::new(url, Credential::Bearer(token), CALL_TIMEOUT).attempt(|| format!("no connection to {url}"))
+}
+
+async fn find(folder: &Folder, command: &str) -> Outcome<Found> {
+    let begin = Instant::now();
+    loop {
+        let holder: Holder = match folder.lock(command)? {
+            Ok(lock) => return Ok(Found::Free(lock)),
+            Err(holder) => holder,
+        };
+        if let Some(run) = folder.run() {
+            return Ok(Found::Served(run));
+        }
+        if begin.elapsed() > PATIENCE {
+            let Holder { pid, command } = holder;
+            return Err(Failure::new(format!(
+                "{} is in use by process {pid} (`dca-auth {command}`)",
+                folder.path().display()
+            ))
+            .help("Wait until that process has ended, then try again."));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// What the server says, as a failure of the command: refusals and absences have an exit code of their own.
+pub(crate) fn failure(error: client::Error) -> Failure {
+    match error {
+        client::Error::Problem(problem) => {
+            let what = problem.sentence();
+            let failure = match problem.status {
+                400..=499 => Failure::refused(what),
+                _ => Failure::new(what),
+            };
+            failure.code(problem.code)
+        }
+        other => Failure::new(other.to_string()).help("`dca-auth status` says whether a server runs and where."),
+    }
+}

@@ -1,0 +1,236 @@
+//! Background work: what the clock has done goes into the log at most a second late; first validations are
+//! recorded; last sights are written; old idempotency rows are pruned. Every loop is bounded, tries again with
+//! growing pauses, and loses nothing by being killed: whatever it did not do is still due at the next start.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use commands::{CommandError, Commands, Context};
+use domain::id::LicenseId;
+use domain::time::Timestamp;
+use futures::StreamExt as _;
+use projections::{Due, Queries, QueryError};
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::config;
+
+/// Longest sleep of the due loop: nothing fires later than this.
+const TICK: Duration = Duration::from_secs(1);
+/// Longest pause between two tries.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How long one pass waits for the read models to show what it did.
+const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+
+/// The jobs of one process.
+#[derive(Clone)]
+pub(crate) struct Jobs {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    commands: Commands,
+    queries: Queries,
+    clock: Clock,
+    limits: config::Jobs,
+    /// One pass at a time, so that `clock advance` and the loop do not do the same work twice.
+    pass: Mutex<()>,
+    wake: Notify,
+}
+
+/// Why a job failed; it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JobError {
+    /// The read side.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// The change.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+}
+
+impl Jobs {
+    /// Jobs over the two halves.
+    pub(crate) fn new(commands: Commands, queries: Queries, clock: Clock, limits: config::Jobs) -> Self {
+        let (pass, wake) = (Mutex::default(), Notify::new());
+        Self { inner: Arc::new(Inner { commands, queries, clock, limits, pass, wake }) }
+    }
+
+    /// Starts every loop. They end when `stop` is cancelled, each after the piece of work that it is doing.
+    pub(crate) fn start(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
+        let (jobs, token) = (self.clone(), stop.clone());
+        tasks.spawn(async move { jobs.due_loop(token).await });
+        let (jobs, token) = (self.clone(), stop.clone());
+        tasks.spawn(async move { jobs.first_validations(token).await });
+        let (jobs, token) = (self.clone(), stop.clone());
+        tasks.spawn(async move { jobs.prune_loop(token).await });
+    }
+
+    /// Makes the due loop look now.
+    pub(crate) fn wake(&self) {
+        self.inner.wake.notify_one();
+    }
+
+    async fn due_loop(&self, stop: CancellationToken) {
+        let mut failures = 0;
+        let mut swept = tokio::time::Instant::now();
+        while !stop.is_cancelled() {
+            let sweep = swept.elapsed() >= self.inner.limits.sweep;
+            let done = self.look(sweep).await;
+            if sweep {
+                swept = tokio::time::Instant::now();
+            }
+            let pause = match done {
+                Ok(pause) => {
+                    failures = 0;
+                    pause
+                }
+                Err(error) => {
+                    failures += 1;
+                    let pause = self.pause(failures);
+                    tracing::warn!(job = "due", %error, "due work failed; it is tried again in {pause:?}");
+                    pause
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.inner.wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Does what is due, if the index says that something is, or if everything is to be looked at; then says for how
+    /// long nothing will be.
+    async fn look(&self, sweep: bool) -> Result<Duration, JobError> {
+        let next = self.inner.queries.next_due().await?;
+        if sweep || next.is_some_and(|due| due <= self.inner.clock.now()) {
+            self.run_due().await?;
+        }
+        let next = self.inner.queries.next_due().await?;
+        let ahead = next.map(|due| (due - self.inner.clock.now()).ms().max(0));
+        Ok(ahead.map_or(TICK, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()).min(TICK)))
+    }
+
+    /// Does everything that is due at this moment and returns when the read models show it.
+    ///
+    /// # Errors
+    /// The first failure after the configured number of tries; the work is then still due.
+    pub(crate) async fn run_due(&self) -> Result<(), JobError> {
+        let _one = self.inner.pass.lock().await;
+        let now = self.inner.clock.now();
+        loop {
+            let due = self.inner.queries.due(now, self.inner.limits.due_batch).await?;
+            if due.is_empty() {
+                return Ok(());
+            }
+            let parallel = self.inner.limits.due_parallel;
+            let done: Vec<Result<Option<i64>, JobError>> =
+                futures::stream::iter(due).map(|due| self.settle(due, now)).buffer_unordered(parallel).collect().await;
+            let mut last = None;
+            for position in done {
+                last = last.max(position?);
+            }
+            match last {
+                Some(position) => self.inner.queries.wait_for(position, SHOWN_WITHIN).await?,
+                // The index was behind: the log has it all already, and the projector will say so.
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// One license whose time has come, tried again if the store is away.
+    async fn settle(&self, due: Due, now: Timestamp) -> Result<Option<i64>, JobError> {
+        let name = if due.role_loss { "role-loss" } else { "expiry" };
+        self.tried(|| async {
+            let context = Context::job(name, Uuid::new_v4(), now);
+            let commands = &self.inner.commands;
+            match (&due.member, due.role_loss) {
+                (Some(member), true) => Ok(commands.member_due(&context, due.guild, member).await?.position),
+                _ => {
+                    let guild = self.inner.queries.guild(due.guild).await?;
+                    let ahead = guild.and_then(|facts| facts.guild.settings.expiring_ahead);
+                    Ok(commands.settle(&context, due.license, ahead).await?.position)
+                }
+            }
+        })
+        .await
+    }
+
+    async fn first_validations(&self, stop: CancellationToken) {
+        let queue = self.inner.queries.first_validations();
+        loop {
+            let (license, validated_at) = tokio::select! {
+                () = stop.cancelled() => return,
+                taken = queue.take() => taken,
+            };
+            if let Err(error) = self.record(license, validated_at).await {
+                tracing::warn!(job = "first-validation", %license, %error, "the next validation brings it again");
+            }
+        }
+    }
+
+    async fn record(&self, license: LicenseId, validated_at: Timestamp) -> Result<(), JobError> {
+        self.tried(|| async {
+            let context = Context::job("first-validation", Uuid::new_v4(), self.inner.clock.now());
+            match self.inner.commands.record_first_validation(&context, license, validated_at).await {
+                // Suspended or revoked meanwhile: then there is nothing to record.
+                Ok(_) | Err(CommandError::Refused(_) | CommandError::NotFound(_)) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
+    async fn prune_loop(&self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(self.inner.limits.prune) => {}
+            }
+            let keep = i64::try_from(self.inner.limits.idempotency_keep.as_millis()).unwrap_or(i64::MAX);
+            let before = Timestamp(self.inner.clock.now().ms().saturating_sub(keep));
+            match self.inner.commands.store().prune_idempotency(before).await {
+                Ok(0) => {}
+                Ok(rows) => tracing::info!(job = "prune", rows, "idempotency rows older than {before} were deleted"),
+                Err(error) => tracing::warn!(job = "prune", %error, "pruning failed; it is tried again later"),
+            }
+        }
+    }
+
+    /// Tries a piece of work again while the store is away, up to the configured number of times.
+    async fn tried<T, F>(&self, work: impl Fn() -> F) -> Result<T, JobError>
+    where
+        F: Future<Output = Result<T, JobError>>,
+    {
+        let mut failures = 0;
+        loop {
+            match work().await {
+                Err(error) if error.may_pass() && failures + 1 < self.inner.limits.tries => {
+                    failures += 1;
+                    tokio::time::sleep(self.pause(failures)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// The pause after the n-th failure: doubled each time, up to a minute.
+    fn pause(&self, failures: u32) -> Duration {
+        let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.inner.limits.retry_pause.saturating_mul(factor).min(PAUSE_MAX)
+    }
+}
+
+impl JobError {
+    /// Whether the same work may succeed a moment later.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Query(error) => matches!(error, QueryError::Unavailable(_) | QueryError::Behind { .. }),
+            Self::Command(error) => matches!(error, CommandError::Unavailable(_) | CommandError::Conflict(_)),
+        }
+    }
+}

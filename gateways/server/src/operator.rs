@@ -1,0 +1,199 @@
+//! What the API asks of the process around it: readiness, health, status, verify, rebuild, the demo's clock.
+//! It answers from the halves that `assemble` put together and holds no state of its own but readiness.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use api::{Component, Condition, Operator, OperatorError};
+use domain::time::{Span, Timestamp};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::assemble::Assembled;
+use crate::failure::Outcome;
+use crate::folder::{Lock, Run};
+use crate::jobs::Jobs;
+use crate::mode::Mode;
+use crate::seed;
+
+/// The process around the API.
+pub(crate) struct Host {
+    assembled: Arc<Assembled>,
+    jobs: Jobs,
+    caught_up: AtomicBool,
+    draining: CancellationToken,
+    /// The folder and what it says about this server; `None` for the server inside a command.
+    announced: Option<(Arc<Lock>, Run)>,
+    /// One verify or rebuild at a time.
+    heavy: Mutex<()>,
+    /// One move of the clock at a time.
+    clock: Mutex<()>,
+}
+
+impl Host {
+    /// The process; `announced` is where it says that it serves.
+    pub(crate) fn new(
+        assembled: Arc<Assembled>,
+        jobs: Jobs,
+        draining: CancellationToken,
+        announced: Option<(Arc<Lock>, Run)>,
+    ) -> Self {
+        Self {
+            assembled,
+            jobs,
+            caught_up: AtomicBool::new(false),
+            draining,
+            announced,
+            heavy: Mutex::default(),
+            clock: Mutex::default(),
+        }
+    }
+
+    /// The read models show what the log had when the process started.
+    pub(crate) fn set_caught_up(&self) {
+        self.caught_up.store(true, Ordering::Release);
+    }
+
+    /// Tells commands of this machine where this server answers and how far its clock is ahead.
+    ///
+    /// # Errors
+    /// If `run.json` cannot be written.
+    pub(crate) fn announce(&self) -> Outcome<()> {
+        match &self.announced {
+            Some((lock, run)) => {
+                lock.announce(&Run { clock_offset_ms: self.assembled.clock.offset().ms(), ..run.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn move_clock(&self, by: Span) -> Result<Timestamp, OperatorError> {
+        let _one = self.clock.lock().await;
+        let clock = &self.assembled.clock;
+        let ahead = clock.offset().ms().saturating_add(by.ms());
+        if by.ms() < 0 || clock.now().ms().saturating_add(by.ms()) >= Timestamp::MAX.ms() {
+            let detail = "must move the clock forward, and not past the year 9999".to_owned();
+            return Err(OperatorError::Invalid { member: "duration", detail });
+        }
+        self.assembled.keep_offset(Span(ahead)).await.map_err(|e| OperatorError::Unavailable(e.what().to_owned()))?;
+        self.announce().map_err(|e| OperatorError::Unavailable(e.what().to_owned()))?;
+        let due = self.jobs.run_due().await;
+        due.map_err(|e| OperatorError::Unavailable(format!("the clock was moved, and due work failed: {e}")))?;
+        Ok(clock.now())
+    }
+
+    fn status_now(&self, position: i64) -> Value {
+        let engine = &self.assembled.engine;
+        let demo = self.assembled.mode == Mode::Demo;
+        let url = self.announced.as_ref().map(|(_, run)| &run.url);
+        json!({
+            "url": url,
+            "metricsUrl": self.announced.as_ref().and_then(|(_, run)| run.metrics_url.as_ref()),
+            "version": env!("CARGO_PKG_VERSION"),
+            "mode": self.assembled.mode.as_str(),
+            "position": position,
+            "engine": { "store": engine.store, "bus": engine.bus, "cache": engine.cache },
+            "discord": if demo { "simulated" } else { "off" },
+            "simulator": null,
+            "demo": demo.then(demo_facts),
+        })
+    }
+}
+
+fn demo_facts() -> Value {
+    let roles: serde_json::Map<String, Value> =
+        seed::ROLES.iter().map(|(name, id)| ((*name).to_owned(), id.to_string().into())).collect();
+    let members: serde_json::Map<String, Value> =
+        seed::MEMBERS.iter().map(|name| ((*name).to_owned(), seed::member(name).to_string().into())).collect();
+    json!({ "guildId": seed::GUILD, "roles": roles, "members": members })
+}
+
+fn unavailable(error: impl std::fmt::Display) -> OperatorError {
+    OperatorError::Unavailable(error.to_string())
+}
+
+impl Operator for Host {
+    fn is_ready(&self) -> bool {
+        self.caught_up.load(Ordering::Acquire) && !self.draining.is_cancelled()
+    }
+
+    fn health(&self) -> BoxFuture<'_, Vec<Component>> {
+        async move {
+            let asked = Instant::now();
+            let head = self.assembled.store.head().await;
+            let latency_ms = Some(asked.elapsed().as_secs_f64() * 1_000.0);
+            let store = match &head {
+                Ok(_) => component("store", Condition::Ok, None),
+                Err(error) => component("store", Condition::Down, Some(error.to_string())),
+            };
+            let lag = head.as_ref().ok().map(|head| (head - self.assembled.queries.checkpoint()).max(0));
+            let reading = Component { lag_events: lag, ..component("readModels", reading_condition(lag), None) };
+            vec![Component { latency_ms, ..store }, reading, discord(self.assembled.mode)]
+        }
+        .boxed()
+    }
+
+    fn status(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {
+        async move {
+            let position = self.assembled.store.head().await.map_err(unavailable)?;
+            Ok(self.status_now(position))
+        }
+        .boxed()
+    }
+
+    fn verify(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {
+        async move {
+            let _one = self.heavy.try_lock().map_err(|_| busy())?;
+            let log = self.assembled.store.check().await.map_err(unavailable)?;
+            let models = self.assembled.queries.verify().await.map_err(unavailable)?;
+            Ok(crate::verify::report(&log, &models))
+        }
+        .boxed()
+    }
+
+    fn rebuild<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Value, OperatorError>> {
+        async move {
+            let _one = self.heavy.try_lock().map_err(|_| busy())?;
+            crate::verify::rebuild(&self.assembled.queries, name).await
+        }
+        .boxed()
+    }
+
+    fn advance_clock(&self, by: Span) -> BoxFuture<'_, Result<Timestamp, OperatorError>> {
+        self.move_clock(by).boxed()
+    }
+}
+
+fn busy() -> OperatorError {
+    OperatorError::Busy("a verify or a rebuild is running already; try again when it has ended".to_owned())
+}
+
+fn component(name: &str, status: Condition, detail: Option<String>) -> Component {
+    Component { name: name.to_owned(), status, latency_ms: None, lag_events: None, detail }
+}
+
+/// More than a second's work behind is late, and an unknown lag is as bad.
+fn reading_condition(lag: Option<i64>) -> Condition {
+    match lag {
+        Some(0..=10_000) => Condition::Ok,
+        _ => Condition::Degraded,
+    }
+}
+
+fn discord(mode: Mode) -> Component {
+    match mode {
+        Mode::Demo => component("discord", Condition::Ok, Some("simulated: no message reaches Discord".to_owned())),
+        Mode::Live => component(
+            "discord",
+            Condition::Off,
+            Some(
+                "This release has no connection to Discord: roles come in through the API. Everything else works."
+                    .to_owned(),
+            ),
+        ),
+    }
+}

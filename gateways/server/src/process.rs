@@ -1,0 +1,208 @@
+//! A running server: the halves, the projector, the jobs and the API on one listener. `serve` keeps one for as
+//! long as it lives, a command without a server for as long as it takes. It picks no engine and prints nothing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use projections::Projector;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::assemble::{self, Assembled};
+use crate::config::Config;
+use crate::failure::{Attempt as _, Failure, Outcome};
+use crate::folder::{Lock, Run};
+use crate::jobs::Jobs;
+use crate::keys;
+use crate::mode::Mode;
+use crate::operator::Host;
+use crate::seed;
+
+/// What a process is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To serve: it announces itself and does background work.
+    Serve,
+    /// To answer one command of this process.
+    Command,
+}
+
+/// A running server.
+pub(crate) struct Process {
+    assembled: Arc<Assembled>,
+    host: Arc<Host>,
+    url: String,
+    http: tokio::task::JoinHandle<std::io::Result<()>>,
+    background: JoinSet<()>,
+    closing: CancellationToken,
+    stopping: CancellationToken,
+    _lock: Arc<Lock>,
+}
+
+impl Process {
+    /// Opens the data, plays what is missing of the demo's story, and answers on `listener`. `draining` makes
+    /// `/ready` answer 503, `closing` ends the listener.
+    ///
+    /// # Errors
+    /// Those of `assemble`, each with its remedy.
+    pub(crate) async fn start(
+        config: &Config,
+        lock: Lock,
+        listener: TcpListener,
+        purpose: Purpose,
+        draining: CancellationToken,
+        closing: CancellationToken,
+    ) -> Outcome<Self> {
+        let assembled = Arc::new(assemble::open(config, lock.folder()).await?);
+        let lock = Arc::new(lock);
+        if assembled.mode == Mode::Demo && !assembled.is_seeded().await? {
+            let ahead = assembled.clock.offset();
+            seed::play(&assembled.commands, &assembled.clock).await?;
+            assembled.keep_offset(ahead).await?;
+            assembled.set_seeded().await?;
+        }
+        let address = listener.local_addr().attempt(|| "the address cannot be read".to_owned())?;
+        let url = format!("http://{}", reachable(address));
+        let run = Run {
+            url: url.clone(),
+            metrics_url: None,
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            clock_offset_ms: assembled.clock.offset().ms(),
+        };
+        let announced = (purpose == Purpose::Serve).then(|| (Arc::clone(&lock), run));
+        let jobs = Jobs::new(
+            assembled.commands.clone(),
+            assembled.queries.clone(),
+            assembled.clock.clone(),
+            config.jobs,
+        );
+        let host = Arc::new(Host::new(Arc::clone(&assembled), jobs.clone(), draining, announced));
+        let stopping = CancellationToken::new();
+        let mut background = JoinSet::new();
+        let projector = Projector::new(assembled.queries.clone());
+        background.spawn(projector.run(stopping.clone()));
+        if purpose == Purpose::Serve {
+            jobs.start(&mut background, &stopping);
+        }
+        let router = api::router(api_state(config, &assembled, &host, address)?);
+        let http = tokio::spawn(api::serve(listener, router, closing.clone()));
+        Ok(Self { assembled, host, url, http, background, closing, stopping, _lock: lock })
+    }
+
+    /// Waits until the read models show what the log had at the start, then says so to `/ready`.
+    ///
+    /// # Errors
+    /// If they do not get there while the listener is open.
+    pub(crate) async fn catch_up(&self) -> Outcome<()> {
+        let head = self.assembled.store.head().await.map_err(assemble::away)?;
+        let mut told = tokio::time::Instant::now();
+        while let Err(error) = self.assembled.queries.wait_for(head, Duration::from_secs(1)).await {
+            if self.closing.is_cancelled() {
+                return Ok(());
+            }
+            if told.elapsed() > Duration::from_secs(10) {
+                told = tokio::time::Instant::now();
+                tracing::info!(%error, "the read models are catching up");
+            }
+        }
+        self.host.set_caught_up();
+        self.host.announce()
+    }
+
+    /// Where it answers.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The halves.
+    pub(crate) fn assembled(&self) -> &Assembled {
+        &self.assembled
+    }
+
+    /// Waits until the listener is closed and the last request is answered, at most `drain` after the closing.
+    ///
+    /// # Errors
+    /// If the listener failed.
+    pub(crate) async fn served(&mut self, drain: Duration) -> Outcome<()> {
+        let closing = self.closing.clone();
+        let late = async {
+            closing.cancelled().await;
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            ended = &mut self.http => ended
+                .attempt(|| "the HTTP side broke off".to_owned())?
+                .attempt(|| "the HTTP side failed".to_owned()),
+            () = late => {
+                tracing::warn!("requests were still running after {drain:?}; they are cut off");
+                self.http.abort();
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends background work, writes what waits, closes the database and lets the folder go.
+    pub(crate) async fn stop(mut self) {
+        self.closing.cancel();
+        self.stopping.cancel();
+        while self.background.join_next().await.is_some() {}
+        self.http.abort();
+        self.assembled.store.clone().close().await;
+    }
+}
+
+fn api_state(config: &Config, assembled: &Arc<Assembled>, host: &Arc<Host>, address: SocketAddr) -> Outcome<api::ApiState> {
+    let clock = assembled.clock.clone();
+    Ok(api::ApiState::new(api::Parts {
+        commands: assembled.commands.clone(),
+        queries: assembled.queries.clone(),
+        clock: Arc::new(move || clock.now()),
+        tokens: keys::token_keys(assembled.commands.ring())?,
+        operator: Arc::clone(host) as Arc<dyn api::Operator>,
+        mode: match assembled.mode {
+            Mode::Demo => api::Mode::Demo,
+            Mode::Live => api::Mode::Live,
+        },
+        hosts: hosts(config, address),
+        limits: config.http.limits.clone(),
+    }))
+}
+
+/// Names that requests may use. A loopback server takes loopback names only, so that no foreign page can reach it
+/// under a name of its own; commands of this machine may always use those.
+fn hosts(config: &Config, address: SocketAddr) -> Option<api::Hosts> {
+    let names = &config.http.hosts;
+    if names.is_empty() && !address.ip().is_loopback() {
+        return None;
+    }
+    let port = address.port();
+    let loopback = ["127.0.0.1", "[::1]", "localhost"].map(|name| format!("{name}:{port}"));
+    let own = address.to_string();
+    Some(api::Hosts::of(names.iter().cloned().chain(loopback).chain([own])))
+}
+
+/// An address that this machine can connect to.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        let loopback: std::net::IpAddr =
+            if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() };
+        address.set_ip(loopback);
+    }
+    address
+}
+
+/// Opens the listener.
+///
+/// # Errors
+/// A busy port or an impossible address, with the remedy.
+pub(crate) async fn listen(address: SocketAddr) -> Outcome<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => Failure::new(format!("{address} is in use by another program"))
+            .help("Name another address with --listen, for example --listen 127.0.0.1:0 for any free port."),
+        _ => Failure::new(format!("{address} cannot be listened on: {error}"))
+            .help("Name an address of this machine with --listen, for example --listen 127.0.0.1:0."),
+    })
+}

@@ -1,0 +1,78 @@
+//! `dca-auth serve`: chooses the mode, takes the folder, opens the listener, runs the server until it is told to
+//! stop. Every refusal names the flag or value that mends it.
+
+use crate::banner::{Place, banner};
+use crate::config::Config;
+use crate::failure::{Failure, Outcome};
+use crate::folder::{Folder, Holder, Lock};
+use crate::mode::{self, Asked, Mode};
+use crate::output::say;
+use crate::process::{self, Process, Purpose};
+use crate::shutdown::Shutdown;
+
+/// Serves until a signal comes.
+///
+/// # Errors
+/// Whatever keeps it from serving.
+pub(crate) async fn serve(config: &Config) -> Outcome<()> {
+    let mode = mode::for_server(Asked {
+        stated: config.mode,
+        server_database: config.database.url.is_some(),
+        data_dir: &config.data_dir,
+    });
+    check_address(config, mode)?;
+    let folder = Folder::new(&config.data_dir, mode);
+    folder.create()?;
+    let lock = lock(&folder)?;
+    let listener = process::listen(config.listen).await?;
+    let shutdown = Shutdown::default();
+    let closing = shutdown.listen(config.linger)?;
+    let mut process =
+        Process::start(config, lock, listener, Purpose::Serve, shutdown.draining.clone(), closing).await?;
+    process.catch_up().await?;
+    let place = Place { url: process.url(), data: place(config, &folder), mode };
+    say(&banner(&place, &process.assembled().commands).await?);
+    tracing::info!(url = process.url(), mode = mode.as_str(), "serving");
+    let served = process.served(config.drain).await;
+    process.stop().await;
+    tracing::info!("stopped");
+    served
+}
+
+/// An address that others can reach needs TLS in front, and never shows a demo.
+fn check_address(config: &Config, mode: Mode) -> Outcome<()> {
+    let address = config.listen;
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    if mode == Mode::Demo {
+        return Err(Failure::new(format!("a demo is not served on {address}, where others can reach it"))
+            .help("Listen on a loopback address, for example --listen 127.0.0.1:8420, or serve live data with --mode live."));
+    }
+    if config.http.trusted_proxies.is_empty() {
+        return Err(Failure::new(format!("{address} is not loopback, and keys and tokens would cross the network unencrypted"))
+            .help("Put a reverse proxy that speaks TLS in front and state its addresses with --trusted-proxy CIDR, or listen on 127.0.0.1."));
+    }
+    Ok(())
+}
+
+fn lock(folder: &Folder) -> Outcome<Lock> {
+    folder.lock("serve")?.map_err(|holder| {
+        let Holder { pid, command } = holder;
+        let path = folder.path().display();
+        match folder.run() {
+            Some(run) => Failure::new(format!("{path} is served already by process {pid}, at {}", run.url))
+                .help("Use that server, stop it first, or name another folder with --data-dir."),
+            None => Failure::new(format!("{path} is in use by process {pid} (`dca-auth {command}`)"))
+                .help("Wait until that process has ended, or name another folder with --data-dir."),
+        }
+    })
+}
+
+fn place(config: &Config, folder: &Folder) -> String {
+    let path = std::path::absolute(folder.path()).unwrap_or_else(|_| folder.path().to_owned());
+    match config.database.url {
+        Some(_) => format!("PostgreSQL (keys and lock in {})", path.display()),
+        None => path.display().to_string(),
+    }
+}

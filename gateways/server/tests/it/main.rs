@@ -1,0 +1,31 @@
+//! End-to-end tests of the built binary over HTTP, the same suite on SQLite and on PostgreSQL. Nothing here reaches
+//! into the program: it is started, asked, killed and started again.
+
+mod world;
+
+mod bulk;
+mod contention;
+mod first_run;
+mod keys;
+mod lifecycle;
+mod observe;
+mod secrets;
+
+/// Makes a test of each function, once on each engine.
+macro_rules! on_every_engine {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::world::Engine::Sqlite).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::world::Engine::postgres().await).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_every_engine;

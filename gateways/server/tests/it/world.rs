@@ -1,0 +1,357 @@
+//! A deployment for one test: the built binary on a temporary folder and a free port, on SQLite or on a database of
+//! its own in a private PostgreSQL. It is asked over HTTP and by its own command line only.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+#[path = "../../../../commands/tests/it/engines.rs"]
+mod engines;
+
+/// How long a server may take to be ready, under the load of all tests.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Which engine a world stands on.
+#[derive(Debug, Clone)]
+pub enum Engine {
+    Sqlite,
+    /// The address of a database of its own.
+    Postgres(String),
+}
+
+impl Engine {
+    /// A new database in the private server.
+    pub async fn postgres() -> Self {
+        Self::Postgres(engines::fresh_database().await)
+    }
+}
+
+/// One deployment.
+pub struct World {
+    root: TempDir,
+    engine: Engine,
+    server: Option<Server>,
+    http: reqwest::Client,
+    token: Option<String>,
+    pub facts: Facts,
+}
+
+struct Server {
+    child: Child,
+    url: String,
+}
+
+/// What `status` says about the demo.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    pub guild: String,
+    pub ada: String,
+    pub grace: String,
+    pub pro: String,
+    pub team: String,
+}
+
+/// One answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+    pub position: Option<String>,
+    pub etag: Option<String>,
+    pub replayed: bool,
+}
+
+impl Answer {
+    /// The body, if the status is this one.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{:#}", self.body);
+        self.body
+    }
+
+    /// The problem's code.
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+}
+
+impl World {
+    /// A demo that is served and ready.
+    pub async fn demo(engine: Engine) -> Self {
+        let mut world = Self::empty(engine);
+        world.serve().await;
+        let status = world.cli(&["status"]).await;
+        let demo = &status["demo"];
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        world.facts = Facts {
+            guild: text(&demo["guildId"]),
+            ada: text(&demo["members"]["ada"]),
+            grace: text(&demo["members"]["grace"]),
+            pro: text(&demo["roles"]["Pro"]),
+            team: text(&demo["roles"]["Team"]),
+        };
+        world
+    }
+
+    /// Nothing yet.
+    pub fn empty(engine: Engine) -> Self {
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+        let root = TempDir::new().unwrap();
+        Self { root, engine, server: None, http, token: None, facts: Facts::default() }
+    }
+
+    /// The data folder.
+    pub fn data_dir(&self) -> PathBuf {
+        self.root.path().join("data")
+    }
+
+    /// Everything that belongs to this world.
+    pub fn root(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// What the server wrote into its log so far, over all its lives.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.root.path().join("stderr.log")).unwrap_or_default()
+    }
+
+    /// What the server printed so far.
+    pub fn printed(&self) -> String {
+        std::fs::read_to_string(self.root.path().join("stdout.log")).unwrap_or_default()
+    }
+
+    /// The PostgreSQL that this world stands on.
+    pub fn database_url(&self) -> Option<&str> {
+        match &self.engine {
+            Engine::Sqlite => None,
+            Engine::Postgres(url) => Some(url),
+        }
+    }
+
+    /// The program, with nothing of this process's configuration.
+    pub fn program(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dca-auth"));
+        for (name, _) in std::env::vars_os() {
+            let name = name.to_string_lossy().into_owned();
+            if name.starts_with("DCA_") || name.ends_with("_URL") {
+                command.env_remove(name);
+            }
+        }
+        if let Engine::Postgres(url) = &self.engine {
+            command.env("DATABASE_URL", url);
+        }
+        command.current_dir(self.root.path()).stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    /// Serves a demo; returns when it is ready.
+    pub async fn serve(&mut self) {
+        self.serve_with(&["serve", "--demo", "--listen", "127.0.0.1:0"]).await;
+    }
+
+    /// Serves with these arguments; returns when it is ready.
+    pub async fn serve_with(&mut self, arguments: &[&str]) {
+        assert!(self.server.is_none(), "it is served already");
+        let append = |name: &str| {
+            let path = self.root.path().join(name);
+            Stdio::from(std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap())
+        };
+        let mut command = self.program();
+        command.args(arguments).arg("--data-dir").arg(self.data_dir());
+        let mut child = command.stdout(append("stdout.log")).stderr(append("stderr.log")).spawn().unwrap();
+        let begin = Instant::now();
+        loop {
+            if let Some(ended) = child.try_wait().unwrap() {
+                panic!("the server ended with {ended}:\n{}", self.log());
+            }
+            if let Some(url) = self.announced(child.id().unwrap())
+                && self.http.get(format!("{url}/ready")).send().await.is_ok_and(|answer| answer.status() == 200)
+            {
+                self.server = Some(Server { child, url });
+                return;
+            }
+            assert!(begin.elapsed() < PATIENCE, "the server is not ready:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The address that the server of this process id announced.
+    fn announced(&self, pid: u32) -> Option<String> {
+        ["demo", "live"].iter().find_map(|mode| {
+            let text = std::fs::read_to_string(self.data_dir().join(mode).join("run.json")).ok()?;
+            let run: Value = serde_json::from_str(&text).ok()?;
+            (run["pid"] == pid).then(|| run["url"].as_str().map(str::to_owned))?
+        })
+    }
+
+    /// The server's address.
+    pub fn url(&self) -> &str {
+        &self.server.as_ref().expect("a server runs").url
+    }
+
+    /// The server's process id.
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().expect("a server runs").child.id().unwrap()
+    }
+
+    /// Ends the server as a power failure would.
+    pub async fn kill(&mut self) {
+        let mut server = self.server.take().expect("a server runs");
+        server.child.kill().await.unwrap();
+    }
+
+    /// Asks the server to stop, and gives its exit code.
+    pub async fn stop(&mut self) -> i32 {
+        let mut server = self.server.take().expect("a server runs");
+        let pid = server.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+        let ended = tokio::time::timeout(PATIENCE, server.child.wait()).await.expect("it stops").unwrap();
+        ended.code().expect("it was not killed")
+    }
+
+    /// Kills the server and serves again.
+    pub async fn crash(&mut self) {
+        self.kill().await;
+        self.serve().await;
+    }
+
+    /// Runs a command of the program; what it printed and how it ended.
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = self.program();
+        command.args(arguments).arg("--data-dir").arg(self.data_dir());
+        command.output().await.unwrap()
+    }
+
+    /// Runs a command with `--json`; its answer.
+    pub async fn cli(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[arguments, &["--json"]].concat()).await;
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{arguments:?} ended with {}:\n{out}\n{err}", output.status);
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{arguments:?} printed no JSON ({e}):\n{out}"))
+    }
+
+    /// Moves the demo's clock.
+    pub async fn advance(&mut self, duration: &str) {
+        self.cli(&["clock", "advance", duration]).await;
+        self.token = None;
+    }
+
+    /// A token of the platform owner that works now.
+    pub async fn token(&mut self) -> String {
+        if self.token.is_none() {
+            let answer = self.cli(&["admin", "token"]).await;
+            self.token = Some(answer["accessToken"].as_str().unwrap().to_owned());
+        }
+        self.token.clone().unwrap()
+    }
+
+    /// A new API key of the demo's guild.
+    pub async fn api_key(&self, kind: &str, scopes: Option<&str>) -> String {
+        let mut arguments = vec!["apikey", "issue", "--guild", &self.facts.guild, "--kind", kind];
+        if let Some(scopes) = scopes {
+            arguments.extend(["--scopes", scopes]);
+        }
+        self.cli(&arguments).await["key"].as_str().unwrap().to_owned()
+    }
+
+    /// One request as the platform owner.
+    pub async fn owner(&mut self, method: &str, path: &str, body: Value) -> Answer {
+        let token = self.token().await;
+        self.ask(method, path, &[("Authorization", &format!("Bearer {token}"))], body).await
+    }
+
+    /// One request with an API key.
+    pub async fn with_key(&self, key: &str, method: &str, path: &str, body: Value) -> Answer {
+        self.ask(method, path, &[("X-API-Key", key)], body).await
+    }
+
+    /// One request. A body of `null` is none.
+    pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+        self.try_ask(method, path, headers, body).await.unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+    }
+
+    /// One request, which may find nobody who answers.
+    pub async fn try_ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> Result<Answer, reqwest::Error> {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.http.request(method, format!("{}{path}", self.url()));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if !body.is_null() {
+            request = request.json(&body);
+        }
+        let response = request.send().await?;
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let (position, etag) = (header("DCA-Position"), header("ETag"));
+        let replayed = header("Idempotency-Replayed").is_some();
+        let status = response.status().as_u16();
+        let text = response.text().await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Answer { status, body, position, etag, replayed })
+    }
+
+    /// New licenses of the demo's guild: id and key of each.
+    pub async fn generate(&mut self, license_type: &str, count: u32) -> Vec<(String, String)> {
+        let body = json!({ "guildId": self.facts.guild, "type": license_type, "count": count });
+        let answer = self.owner("POST", "/admin/licenses/generate", body).await.expect(201);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        answer["data"].as_array().unwrap().iter().map(|one| (text(&one["id"]), text(&one["key"]))).collect()
+    }
+
+    /// Checks the log and the read models.
+    pub async fn verify(&self) {
+        let report = self.cli(&["verify"]).await;
+        assert_eq!(report["ok"], true, "{report:#}");
+    }
+
+    /// Every text of every row of every table of the database, one row a line.
+    pub async fn dump(&self) -> String {
+        match &self.engine {
+            Engine::Sqlite => dump_sqlite(&self.data_dir().join("demo").join("dca-auth.db")).await,
+            Engine::Postgres(url) => dump_postgres(url).await,
+        }
+    }
+}
+
+async fn dump_sqlite(path: &Path) -> String {
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{ConnectOptions as _, Row as _};
+    let mut connection = SqliteConnectOptions::new().filename(path).read_only(true).connect().await.unwrap();
+    let names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
+    let mut lines = Vec::new();
+    for table in sqlx::query(names).fetch_all(&mut connection).await.unwrap() {
+        let table: String = table.get(0);
+        let columns = format!("SELECT group_concat('coalesce(CAST(\"' || name || '\" AS TEXT), '''')', ' || ''|'' || ') FROM pragma_table_info('{table}')");
+        let columns: String = sqlx::query(&columns).fetch_one(&mut connection).await.unwrap().get(0);
+        for row in sqlx::query(&format!("SELECT {columns} FROM \"{table}\"")).fetch_all(&mut connection).await.unwrap() {
+            let text: Option<String> = row.try_get(0).ok().flatten();
+            lines.push(format!("{table}|{}", text.unwrap_or_default()));
+        }
+    }
+    lines.join("\n")
+}
+
+async fn dump_postgres(url: &str) -> String {
+    use sqlx::{Connection as _, Row as _};
+    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+    let names = "SELECT quote_ident(table_schema) || '.' || quote_ident(table_name) FROM information_schema.tables \
+                 WHERE table_schema NOT IN ('pg_catalog', 'information_schema') AND table_type = 'BASE TABLE' ORDER BY 1";
+    let mut lines = Vec::new();
+    for table in sqlx::query(names).fetch_all(&mut connection).await.unwrap() {
+        let table: String = table.get(0);
+        for row in sqlx::query(&format!("SELECT t::text FROM {table} AS t")).fetch_all(&mut connection).await.unwrap() {
+            lines.push(format!("{table}|{}", row.get::<String, _>(0)));
+        }
+    }
+    lines.join("\n")
+}

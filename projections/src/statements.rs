@@ -1,0 +1,97 @@
+//! Every SQL text of this crate, gathered, so that one test can let both engines prepare them all. It runs none.
+
+use domain::id::{GuildId, LicenseId, Pseudonym, StreamId};
+use domain::license::Status;
+use domain::time::Timestamp;
+
+use crate::audit_trail::{AuditFilter, AuditQuery};
+use crate::cursor::{Cursor, Page};
+use crate::db::{Rows, Sql};
+use crate::error::QueryError;
+use crate::license_view::{LicenseFilter, ListQuery};
+use crate::model::Model;
+use crate::{checkpoint, event_log, facts, guild_view, license_view, member_view, operational, rebuild, user_view, view};
+
+/// A sign of life.
+pub(crate) const PING: &str = "SELECT 1";
+
+const FIXED: &[&[&str]] = &[
+    &[PING, guild_view::GUILDS, member_view::MEMBERS, member_view::MEMBERSHIPS, user_view::USERS, rebuild::SWAP],
+    &[license_view::DUE, license_view::NEXT_DUE, license_view::EXPIRING],
+    checkpoint::STATEMENTS,
+    event_log::STATEMENTS,
+    facts::STATEMENTS,
+    operational::STATEMENTS,
+    rebuild::BUILD_STATEMENTS,
+];
+
+/// Prepares all of them; how many there are.
+pub(crate) async fn check(sql: &Sql) -> Result<usize, QueryError> {
+    let mut all: Vec<String> = FIXED.iter().copied().flatten().map(|text| (*text).to_owned()).collect();
+    all.extend(rebuild::verify_statements());
+    all.extend(lists());
+    all.extend(audits());
+    for model in Model::ALL {
+        let table = model.table();
+        all.push(sql.upsert(&Rows::new(table, table.name)));
+        if let Some(of_subject) = model.of_subject() {
+            all.push(of_subject.replace("{t}", table.name));
+            all.push(view::load_sql(table.name));
+        }
+    }
+    let last_seen = operational::table();
+    all.push(sql.upsert(&Rows::new(last_seen, last_seen.name)));
+    for text in &all {
+        let failed = |error| QueryError::Damaged(format!("a statement is not understood: {error}; it reads: {text}"));
+        sql.prepare(text).await.map_err(failed)?;
+    }
+    Ok(all.len())
+}
+
+/// Lists of licenses with every combination of filters.
+fn lists() -> Vec<String> {
+    let statuses = [None, Some(Status::Revoked), Some(Status::Suspended), Some(Status::Expired), Some(Status::Active)];
+    let guilds = [None, Some(vec![GuildId(1)]), Some(vec![GuildId(1), GuildId(2)])];
+    let mut all = Vec::new();
+    for shape in 0_u8..32 {
+        let has = |bit: u8| shape & (1 << bit) != 0;
+        for (status, guilds) in statuses.iter().flat_map(|s| guilds.iter().map(move |g| (*s, g.clone()))) {
+            let filter = LicenseFilter {
+                guilds,
+                owner: has(0).then(anybody).flatten(),
+                status,
+                license_type: has(1).then(|| "pro".to_owned()),
+                expires_before: has(2).then_some(Timestamp(1)),
+                id: has(3).then(LicenseId::default),
+            };
+            let page = Page { limit: 1, cursor: has(4).then(|| Cursor::new("", 1)) };
+            all.push(ListQuery::new(&filter, &page, Timestamp(1)).text);
+        }
+    }
+    all
+}
+
+fn anybody() -> Option<Pseudonym> {
+    "u_aaaaaaaaaaaaaaaaaaaaaaaaaa".parse().ok()
+}
+
+/// The audit trail with every combination of filters.
+fn audits() -> Vec<String> {
+    let mut all = Vec::new();
+    for shape in 0_u8..=255 {
+        let has = |bit: u8| shape & (1 << bit) != 0;
+        let two = if has(7) { vec![GuildId(1), GuildId(2)] } else { vec![GuildId(1)] };
+        let filter = AuditFilter {
+            guilds: has(0).then_some(two),
+            stream: has(1).then(|| StreamId::guild(GuildId(1))),
+            actor: has(2).then_some(domain::event::Actor::Bot),
+            event_type: has(3).then(String::new),
+            correlation_id: has(4).then(String::new),
+            from: has(5).then_some(Timestamp(1)),
+            until: has(5).then_some(Timestamp(2)),
+        };
+        let page = Page { limit: 1, cursor: has(6).then(|| Cursor::new("", 1)) };
+        all.push(AuditQuery::new(&filter, &page).text);
+    }
+    all
+}
