@@ -176,7 +176,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] for a row that cannot be understood, [`StoreError::Unavailable`].
-    pub fn load<'a, A: Decide>(&'a self, stream: &'a StreamId) -> BoxFuture<'a, Result<A, StoreError>> {
+    pub fn load<'a, A: Decide + 'a>(&'a self, stream: &'a StreamId) -> BoxFuture<'a, Result<A, StoreError>> {
         self.load_until(stream, u64::MAX)
     }
 
@@ -187,7 +187,7 @@ impl Store {
     ///
     /// A boxed future, because the compiler cannot prove for every lifetime that the unnamed futures of the
     /// stream readers may change threads; it can for the lifetime at hand.
-    pub fn load_until<'a, A: Decide>(
+    pub fn load_until<'a, A: Decide + 'a>(
         &'a self,
         stream: &'a StreamId,
         version: u64,

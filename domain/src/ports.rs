@@ -43,7 +43,8 @@ pub trait Seal: Send + Sync {
     ///
     /// # Errors
     /// [`SealError`] if the subject's key was not loaded or was destroyed.
-    fn seal(&self, subject: &Subject, context: SealContext<'_>, clear: &str) -> Result<SealedText, SealError>;
+    fn seal(&self, subject: &Subject, context: SealContext<'_>, clear: &str)
+    -> Result<SealedText, SealError>;
 
     /// Opens a sealed text of `stream`; [`Unsealed::Erased`] if its key was destroyed.
     fn unseal(&self, stream: &StreamId, sealed: &SealedText) -> Unsealed;

@@ -46,7 +46,6 @@ pub enum Pooler {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Arg<'a> {
     Text(&'a str),
-    OptText(Option<&'a str>),
     Int(i64),
     /// For `{in:$n}`.
     List(&'a [String]),
@@ -315,7 +314,6 @@ fn sqlite<'a>(args: &[Arg<'a>]) -> Result<SqliteArguments<'a>, DbError> {
     for arg in args {
         add(match arg {
             Arg::Text(text) => arguments.add(*text),
-            Arg::OptText(text) => arguments.add(*text),
             Arg::Int(number) => arguments.add(*number),
             Arg::List(list) => arguments.add(serde_json::Value::from(*list).to_string()),
         })?;
@@ -328,7 +326,6 @@ fn postgres(args: &[Arg<'_>]) -> Result<PgArguments, DbError> {
     for arg in args {
         add(match arg {
             Arg::Text(text) => arguments.add(*text),
-            Arg::OptText(text) => arguments.add(*text),
             Arg::Int(number) => arguments.add(*number),
             Arg::List(list) => arguments.add(*list),
         })?;

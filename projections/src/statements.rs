@@ -95,3 +95,40 @@ fn audits() -> Vec<String> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The DDL of every table of this crate, as the migration holds it.
+    fn ddl(int: &str, strict: &str) -> Vec<String> {
+        let tables = Model::ALL.map(Model::table).into_iter().chain([operational::table()]);
+        tables
+            .flat_map(|table| {
+                let indexes = table.create_indexes(table.name, 0);
+                std::iter::once(table.create(table.name)).chain(indexes)
+            })
+            .map(|text| format!("{};\n", text.replace("{int}", int).replace("{strict}", strict)))
+            .collect()
+    }
+
+    #[test]
+    fn the_migrations_make_the_tables_that_a_rebuild_makes() {
+        let postgres = include_str!("../../migrations/postgres/0002_read_models.sql");
+        let sqlite = include_str!("../../migrations/sqlite/0002_read_models.sql");
+        for (n, d) in [("postgres", ddl("BIGINT", "")), ("sqlite", ddl("INTEGER", " STRICT"))] { std::fs::write(format!("/tmp/ddl.{n}"), d.join("\n")).unwrap(); }
+        for (migration, ddl) in [(postgres, ddl("BIGINT", "")), (sqlite, ddl("INTEGER", " STRICT"))] {
+            for text in ddl {
+                assert!(migration.contains(&text), "0002_read_models.sql lacks\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_view_begins_with_the_columns_that_folding_reads() {
+        for model in Model::ALL.into_iter().filter(|model| model.of_subject().is_some()) {
+            let names: Vec<&str> = model.table().columns.iter().map(|(name, ..)| *name).collect();
+            assert_eq!(names[..6], view::LEADING, "{}", model.name());
+        }
+    }
+}

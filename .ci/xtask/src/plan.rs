@@ -65,7 +65,7 @@ const BEFORE_TESTS: [Check; 4] = [
         name: "format",
         remedy: "run `cargo fmt --all`",
         is_slow: IsSlow::No,
-        work: |root| run(cargo(root).args(["fmt", "--all", "--check"])),
+        work: |root| run(cargo(root).args(["fmt", "--all", "--check", "--", "--files-with-diff"])),
     },
     Check {
         name: "tidy",

@@ -70,17 +70,16 @@ async fn of_license(
     let opened = open::licenses(state, std::slice::from_ref(license)).await?;
     let personal = opened.first().ok_or_else(ApiError::internal)?;
     let body = || LicenseBody::new(license, personal, reader.audience, reader.now);
-    let device = |device: &'_ domain::license::Device| last_seen(state, license.id, device.id);
     match recipe {
         Recipe::Activation { device: made, device_id, components, .. } => {
             let claim = DeviceClaim { device_id: device_id.clone(), components: components.clone() };
             let (found, created) = activated(license, *made, &claim).ok_or_else(ApiError::internal)?;
-            let shown = DeviceBody::new(license, personal, found, device(found), reader.now);
+            let shown = DeviceBody::new(license, personal, found, last_seen(state, license.id, found.id), reader.now);
             Ok(json(status(created), &LicenseAndDevice { license: body(), device: Some(shown) }))
         }
         Recipe::Device { device: text, .. } => {
             let found = license.device(text).ok_or_else(ApiError::internal)?;
-            Ok(json(StatusCode::OK, &DeviceBody::new(license, personal, found, device(found), reader.now)))
+            Ok(json(StatusCode::OK, &DeviceBody::new(license, personal, found, last_seen(state, license.id, found.id), reader.now)))
         }
         _ => Ok(json(StatusCode::OK, &body())),
     }

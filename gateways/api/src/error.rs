@@ -237,6 +237,19 @@ impl ApiError {
         self
     }
 
+    /// Moves the pointers of members under `parent`, save those in `except`: the domain names a member of the terms
+    /// by its own name, wherever a request has the terms.
+    #[must_use]
+    pub(crate) fn moved_under(mut self, parent: &str, except: &[&str]) -> Self {
+        let is_value = self.0.code == Code::InvalidValue.as_str();
+        for error in self.0.errors.iter_mut().filter(|error| is_value && !except.contains(&error.pointer.as_str())) {
+            if !error.pointer.starts_with(parent) {
+                error.pointer.insert_str(0, parent);
+            }
+        }
+        self
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.0.status

@@ -1,1 +1,84 @@
-//! Stub.
+//! The HTTP API: every address on one screen. Handlers authorise, act through `commands` or `queries`, and answer;
+//! this crate knows no engine, keeps no state of its own, and decides no rule of the domain.
+
+mod answer;
+pub mod error;
+mod extract;
+mod frame;
+mod open;
+pub mod operator;
+mod recipe;
+mod render;
+mod routes;
+pub mod state;
+pub mod token;
+
+use axum::Router;
+use axum::routing::{delete, get, patch, post};
+
+pub use error::{ApiError, Code, FieldError};
+pub use operator::{Component, Condition, Operator, OperatorError};
+pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
+pub use token::{TokenKeys, mint};
+
+use crate::routes::{
+    activate, api_keys, demo, devices, generate, guilds, heartbeat, history, license_types, licenses, lifecycle,
+    operations, operator as admin, redeem, role_rules, terms, transfer, users, validate,
+};
+
+/// The whole API as a service.
+pub fn router(state: ApiState) -> Router {
+    let mut routes = Router::new()
+        .route("/", get(operations::about))
+        .route("/live", get(operations::live))
+        .route("/ready", get(operations::ready))
+        .route("/health", get(operations::health))
+        // with the license key
+        .route("/licenses/validate", post(validate::validate))
+        .route("/licenses/activate", post(activate::activate))
+        .route("/licenses/deactivate", post(activate::deactivate))
+        .route("/licenses/heartbeat", post(heartbeat::heartbeat))
+        .route("/licenses/redeem", post(redeem::redeem))
+        // one license
+        .route("/licenses", get(licenses::list))
+        .route("/licenses/{id}", get(licenses::one))
+        .route("/licenses/{id}/history", get(history::history))
+        .route("/licenses/{id}/devices", get(licenses::devices))
+        .route("/licenses/{id}/devices/{deviceId}", patch(devices::rename))
+        .route("/licenses/{id}/deactivate", delete(devices::free))
+        .route("/licenses/{id}/assign", post(lifecycle::assign))
+        .route("/licenses/{id}/suspend", post(lifecycle::suspend))
+        .route("/licenses/{id}/resume", post(lifecycle::resume))
+        .route("/licenses/{id}/renew", post(lifecycle::renew))
+        .route("/licenses/{id}/revoke", post(lifecycle::revoke))
+        .route("/licenses/{id}/rekey", post(lifecycle::rekey))
+        .route("/licenses/{id}/terms", post(terms::terms))
+        .route("/licenses/{id}/metadata", post(terms::metadata))
+        .route("/licenses/{id}/transfer", post(transfer::transfer))
+        .route("/licenses/transfers/{id}/accept", post(transfer::accept))
+        // many licenses, users
+        .route("/admin/licenses/generate", post(generate::generate))
+        .route("/admin/users/{id}/ban", post(users::ban))
+        .route("/admin/users/{id}/unban", post(users::unban))
+        // a guild
+        .route("/guilds/{guild}", get(guilds::one))
+        .route("/guilds/{guild}/license-types", get(license_types::list).post(license_types::define))
+        .route("/guilds/{guild}/license-types/{slug}", patch(license_types::change))
+        .route("/guilds/{guild}/role-rules", get(role_rules::list).post(role_rules::set))
+        .route("/guilds/{guild}/api-keys", get(api_keys::list).post(api_keys::issue))
+        .route("/guilds/{guild}/api-keys/{id}", delete(api_keys::revoke))
+        // the command line
+        .route("/_admin/status", get(admin::status))
+        .route("/_admin/verify", post(admin::verify))
+        .route("/_admin/rebuild", post(admin::rebuild));
+    if state.mode() == Mode::Demo {
+        routes = routes
+            .route("/_demo/clock", get(demo::clock).post(demo::advance_clock))
+            .route("/_demo/members/observe", post(demo::observe));
+    }
+    routes
+        .fallback(frame::no_such_path)
+        .method_not_allowed_fallback(frame::no_such_method)
+        .layer(frame::Frame::new(state.clone()))
+        .with_state(state)
+}

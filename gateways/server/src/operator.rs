@@ -149,7 +149,7 @@ impl Operator for Host {
         async move {
             let _one = self.heavy.try_lock().map_err(|_| busy())?;
             let log = self.assembled.store.check().await.map_err(unavailable)?;
-            let models = self.assembled.queries.verify().await.map_err(unavailable)?;
+            let models = projections::rebuild::verify(&self.assembled.queries).await.map_err(unavailable)?;
             Ok(crate::verify::report(&log, &models))
         }
         .boxed()

@@ -82,8 +82,11 @@ impl Process {
         let host = Arc::new(Host::new(Arc::clone(&assembled), jobs.clone(), draining, announced));
         let stopping = CancellationToken::new();
         let mut background = JoinSet::new();
-        let projector = Projector::new(assembled.queries.clone());
-        background.spawn(projector.run(stopping.clone()));
+        // Before the first question: floors under what happened in the last minute.
+        assembled.queries.prepare().await.attempt(|| "the read models cannot be read".to_owned())?;
+        let (queries, token) = (assembled.queries.clone(), stopping.clone());
+        background.spawn(async move { queries.follow(token).await });
+        background.spawn(Projector::new(&assembled.queries).run(stopping.clone()));
         if purpose == Purpose::Serve {
             jobs.start(&mut background, &stopping);
         }

@@ -10,7 +10,7 @@ use crate::error::ApiError;
 
 const COMPONENTS_MAX: usize = 16;
 const METADATA_MAX_BYTES: usize = 8 * 1024;
-/// Longest text that a nonce or a payment reference may have.
+/// Longest nonce, slug or payment reference looked at.
 pub(crate) const TOKEN_MAX_BYTES: usize = 128;
 
 /// One component of a device's fingerprint, raw.
@@ -96,13 +96,28 @@ pub(crate) fn metadata(pointer: &str, raw: &RawValue) -> Result<String, ApiError
     }
 }
 
-/// A slug as it stands in a body, or nothing; whether it exists is found out by whoever uses it.
-pub(crate) fn slug(pointer: &str, text: &str) -> Result<(), ApiError> {
-    bytes(pointer, text, 1, 64)
+/// Names of entitlements that a program asks for.
+pub(crate) fn entitlements(names: &[String]) -> Result<(), ApiError> {
+    let most = domain::terms::ENTITLEMENTS_MAX;
+    if names.len() > most {
+        let detail = format!("may have {most} entries, and has {}", names.len());
+        return Err(ApiError::invalid("/entitlements", "WRONG_LENGTH", detail));
+    }
+    names.iter().enumerate().try_for_each(|(index, name)| bytes(&format!("/entitlements/{index}"), name, 1, 64))
 }
 
-/// Text that borrows from the body unless it holds escapes.
-pub(crate) type Text<'a> = Cow<'a, str>;
+/// Text that borrows from the body unless it holds escapes. A type of its own, because serde borrows into a bare
+/// `Option<Cow<str>>` never.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl std::ops::Deref for Text<'_> {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
 
 #[cfg(test)]
 mod tests {

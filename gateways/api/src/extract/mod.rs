@@ -8,4 +8,6 @@ pub(crate) mod path;
 pub(crate) mod position;
 pub(crate) mod principal;
 pub(crate) mod query;
+pub(crate) mod read;
+pub(crate) mod with_key;
 pub(crate) mod write;

@@ -68,6 +68,13 @@ impl<'a> LicenseBody<'a> {
     }
 }
 
+impl LicenseBody<'_> {
+    /// Leaves the metadata out of a state that was somebody else's.
+    pub(crate) fn hide_metadata(&mut self) {
+        self.metadata = RawJson(None);
+    }
+}
+
 /// An active device.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

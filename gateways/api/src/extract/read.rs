@@ -1,0 +1,50 @@
+//! A read: who asks, and how new the answer must be. The query is left to the handler, which must look at it.
+
+use axum::extract::FromRequestParts;
+use axum::http::Uri;
+use axum::http::request::Parts;
+use domain::time::Timestamp;
+use projections::{Cursor, Page};
+
+use super::principal::Principal;
+use super::query::{PAGE, Query};
+use super::position;
+use crate::error::ApiError;
+use crate::state::ApiState;
+
+/// A read as it came in. The read models have reached `DCA-Min-Position`.
+pub(crate) struct Read {
+    pub(crate) state: ApiState,
+    pub(crate) principal: Principal,
+    pub(crate) now: Timestamp,
+    uri: Uri,
+}
+
+impl Read {
+    /// The query, which may have members of `known` only.
+    pub(crate) fn query(&self, known: &[&str]) -> Result<Query, ApiError> {
+        Query::of(&self.uri, known)
+    }
+
+    /// The query of a list without filters, as a page.
+    pub(crate) fn page(&self) -> Result<Page, ApiError> {
+        page(&self.query(&PAGE)?)
+    }
+}
+
+/// Which part of a list a query asks for.
+pub(crate) fn page(query: &Query) -> Result<Page, ApiError> {
+    let cursor = query.text("cursor").map(Cursor::parse).transpose()?;
+    Ok(Page { limit: query.limit()?, cursor })
+}
+
+impl FromRequestParts<ApiState> for Read {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let now = state.now();
+        let principal = Principal::of(state, &parts.headers, now).await?;
+        position::wait(state, &parts.headers).await?;
+        Ok(Self { state: state.clone(), principal, now, uri: parts.uri.clone() })
+    }
+}

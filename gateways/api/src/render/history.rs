@@ -1,0 +1,120 @@
+//! The history of a license: every event with who, why and the state after it. An owner sees what happened while
+//! the license was his in full, and of the time before only that it happened.
+
+use domain::event::{Actor, DomainEvent};
+use domain::id::Pseudonym;
+use domain::time::Timestamp;
+use projections::HistoryEntry;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Audience;
+use super::instant::Instant;
+use super::license::LicenseBody;
+
+/// Members of a payload that hold personal data, at any depth.
+const PERSONAL: [&str; 6] = ["discordId", "deviceName", "name", "metadata", "privateMetadata", "externalRef"];
+
+/// An event of a license.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EntryBody<'a> {
+    position: i64,
+    r#type: String,
+    sequence: u64,
+    timestamp: Instant,
+    actor: &'a Actor,
+    reason: Option<&'a str>,
+    correlation_id: &'a str,
+    causation_id: &'a str,
+    data: Value,
+    state_after: LicenseBody<'a>,
+}
+
+/// Who reads a history.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Viewer<'a> {
+    /// Staff, secret keys, the platform owner.
+    Staff,
+    /// The owner.
+    Owner(&'a Pseudonym),
+}
+
+impl<'a> EntryBody<'a> {
+    /// One entry as `viewer` may see it.
+    pub(crate) fn new(entry: &'a HistoryEntry, viewer: Viewer<'_>) -> Self {
+        let metadata = &entry.recorded.metadata;
+        let mut data = entry.data.clone();
+        if let Value::Object(members) = &mut data {
+            // It stands beside `data` already.
+            members.remove("type");
+        }
+        let (audience, reason) = match viewer {
+            Viewer::Staff => (Audience::Staff, entry.reason.as_deref()),
+            Viewer::Owner(own) if is_owner(entry, own) => {
+                strip(&mut data, &["privateMetadata"]);
+                (Audience::Owner, entry.reason.as_deref())
+            }
+            Viewer::Owner(_) => {
+                strip(&mut data, &PERSONAL);
+                (Audience::Publishable, None)
+            }
+        };
+        let as_of: Timestamp = entry.state_after.updated_at;
+        let mut state_after = LicenseBody::new(&entry.state_after, &entry.personal_after, audience, as_of);
+        if audience == Audience::Publishable {
+            state_after.hide_metadata();
+        }
+        Self {
+            position: entry.recorded.position,
+            r#type: wire_name(&entry.recorded.event),
+            sequence: entry.recorded.sequence,
+            timestamp: entry.recorded.recorded_at.into(),
+            actor: &metadata.actor,
+            reason,
+            correlation_id: &metadata.correlation_id,
+            causation_id: &metadata.causation_id,
+            data,
+            state_after,
+        }
+    }
+}
+
+fn wire_name(event: &DomainEvent) -> String {
+    event.wire().0
+}
+
+fn is_owner(entry: &HistoryEntry, own: &Pseudonym) -> bool {
+    entry.state_after.owner.as_ref().is_some_and(|owner| owner.id == *own)
+}
+
+/// Takes members out of a JSON value, at any depth.
+fn strip(value: &mut Value, names: &[&str]) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|name, _| !names.contains(&name.as_str()));
+            members.values_mut().for_each(|member| strip(member, names));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| strip(item, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn personal_members_are_taken_out_at_any_depth() {
+        let mut data = serde_json::json!({
+            "to": { "id": "u_x", "discordId": "1" },
+            "device": { "id": "d", "name": "n" },
+            "list": [{ "deviceName": "x", "at": "t" }],
+        });
+        strip(&mut data, &PERSONAL);
+        assert_eq!(
+            data,
+            serde_json::json!({ "to": { "id": "u_x" }, "device": { "id": "d" }, "list": [{ "at": "t" }] })
+        );
+    }
+}

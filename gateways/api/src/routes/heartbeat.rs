@@ -1,0 +1,57 @@
+//! `POST /licenses/heartbeat`: a device says that it is in use. No event follows; when it was last seen is counted
+//! in memory and flushed.
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use domain::credential::Scope;
+use projections::{Ask, DeviceAsk};
+use serde::Deserialize;
+
+use crate::error::ApiError;
+use crate::extract::checks::{self, Component, Text};
+use crate::extract::principal::Principal;
+use crate::extract::query::Query;
+use crate::extract::{body, with_key};
+use crate::render::json;
+use crate::render::license::{DeviceBody, LicenseAndDevice, LicenseBody};
+use crate::state::ApiState;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Body<'a> {
+    #[serde(borrow)]
+    key: Text<'a>,
+    #[serde(borrow)]
+    device_id: Text<'a>,
+    #[serde(default)]
+    components: Vec<Component>,
+}
+
+/// 200 with license and device; every verdict but a valid one is an error with its code.
+pub(crate) async fn heartbeat(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let now = state.now();
+    let principal = Principal::of(&state, &parts.headers, now).await?;
+    let caller = principal.key(Scope::Heartbeat)?;
+    Query::none(&parts.uri)?;
+    let bytes = body::read(state.limits(), &parts.headers, body).await?;
+    let asked: Body<'_> = body::parse(&bytes)?;
+    checks::key(&asked.key)?;
+    checks::device_id(&asked.device_id)?;
+    let components = checks::components(asked.components)?;
+    let device = Some(DeviceAsk { device_id: &asked.device_id, components: &components });
+    let ask = Ask { guild: caller.guild, key: &asked.key, device, license_type: None, entitlements: &[], now };
+    let answer = state.queries().validate(ask).await?;
+    let (Some(facts), Some(id), true) = (&answer.license, answer.device, answer.code.is_valid()) else {
+        return Err(ApiError::verdict(answer.code, &answer.detail));
+    };
+    let license = &facts.license;
+    let device = license.devices.iter().find(|device| device.id == id).ok_or_else(ApiError::internal)?;
+    state.queries().last_seen().record(license.id, id, now);
+    let body = LicenseAndDevice {
+        license: LicenseBody::new(license, &facts.personal, with_key::audience(caller), now),
+        device: Some(DeviceBody::new(license, &facts.personal, device, Some(now), now)),
+    };
+    Ok(json(StatusCode::OK, &body))
+}

@@ -1,0 +1,77 @@
+//! `/guilds/{g}/license-types`: the templates that licenses take their terms from.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use domain::guild::Action;
+use domain::id::GuildId;
+use domain::terms::TermsChange;
+use serde::Deserialize;
+
+use crate::answer::stamp;
+use crate::error::ApiError;
+use crate::extract::access;
+use crate::extract::path::PathIds;
+use crate::extract::read::Read;
+use crate::extract::write::{Plan, Write};
+use crate::recipe::{Created, Recipe};
+use crate::render::guild::TypeBody;
+use crate::render::{Audience, List, json};
+
+/// Members of the requests here that are no terms.
+const NO_TERMS: [&str; 2] = ["/slug", "/name"];
+
+/// Every type, retired ones included.
+pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError> {
+    read.query(&[])?;
+    let id: GuildId = ids.id("guild", "guild")?;
+    let facts = access::guild(&read.state, &read.principal, id, access::READ).await?;
+    let data = facts.guild.types.values().map(|license_type| TypeBody::new(&facts.guild, license_type)).collect();
+    let mut response = json(StatusCode::OK, &List::whole(data));
+    stamp(&read.state, &mut response, Some(facts.guild.version), facts.position);
+    Ok(response)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Define {
+    slug: String,
+    name: String,
+    #[serde(default)]
+    terms: TermsChange,
+}
+
+/// 201 with the type.
+pub(crate) async fn define(ids: PathIds, write: Write) -> Result<Response, ApiError> {
+    let asked: Define = write.json()?;
+    let guild: GuildId = ids.id("guild", "guild")?;
+    access::guild(&write.state, &write.principal, guild, access::MANAGE).await?;
+    let recipe = Recipe::LicenseType { guild, slug: asked.slug.clone(), created: Created::Now };
+    let action = Action::DefineType { slug: asked.slug, name: asked.name, terms: asked.terms };
+    act(&write, guild, recipe, action).await
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Change {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    terms: TermsChange,
+}
+
+/// 200 with the type. Licenses that exist keep their terms.
+pub(crate) async fn change(ids: PathIds, write: Write) -> Result<Response, ApiError> {
+    let asked: Change = write.json()?;
+    let guild: GuildId = ids.id("guild", "guild")?;
+    access::guild(&write.state, &write.principal, guild, access::MANAGE).await?;
+    let slug = ids.text("slug").to_owned();
+    let recipe = Recipe::LicenseType { guild, slug: slug.clone(), created: Created::Before };
+    act(&write, guild, recipe, Action::ChangeType { slug, name: asked.name, terms: asked.terms }).await
+}
+
+async fn act(write: &Write, guild: GuildId, recipe: Recipe, action: Action) -> Result<Response, ApiError> {
+    let plan = Plan { tenant: Some(guild), reason: None, audience: Audience::Staff, recipe };
+    let commands = write.state.commands();
+    let done = write.perform(plan, |context| async move { commands.guild(&context, guild, action).await }).await;
+    done.map_err(|error| error.moved_under("/terms", &NO_TERMS))
+}

@@ -1,0 +1,137 @@
+//! `GET /licenses`, `/licenses/{id}` and `/licenses/{id}/devices`: reading licenses.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use domain::credential::Scope;
+use domain::guild::StaffRole;
+use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym};
+use domain::license::Status;
+use domain::time::Timestamp;
+use projections::LicenseFilter;
+
+use crate::answer::{last_seen, stamp};
+use crate::error::{ApiError, Code};
+use crate::extract::access;
+use crate::extract::path::PathIds;
+use crate::extract::principal::{Principal, User};
+use crate::extract::query::{Query, wrong};
+use crate::extract::read::{Read, page};
+use crate::render::license::{DeviceBody, LicenseBody};
+use crate::render::{Audience, List, json};
+
+const MEMBERS: [&str; 8] = ["guildId", "userId", "status", "type", "q", "expiresBefore", "limit", "cursor"];
+const STATUSES: [Status; 8] = [
+    Status::Generated,
+    Status::Assigned,
+    Status::Activated,
+    Status::Active,
+    Status::Renewed,
+    Status::Suspended,
+    Status::Expired,
+    Status::Revoked,
+];
+
+/// The licenses that the caller may see, newest first: a person's own, or a guild's for its staff and its keys.
+pub(crate) async fn list(read: Read) -> Result<Response, ApiError> {
+    let query = read.query(&MEMBERS)?;
+    let (filter, audience) = filter(&read, &query).await?;
+    let found = read.state.queries().licenses(&filter, page(&query)?, read.now).await?;
+    let data = found.data.iter().map(|facts| LicenseBody::new(&facts.license, &facts.personal, audience, read.now));
+    let next_cursor = found.next.as_ref().map(ToString::to_string);
+    Ok(json(StatusCode::OK, &List { data: data.collect(), next_cursor }))
+}
+
+async fn filter(read: &Read, query: &Query) -> Result<(LicenseFilter, Audience), ApiError> {
+    let guild: Option<GuildId> = query.get("guildId")?;
+    let user: Option<DiscordId> = query.get("userId")?;
+    let mut filter = LicenseFilter {
+        guilds: guild.map(|guild| vec![guild]),
+        owner: user.map(|user| Pseudonym::of(read.state.mac(), user)),
+        status: query.text("status").map(status).transpose()?,
+        license_type: query.text("type").map(str::to_owned),
+        expires_before: query.get::<Timestamp>("expiresBefore")?,
+        id: None,
+    };
+    search(read, query, &mut filter)?;
+    let audience = match &read.principal {
+        Principal::Operator => Audience::Staff,
+        Principal::Key(key) => {
+            key.scope(Scope::LicensesRead)?;
+            if guild.is_some_and(|guild| guild != key.guild) {
+                return Err(ApiError::not_found("guild"));
+            }
+            filter.guilds = Some(vec![key.guild]);
+            Audience::Staff
+        }
+        Principal::User(person) => of_person(read, person, guild, &mut filter).await?,
+    };
+    Ok((filter, audience))
+}
+
+/// Staff see the guild that they name; everybody else sees what is his own.
+async fn of_person(
+    read: &Read,
+    person: &User,
+    guild: Option<GuildId>,
+    filter: &mut LicenseFilter,
+) -> Result<Audience, ApiError> {
+    if let Some(guild) = guild
+        && let Some(facts) = read.state.queries().guild(guild).await?
+        && person.rank(&read.state, &facts).await? >= Some(StaffRole::Auditor)
+    {
+        return Ok(Audience::Staff);
+    }
+    if filter.owner.as_ref().is_some_and(|owner| *owner != person.id) {
+        let detail = "Without staff rank in the guild that `guildId` names, only licenses of your own can be listed.";
+        return Err(ApiError::new(Code::Forbidden, detail));
+    }
+    filter.owner = Some(person.id.clone());
+    Ok(Audience::Owner)
+}
+
+/// `q` finds a license by its id, or licenses by the id of their owner.
+fn search(read: &Read, query: &Query, filter: &mut LicenseFilter) -> Result<(), ApiError> {
+    let Some(text) = query.text("q").map(str::trim).filter(|text| !text.is_empty()) else { return Ok(()) };
+    if let Ok(id) = text.parse::<LicenseId>() {
+        filter.id = Some(id);
+    } else if let Ok(user) = text.parse::<DiscordId>() {
+        filter.owner = Some(Pseudonym::of(read.state.mac(), user));
+    } else {
+        return Err(wrong("q", &"must be a license id or a Discord user id"));
+    }
+    Ok(())
+}
+
+fn status(text: &str) -> Result<Status, ApiError> {
+    let known = || STATUSES.map(Status::as_str).join(", ");
+    let found = STATUSES.into_iter().find(|status| status.as_str() == text);
+    found.ok_or_else(|| wrong("status", &format!("must be one of {}", known())))
+}
+
+/// One license.
+pub(crate) async fn one(read: Read, ids: PathIds) -> Result<Response, ApiError> {
+    read.query(&[])?;
+    let id: LicenseId = ids.id("id", "license")?;
+    let found = access::license(&read.state, &read.principal, id, access::READ).await?;
+    let facts = &found.facts;
+    let body = LicenseBody::new(&facts.license, &facts.personal, found.standing.audience(), read.now);
+    let mut response = json(StatusCode::OK, &body);
+    stamp(&read.state, &mut response, Some(facts.license.version), facts.position);
+    Ok(response)
+}
+
+/// The active devices of a license.
+pub(crate) async fn devices(read: Read, ids: PathIds) -> Result<Response, ApiError> {
+    read.query(&[])?;
+    let id: LicenseId = ids.id("id", "license")?;
+    let found = access::license(&read.state, &read.principal, id, access::READ).await?;
+    let (license, personal) = (&found.facts.license, &found.facts.personal);
+    let data = license
+        .devices
+        .iter()
+        .map(|device| DeviceBody::new(license, personal, device, last_seen(&read.state, id, device.id), read.now))
+        .collect();
+    let mut response = json(StatusCode::OK, &List::whole(data));
+    stamp(&read.state, &mut response, Some(license.version), found.facts.position);
+    Ok(response)
+}
