@@ -142,9 +142,21 @@ impl Store {
                 let (engine, writer) = Sqlite::open(&path, readers, clock).await?;
                 Self::Sqlite(Opened::start(engine, actor::Writer::Sqlite(writer), limits))
             }
-            EngineConfig::Postgres { url, direct_url, pooler, pool_max, lock_timeout } => {
+            EngineConfig::Postgres {
+                url,
+                direct_url,
+                pooler,
+                pool_max,
+                lock_timeout,
+            } => {
                 let direct_url = direct_url.as_deref();
-                let address = postgres::Address { url: &url, direct_url, pooler, pool_max, lock_timeout };
+                let address = postgres::Address {
+                    url: &url,
+                    direct_url,
+                    pooler,
+                    pool_max,
+                    lock_timeout,
+                };
                 let (engine, writer) = Postgres::open(&address, clock).await?;
                 Self::Postgres(Opened::start(engine, actor::Writer::Postgres(writer), limits))
             }
@@ -202,7 +214,12 @@ impl Store {
             Err(why) => StoreError::Unavailable { doing: DOING, why },
         };
         let events = match self {
-            Self::Sqlite(opened) => opened.engine.streams.get_events::<A>(&stream.id).await.map_err(failed)?,
+            Self::Sqlite(opened) => opened
+                .engine
+                .streams
+                .get_events::<A>(&stream.id)
+                .await
+                .map_err(failed)?,
             Self::Postgres(opened) if opened.engine.prepared() == Prepared::Kept => {
                 let streams = &opened.engine.streams;
                 match streams.get_events::<A>(&stream.id).await {
@@ -218,7 +235,11 @@ impl Store {
                 }
             }
             Self::Memory(_) | Self::Postgres(_) => {
-                return fold::fold(stream, self.stream(stream).await?.into_iter().map(fold::Row::from), version);
+                return fold::fold(
+                    stream,
+                    self.stream(stream).await?.into_iter().map(fold::Row::from),
+                    version,
+                );
             }
         };
         fold::fold(stream, events.into_iter().map(fold::Row::from), version)
@@ -246,7 +267,9 @@ impl Store {
         let rows = match self {
             Self::Memory(memory) => return Ok(memory.range(after, until, limit)),
             Self::Sqlite(opened) => on_sqlite!(opened, read, "reading the log", range(after, until, limit))?,
-            Self::Postgres(opened) => on_postgres!(opened, read, "reading the log", range(after, until, limit))?,
+            Self::Postgres(opened) => {
+                on_postgres!(opened, read, "reading the log", range(after, until, limit))?
+            }
         };
         rows.into_iter().map(rows::stored).collect()
     }
@@ -292,7 +315,9 @@ impl Store {
         let owner = match self {
             Self::Memory(memory) => return Ok(memory.claim_owner(scope, value)),
             Self::Sqlite(opened) => on_sqlite!(opened, read, "reading a claim", claim_owner(scope, value))?,
-            Self::Postgres(opened) => on_postgres!(opened, read, "reading a claim", claim_owner(scope, value))?,
+            Self::Postgres(opened) => {
+                on_postgres!(opened, read, "reading a claim", claim_owner(scope, value))?
+            }
         };
         let stream = owner.map(|(kind, id)| rows::stream_id(&kind, id)).transpose();
         stream.map_err(|why| StoreError::Damaged(format!("the claim of `{scope}`: {why}")))
@@ -303,7 +328,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]; [`StoreError::Damaged`] if somebody removed it.
     pub async fn epoch(&self) -> Result<String, StoreError> {
-        self.meta("epoch").await?.ok_or_else(|| StoreError::Damaged("table meta has no row `epoch`".to_owned()))
+        self.meta("epoch")
+            .await?
+            .ok_or_else(|| StoreError::Damaged("table meta has no row `epoch`".to_owned()))
     }
 
     /// A fact about the database.
@@ -361,9 +388,10 @@ impl Store {
     pub fn pools(&self) -> Pools {
         match self {
             Self::Memory(_) => Pools::Memory,
-            Self::Sqlite(opened) => {
-                Pools::Sqlite { read: opened.engine.read.clone(), write: opened.engine.write.clone() }
-            }
+            Self::Sqlite(opened) => Pools::Sqlite {
+                read: opened.engine.read.clone(),
+                write: opened.engine.write.clone(),
+            },
             Self::Postgres(opened) => Pools::Postgres(opened.engine.pool.clone()),
         }
     }
@@ -388,6 +416,9 @@ impl Store {
 
 impl<E> Opened<E> {
     fn start(engine: E, writer: actor::Writer, limits: AppendLimits) -> Arc<Self> {
-        Arc::new(Self { engine, actor: Actor::start(writer, limits) })
+        Arc::new(Self {
+            engine,
+            actor: Actor::start(writer, limits),
+        })
     }
 }

@@ -102,7 +102,7 @@ pub fn plan(
         now,
         plan: Plan::default(),
     };
-    let wanted = wanted_sources(guild, member, observed);
+    let wanted = wanted_sources(guild, member, licenses, observed);
     let slugs: BTreeSet<&str> = member
         .slots
         .keys()
@@ -126,6 +126,7 @@ pub fn plan(
 fn wanted_sources<'a>(
     guild: &'a Guild,
     member: &'a Member,
+    licenses: &BTreeMap<LicenseId, License>,
     observed: Observed<'_>,
 ) -> BTreeMap<&'a str, BTreeSet<RuleId>> {
     let mut wanted: BTreeMap<&str, BTreeSet<RuleId>> = BTreeMap::new();
@@ -141,7 +142,8 @@ fn wanted_sources<'a>(
             .or_default()
             .insert(rule.id);
     }
-    for (slug, slot) in member.slots.iter().filter(|(_, slot)| slot.open) {
+    let has_license = |slot: &Slot| slot.open && licenses.get(&slot.license_id).is_none_or(is_live);
+    for (slug, slot) in member.slots.iter().filter(|(_, slot)| has_license(slot)) {
         for rule in slot.sources.iter().filter(|rule| stays(guild, slug, **rule)) {
             wanted.entry(slug).or_default().insert(*rule);
         }
@@ -149,9 +151,15 @@ fn wanted_sources<'a>(
     wanted
 }
 
-/// Whether a stored source of an open slot stays whatever roles were observed: its rule was removed and its
-/// licenses were to be kept. A rule that the guild has never had means that the guild was loaded in a state
-/// older than the member's; nothing is taken away for what is not known.
+/// Whether a license was made and not revoked.
+fn is_live(license: &License) -> bool {
+    !matches!(license.stage, Stage::Absent | Stage::Revoked)
+}
+
+/// Whether a stored source of a live license stays whatever roles were observed: its rule was removed and its
+/// licenses were to be kept. Such a source keeps a license and never makes one. A rule that the guild has never
+/// had means that the guild was loaded in a state older than the member's; nothing is taken away for what is
+/// not known.
 fn stays(guild: &Guild, slug: &str, rule: RuleId) -> bool {
     guild
         .rules
@@ -219,7 +227,7 @@ impl Planner<'_> {
         let Some(former) = self.licenses.get(&slot.license_id) else {
             return self.follow(slug, slot, sources);
         };
-        if !matches!(former.stage, Stage::Absent | Stage::Revoked) {
+        if is_live(former) {
             self.plan.licenses.push(LicenseAction::Revoke(slot.license_id));
         }
         self.reopen(slug, slot, sources, former);

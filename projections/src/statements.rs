@@ -116,7 +116,6 @@ mod tests {
     fn the_migrations_make_the_tables_that_a_rebuild_makes() {
         let postgres = include_str!("../../migrations/postgres/0002_read_models.sql");
         let sqlite = include_str!("../../migrations/sqlite/0002_read_models.sql");
-        for (n, d) in [("postgres", ddl("BIGINT", "")), ("sqlite", ddl("INTEGER", " STRICT"))] { std::fs::write(format!("/tmp/ddl.{n}"), d.join("\n")).unwrap(); }
         for (migration, ddl) in [(postgres, ddl("BIGINT", "")), (sqlite, ddl("INTEGER", " STRICT"))] {
             for text in ddl {
                 assert!(migration.contains(&text), "0002_read_models.sql lacks\n{text}");

@@ -2,8 +2,9 @@
 //! events, and paths of other documents.
 //!
 //! **An error code** is a string literal of at least four characters out of capitals, digits and `_` that begins
-//! with a capital, in the code (tests aside) of a crate of [`CODE_ROOMS`], unless it is one of [`NOT_CODES`].
-//! Such words have no other use in those crates, so no code can be forgotten, wherever it is written.
+//! with a capital, in the code (tests aside) of a crate of [`CODE_ROOMS`], unless it is one of [`NOT_CODES`] or the
+//! name of a variable of the build (`env!`). Such words have no other use in those crates, so no code can be
+//! forgotten, wherever it is written.
 //! **A wire name** is the first literal of a row of a `wire_names!` table; the second is its version. The members of
 //! its newest version are those of its golden file.
 
@@ -55,7 +56,12 @@ fn codes(tree: &Tree, sources: &[Source<'_>], breaches: &mut Vec<Breach>) {
     let rooms = |source: &&Source<'_>| CODE_ROOMS.iter().any(|room| source.path.starts_with(room));
     for source in sources.iter().filter(rooms) {
         for literal in source.literals.iter().filter(|literal| is_code(&literal.text)) {
-            if !source.is_test(literal.at) && !NOT_CODES.contains(&literal.text.as_str()) {
+            let is_variable = source
+                .code
+                .get(..literal.at)
+                .is_some_and(|before| before.ends_with("env!("));
+            let is_other = is_variable || NOT_CODES.contains(&literal.text.as_str());
+            if !is_other && !source.is_test(literal.at) {
                 let place = || (source.path.to_owned(), source.line_of(literal.at));
                 written.entry(literal.text.clone()).or_insert_with(place);
             }

@@ -2,6 +2,7 @@
 //! database. A command stays atomic; it is answered once. Nothing here decides or reads.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::id::StreamId;
@@ -14,6 +15,9 @@ use super::config::AppendLimits;
 use super::error::{AppendError, Clash, Meaning, StoreError};
 use super::model::{Append, Appended, Claim};
 use super::{postgres, sqlite};
+
+/// What an append is called in messages.
+pub(super) const DOING: &str = "appending events";
 
 type Answer = Result<Option<Appended>, AppendError>;
 
@@ -36,26 +40,24 @@ pub(super) enum WriteError {
 
 impl WriteError {
     /// What an error means for a batch; `taken` finds the claim that it is about.
-    pub(super) fn of<'a>(
-        doing: &'static str,
-        error: &SqlError,
-        taken: impl FnOnce() -> Option<&'a Claim>,
-    ) -> Self {
+    pub(super) fn of<'a>(error: &SqlError, taken: impl FnOnce() -> Option<&'a Claim>) -> Self {
         match Meaning::of(error) {
             Meaning::Clash(Clash::Stream) => Self::Clash(AppendError::Conflict),
             Meaning::Clash(Clash::Idempotency) => Self::Clash(AppendError::IdempotencyTaken),
             Meaning::Clash(Clash::Claim) => {
-                let (scope, value) =
-                    taken().map(|claim| (claim.scope.clone(), claim.value.clone())).unwrap_or_default();
+                let (scope, value) = taken()
+                    .map(|claim| (claim.scope.clone(), claim.value.clone()))
+                    .unwrap_or_default();
                 Self::Clash(AppendError::Claimed { scope, value })
             }
-            Meaning::Refused | Meaning::Damaged => Self::Refused(StoreError::of(doing, error)),
-            Meaning::Away => Self::Away(StoreError::of(doing, error)),
+            Meaning::Refused | Meaning::Damaged => Self::Refused(StoreError::of(DOING, error)),
+            Meaning::Away => Self::Away(StoreError::of(DOING, error)),
         }
     }
 }
 
 /// Who writes the batches.
+#[expect(clippy::large_enum_variant, reason = "there is one of it in a process")]
 pub(super) enum Writer {
     Sqlite(sqlite::Writer),
     Postgres(postgres::Writer),
@@ -82,6 +84,10 @@ struct Job {
     answer: oneshot::Sender<Answer>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "all messages but the last one are appends"
+)]
 enum Message {
     Append(Job),
     /// Write what waits, then stop.
@@ -92,6 +98,7 @@ enum Message {
 pub(super) struct Actor {
     queue: mpsc::Sender<Message>,
     patience: Duration,
+    closing: AtomicBool,
 }
 
 impl Actor {
@@ -106,29 +113,44 @@ impl Actor {
             waiting_weight: 0,
         };
         tokio::spawn(worker.run(messages));
-        Self { queue, patience: limits.timeout }
+        Self {
+            queue,
+            patience: limits.timeout,
+            closing: AtomicBool::new(false),
+        }
     }
 
     /// Hands a command to the actor and waits for its answer.
     pub(super) async fn append(&self, append: Append) -> Answer {
         let (answer, answered) = oneshot::channel();
         let message = Message::Append(Job { append, answer });
-        self.queue.send_timeout(message, self.patience).await.map_err(|error| match error {
-            SendTimeoutError::Timeout(_) => StoreError::Unavailable {
-                doing: "queueing an append",
-                why: "the queue of appends stayed full; nothing was written".to_owned(),
-            },
-            SendTimeoutError::Closed(_) => StoreError::Closed,
-        })?;
+        self.queue
+            .send_timeout(message, self.patience)
+            .await
+            .map_err(|error| match error {
+                SendTimeoutError::Timeout(_) => StoreError::Unavailable {
+                    doing: "queueing an append",
+                    why: "the queue of appends stayed full; nothing was written".to_owned(),
+                },
+                SendTimeoutError::Closed(_) => self.stopped(),
+            })?;
         // The actor answers every command that it took, unless it died over it.
-        answered.await.unwrap_or(Err(AppendError::Unavailable(StoreError::Unavailable {
-            doing: "appending events",
-            why: "the append actor stopped before it answered".to_owned(),
-        })))
+        answered.await.unwrap_or_else(|_| Err(self.stopped().into()))
+    }
+
+    fn stopped(&self) -> StoreError {
+        if self.closing.load(Ordering::Relaxed) {
+            return StoreError::Closed;
+        }
+        StoreError::Unavailable {
+            doing: DOING,
+            why: "the append actor died; restart this process".to_owned(),
+        }
     }
 
     /// Lets the actor write what waits, and stops it.
     pub(super) async fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
         let (done, closed) = oneshot::channel();
         if self.queue.send(Message::Close(done)).await.is_ok() {
             // An actor that died is closed, too.
@@ -242,7 +264,7 @@ impl Worker {
 
     fn too_slow(&self) -> StoreError {
         StoreError::Unavailable {
-            doing: "appending events",
+            doing: DOING,
             why: format!("no answer within {} ms", self.timeout.as_millis()),
         }
     }
@@ -257,8 +279,11 @@ fn answer_written(jobs: Vec<Job>, written: &Written) {
     let mut next = written.first.unwrap_or_default();
     for job in jobs {
         let count = job.append.events.len() as i64;
-        let appended =
-            Appended { first: next, last: next + count - 1, recorded_at: written.recorded_at };
+        let appended = Appended {
+            first: next,
+            last: next + count - 1,
+            recorded_at: written.recorded_at,
+        };
         next += count;
         // Whoever asked may have gone away; his events stand nevertheless.
         let _ = job.answer.send(Ok((count > 0).then_some(appended)));
@@ -288,7 +313,10 @@ impl Touched {
         for event in &append.events {
             fresh &= self.events.insert((event.stream.clone(), event.sequence));
         }
-        let claimed = append.claims.iter().map(|claim| (claim.scope.clone(), claim.value.clone()));
+        let claimed = append
+            .claims
+            .iter()
+            .map(|claim| (claim.scope.clone(), claim.value.clone()));
         // A command may let go of a value and take it again, so its own values are one set.
         let own: HashSet<_> = claimed.chain(append.released.iter().cloned()).collect();
         for value in own {

@@ -23,10 +23,16 @@ impl Walk {
         let expected = self.position + 1;
         let fault = |position, what: String| Some(LogFault { position, what });
         if event.position != expected {
-            return fault(expected, format!("event {expected} is missing; the next one is {}", event.position));
+            return fault(
+                expected,
+                format!("event {expected} is missing; the next one is {}", event.position),
+            );
         }
         if event.recorded_at < self.recorded_at {
-            let what = format!("event {expected} was recorded at {}, before event {}", event.recorded_at, self.position);
+            let what = format!(
+                "event {expected} was recorded at {}, before event {}",
+                event.recorded_at, self.position
+            );
             return fault(expected, what);
         }
         if let Err(unreadable) = event.read() {
@@ -46,7 +52,10 @@ impl Store {
     /// [`StoreError::Unavailable`]; damage is not an error here but the answer.
     pub async fn check(&self) -> Result<LogCheck, StoreError> {
         let head = self.head().await?;
-        let mut walk = Walk { position: 0, recorded_at: Timestamp(0) };
+        let mut walk = Walk {
+            position: 0,
+            recorded_at: Timestamp(0),
+        };
         let by_row = self.walk(&mut walk, head).await?;
         let by_stream = self.sequence_fault(head).await?;
         let faults = [by_row, by_stream].into_iter().flatten();
@@ -65,12 +74,20 @@ impl Store {
                     page = 1;
                     continue;
                 }
-                Err(Error::Damaged(what)) => return Ok(Some(LogFault { position: walk.position + 1, what })),
+                Err(Error::Damaged(what)) => {
+                    return Ok(Some(LogFault {
+                        position: walk.position + 1,
+                        what,
+                    }));
+                }
                 Err(other) => return Err(other),
             };
             if events.is_empty() {
                 let position = walk.position + 1;
-                return Ok(Some(LogFault { position, what: format!("event {position} is missing") }));
+                return Ok(Some(LogFault {
+                    position,
+                    what: format!("event {position} is missing"),
+                }));
             }
             for event in &events {
                 if let Some(fault) = walk.step(event) {
@@ -85,12 +102,18 @@ impl Store {
         let found: Option<SequenceFault> = match self {
             // Its streams are numbered by the same map that refuses a second event of a number.
             Self::Memory(_) => None,
-            Self::Sqlite(opened) => {
-                on_sqlite!(opened, read, "checking the numbering of streams", sequence_fault(head))?
-            }
-            Self::Postgres(opened) => {
-                on_postgres!(opened, read, "checking the numbering of streams", sequence_fault(head))?
-            }
+            Self::Sqlite(opened) => on_sqlite!(
+                opened,
+                read,
+                "checking the numbering of streams",
+                sequence_fault(head)
+            )?,
+            Self::Postgres(opened) => on_postgres!(
+                opened,
+                read,
+                "checking the numbering of streams",
+                sequence_fault(head)
+            )?,
         };
         Ok(found.map(|(position, kind, id, sequence, number)| LogFault {
             position,

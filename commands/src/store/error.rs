@@ -19,7 +19,9 @@ pub enum StoreError {
     #[error("the event store is closed, because this process is stopping; ask another instance")]
     Closed,
     /// The database refused a statement for what it says: a fault of this program or of the schema.
-    #[error("{doing}: the database refused the statement ({why}); nothing was written, and repeating it will not help")]
+    #[error(
+        "{doing}: the database refused the statement ({why}); nothing was written, and repeating it will not help"
+    )]
     Refused {
         /// What was being done.
         doing: &'static str,
@@ -33,7 +35,9 @@ pub enum StoreError {
     #[error(transparent)]
     Unreadable(#[from] domain::event::Unreadable),
     /// Something stored is not what the store writes.
-    #[error("the store holds something that cannot be read: {0}; run `verify` and restore from a backup if it confirms this")]
+    #[error(
+        "the store holds something that cannot be read: {0}; run `verify` and restore from a backup if it confirms this"
+    )]
     Damaged(String),
     /// The database was written by a newer version of this program.
     #[error(
@@ -104,9 +108,15 @@ impl StoreError {
     /// The error of a statement outside an append.
     pub(super) fn of(doing: &'static str, error: &SqlError) -> Self {
         match Meaning::of(error) {
-            Meaning::Away => Self::Unavailable { doing, why: error.to_string() },
+            Meaning::Away => Self::Unavailable {
+                doing,
+                why: error.to_string(),
+            },
             Meaning::Damaged => Self::Damaged(format!("{doing}: {error}")),
-            Meaning::Clash(_) | Meaning::Refused => Self::Refused { doing, why: error.to_string() },
+            Meaning::Clash(_) | Meaning::Refused => Self::Refused {
+                doing,
+                why: error.to_string(),
+            },
         }
     }
 }
@@ -144,7 +154,10 @@ fn of_database(error: &dyn DatabaseError) -> Meaning {
 fn clash(error: &dyn DatabaseError) -> Option<Clash> {
     let named = match error.constraint() {
         Some(constraint) => constraint,
-        None => error.message().rsplit_once(": ").map_or("", |(_, columns)| columns),
+        None => error
+            .message()
+            .rsplit_once(": ")
+            .map_or("", |(_, columns)| columns),
     };
     match named {
         "events_pkey" | "events.aggregate_type, events.aggregate_id, events.sequence" => Some(Clash::Stream),

@@ -14,13 +14,13 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions};
 use sqlx::{Connection, Executor, PgConnection, PgPool, Transaction};
 
-use super::actor::{Written, WriteError};
-use super::config::{Clock, Pooler};
+use super::actor::{WriteError, Written};
 use super::columns::Columns;
+use super::config::{Clock, Pooler};
 use super::error::{Meaning, StoreError};
+use super::migrate;
 use super::model::{Append, Claim};
 use super::rows::Prepared;
-use super::migrate;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
 
@@ -28,8 +28,6 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 /// For so long after a connection was lost, every older one is asked before it is used.
 const SUSPICION: Duration = Duration::from_secs(30);
-/// What an append is called in messages.
-const DOING: &str = "appending events";
 /// How long a caller waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -89,7 +87,10 @@ impl Postgres {
             (_, None) => options.clone(),
         };
         migrate_at(&direct).await?;
-        let health = Arc::new(Health { since: Instant::now(), lost_ms: AtomicU64::new(0) });
+        let health = Arc::new(Health {
+            since: Instant::now(),
+            lost_ms: AtomicU64::new(0),
+        });
         let pool = pool(&options, address, &health);
         let writer = Writer {
             options: options.application_name("dca-auth append"),
@@ -100,7 +101,15 @@ impl Postgres {
             connection: None,
         };
         let streams = PostgresEventRepository::new(pool.clone());
-        Ok((Self { pool, streams, pooler: address.pooler, health }, writer))
+        Ok((
+            Self {
+                pool,
+                streams,
+                pooler: address.pooler,
+                health,
+            },
+            writer,
+        ))
     }
 
     /// Whether statements may be kept prepared.
@@ -170,7 +179,9 @@ fn prepared(pooler: Pooler) -> Prepared {
 fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
     PgConnectOptions::from_str(url).map_err(|error| {
         // The URL itself holds a password, so it is not repeated.
-        StoreError::Config(format!("the PostgreSQL URL cannot be read ({error}); it has the form postgres://user@host/database"))
+        StoreError::Config(format!(
+            "the PostgreSQL URL cannot be read ({error}); it has the form postgres://user@host/database"
+        ))
     })
 }
 
@@ -241,15 +252,20 @@ impl Writer {
     /// Appends commands in one call, all or nothing. If this future is dropped before its end, the connection
     /// goes with it.
     pub(super) async fn write(&mut self, batch: &[&Append]) -> Result<Written, WriteError> {
-        let mut connection =
-            self.connect().await.map_err(|error| WriteError::of(DOING, &error, || None))?;
+        let mut connection = self
+            .connect()
+            .await
+            .map_err(|error| WriteError::of(&error, || None))?;
         let result = self.call(&mut connection, batch).await;
         let failed = match result {
             Ok((first, recorded_at)) => {
                 self.connection = Some((connection, Instant::now()));
-                return Ok(Written { first, recorded_at: Timestamp(recorded_at) });
+                return Ok(Written {
+                    first,
+                    recorded_at: Timestamp(recorded_at),
+                });
             }
-            Err(error) => WriteError::of(DOING, &error, || taken(&error, batch)),
+            Err(error) => WriteError::of(&error, || taken(&error, batch)),
         };
         if !matches!(failed, WriteError::Away(_)) {
             self.connection = Some((connection, Instant::now()));
@@ -276,7 +292,11 @@ impl Writer {
         Ok(connection)
     }
 
-    async fn call(&self, connection: &mut PgConnection, batch: &[&Append]) -> sqlx::Result<(Option<i64>, i64)> {
+    async fn call(
+        &self,
+        connection: &mut PgConnection,
+        batch: &[&Append],
+    ) -> sqlx::Result<(Option<i64>, i64)> {
         let columns = Columns::of(batch);
         let lock_timeout_ms = i64::try_from(self.lock_timeout.as_millis()).unwrap_or(i64::MAX);
         let query = columns.bind(lock_timeout_ms, self.clock.offset_ms());

@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use domain::id::GuildId;
 use domain::time::Timestamp;
-use serde_json::json;
 use sqlite_es::SqliteEventRepository;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{Sqlite as Engine, SqliteConnection, SqlitePool, Transaction};
 
 use super::actor::{WriteError, Written};
 use super::config::Clock;
 use super::error::{Clash, Meaning, StoreError};
-use super::model::{Append, Claim};
+use super::model::{Append, Claim, NewEvent, NewIdempotency};
 use super::rows::{self, Prepared};
+use super::sql::sqlite::MultiRow;
 use super::{migrate, sql};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
@@ -25,8 +27,6 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a caller waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
-/// What an append is called in messages.
-const DOING: &str = "appending events";
 
 /// The log in a file.
 pub struct Sqlite {
@@ -64,7 +64,10 @@ impl Sqlite {
         }
         let read = pool(readers.max(1)).connect_lazy_with(options.read_only(true));
         let streams = SqliteEventRepository::new(read.clone());
-        let writer = Writer { pool: write.clone(), clock };
+        let writer = Writer {
+            pool: write.clone(),
+            clock,
+        };
         Ok((Self { read, write, streams }, writer))
     }
 }
@@ -87,7 +90,7 @@ pub(super) struct Writer {
 impl Writer {
     /// Appends commands in one transaction, all or nothing. If this future is dropped, it is rolled back.
     pub(super) async fn write(&mut self, batch: &[&Append]) -> Result<Written, WriteError> {
-        let away = |error: sqlx::Error| WriteError::of(DOING, &error, || None);
+        let away = |error: sqlx::Error| WriteError::of(&error, || None);
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(away)?;
         match insert(&mut transaction, batch, &self.clock).await {
             Ok(written) => transaction.commit().await.map(|()| written).map_err(away),
@@ -98,21 +101,31 @@ impl Writer {
 
 /// Ends a transaction that failed. SQLite does not say which value was taken, so it is asked, still under the
 /// lock; what the batch itself wrote before the violation was undone by then.
-async fn refused(mut transaction: Transaction<'_, Engine>, error: &sqlx::Error, batch: &[&Append]) -> WriteError {
+async fn refused(
+    mut transaction: Transaction<'_, Engine>,
+    error: &sqlx::Error,
+    batch: &[&Append],
+) -> WriteError {
     let mut taken = None;
     if let (Meaning::Clash(Clash::Claim), [append]) = (Meaning::of(error), batch) {
         taken = find_taken(&mut transaction, append).await.unwrap_or_default();
     }
     if let Err(error) = transaction.rollback().await {
-        return WriteError::of(DOING, &error, || None);
+        return WriteError::of(&error, || None);
     }
-    WriteError::of(DOING, error, || taken)
+    WriteError::of(error, || taken)
 }
 
 async fn find_taken<'a>(on: &mut SqliteConnection, append: &'a Append) -> sqlx::Result<Option<&'a Claim>> {
     for (index, claim) in append.claims.iter().enumerate() {
-        let twice = append.claims[..index].iter().any(|c| c.scope == claim.scope && c.value == claim.value);
-        if twice || rows::sqlite::claim_owner(on, Prepared::Kept, &claim.scope, &claim.value).await?.is_some() {
+        let twice = append.claims[..index]
+            .iter()
+            .any(|c| c.scope == claim.scope && c.value == claim.value);
+        if twice
+            || rows::sqlite::claim_owner(on, Prepared::Kept, &claim.scope, &claim.value)
+                .await?
+                .is_some()
+        {
             return Ok(Some(claim));
         }
     }
@@ -123,87 +136,101 @@ async fn insert(on: &mut SqliteConnection, batch: &[&Append], clock: &Clock) -> 
     let last: Option<(i64, i64)> = sqlx::query_as(sql::sqlite::LAST).fetch_optional(&mut *on).await?;
     let (last, last_recorded_at) = last.unwrap_or_default();
     let recorded_at = clock.now().max(Timestamp(last_recorded_at));
-    let rows = Rows::of(batch)?;
-    if let Some(idempotency) = &rows.idempotency {
-        sqlx::query(sql::sqlite::INSERT_IDEMPOTENCY).bind(last).bind(idempotency).execute(&mut *on).await?;
-    }
-    if let Some(events) = &rows.events {
-        let query = sqlx::query(sql::sqlite::INSERT_EVENTS).bind(last).bind(recorded_at.ms()).bind(events);
-        query.execute(&mut *on).await?;
-    }
-    if let Some(released) = &rows.released {
-        sqlx::query(sql::sqlite::RELEASE).bind(released).execute(&mut *on).await?;
-    }
-    if let Some(claims) = &rows.claims {
-        sqlx::query(sql::sqlite::INSERT_CLAIMS).bind(claims).execute(&mut *on).await?;
-    }
-    Ok(Written { first: rows.events.map(|_| last + 1), recorded_at })
-}
-
-/// A batch as JSON arrays of rows; `None` where there is no row.
-struct Rows {
-    events: Option<String>,
-    released: Option<String>,
-    claims: Option<String>,
-    idempotency: Option<String>,
-}
-
-impl Rows {
-    fn of(batch: &[&Append]) -> sqlx::Result<Self> {
-        let events: Vec<_> = batch
-            .iter()
-            .flat_map(|append| &append.events)
-            .map(|event| {
-                let guild = event.guild.as_ref().map(GuildId::to_string);
-                let (kind, id) = (event.stream.kind.as_str(), &event.stream.id);
-                let (name, version) = (&event.event_type, &event.event_version);
-                (kind, id, event.sequence, name, version, &event.payload, &event.metadata, guild)
-            })
-            .collect();
-        let released: Vec<_> = batch.iter().flat_map(|append| &append.released).collect();
-        let claims: Vec<_> = batch
-            .iter()
-            .flat_map(|append| &append.claims)
-            .map(|claim| (&claim.scope, &claim.value, claim.stream.kind.as_str(), &claim.stream.id))
-            .collect();
-        Ok(Self {
-            events: text(&events)?,
-            released: text(&released)?,
-            claims: text(&claims)?,
-            idempotency: text(&idempotency(batch))?,
-        })
-    }
-}
-
-/// Idempotency rows; first and last position count from the last position before the batch.
-fn idempotency(batch: &[&Append]) -> Vec<serde_json::Value> {
-    let mut rows = Vec::new();
-    let mut before = 0;
+    let mut events: Vec<EventRow<'_>> = Vec::new();
+    let mut idempotency: Vec<IdempotencyRow<'_>> = Vec::new();
     for append in batch {
-        let after = before + append.events.len();
-        if let Some(new) = &append.idempotency {
-            let (first, last) = if after > before { (Some(before + 1), Some(after)) } else { (None, None) };
-            let key = &new.key;
-            rows.push(json!([
-                key.credential,
-                key.method,
-                key.route,
-                key.key,
-                new.payload_hash,
-                new.outcome,
-                first,
-                last,
-                new.created_at.ms()
-            ]));
-        }
-        before = after;
+        let before = last + events.len() as i64;
+        events.extend(
+            append
+                .events
+                .iter()
+                .zip(before + 1..)
+                .map(|(event, at)| (at, event, recorded_at)),
+        );
+        let after = last + events.len() as i64;
+        let positions = (after > before).then_some((before + 1, after));
+        idempotency.extend(append.idempotency.iter().map(|new| (new, positions)));
     }
-    rows
+    insert_rows(
+        on,
+        &sql::sqlite::INSERT_IDEMPOTENCY,
+        &idempotency,
+        bind_idempotency,
+    )
+    .await?;
+    insert_rows(on, &sql::sqlite::INSERT_EVENTS, &events, bind_event).await?;
+    for (scope, value) in batch.iter().flat_map(|append| &append.released) {
+        sqlx::query(sql::sqlite::RELEASE)
+            .bind(scope)
+            .bind(value)
+            .execute(&mut *on)
+            .await?;
+    }
+    let claims: Vec<&Claim> = batch.iter().flat_map(|append| &append.claims).collect();
+    insert_rows(on, &sql::sqlite::INSERT_CLAIMS, &claims, bind_claim).await?;
+    Ok(Written {
+        first: (!events.is_empty()).then_some(last + 1),
+        recorded_at,
+    })
 }
 
-fn text<T: serde::Serialize>(rows: &[T]) -> sqlx::Result<Option<String>> {
-    if rows.is_empty() {
-        return Ok(None);
+type Query<'a> = sqlx::query::Query<'a, Engine, SqliteArguments<'a>>;
+/// Position, event, time.
+type EventRow<'a> = (i64, &'a NewEvent, Timestamp);
+/// The row, and the first and last position of its command.
+type IdempotencyRow<'a> = (&'a NewIdempotency, Option<(i64, i64)>);
+
+/// Writes rows in the fewest statements of 1, 2, 4 … rows.
+async fn insert_rows<'a, T: Copy>(
+    on: &mut SqliteConnection,
+    insert: &'static MultiRow,
+    mut rows: &[T],
+    bind: fn(Query<'a>, T) -> Query<'a>,
+) -> sqlx::Result<()> {
+    while !rows.is_empty() {
+        let (text, width) = insert.for_rows(rows.len());
+        let (now, later) = rows.split_at(width);
+        now.iter()
+            .fold(sqlx::query(text), |query, row| bind(query, *row))
+            .execute(&mut *on)
+            .await?;
+        rows = later;
     }
-    serde_json::to_string(rows).map(Some).map_err(|error| sqlx::Error::Encode(error.into()))
+    Ok(())
+}
+
+fn bind_event<'a>(query: Query<'a>, (position, event, recorded_at): EventRow<'a>) -> Query<'a> {
+    query
+        .bind(position)
+        .bind(event.stream.kind.as_str())
+        .bind(&*event.stream.id)
+        .bind(event.sequence as i64)
+        .bind(&event.event_type)
+        .bind(&event.event_version)
+        .bind(&event.payload)
+        .bind(&event.metadata)
+        .bind(event.guild.as_ref().map(GuildId::to_string))
+        .bind(recorded_at.ms())
+}
+
+fn bind_idempotency<'a>(query: Query<'a>, (new, positions): IdempotencyRow<'a>) -> Query<'a> {
+    query
+        .bind(&new.key.credential)
+        .bind(&new.key.method)
+        .bind(&new.key.route)
+        .bind(&new.key.key)
+        .bind(&new.payload_hash)
+        .bind(&new.outcome)
+        .bind(positions.map(|(first, _)| first))
+        .bind(positions.map(|(_, last)| last))
+        .bind(new.created_at.ms())
+}
+
+fn bind_claim<'a>(query: Query<'a>, claim: &'a Claim) -> Query<'a> {
+    let stream = &claim.stream;
+    query
+        .bind(&claim.scope)
+        .bind(&claim.value)
+        .bind(stream.kind.as_str())
+        .bind(&*stream.id)
 }

@@ -1,4 +1,9 @@
 //! The tests of `commands` against real engines: one binary, one private PostgreSQL a run.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on ends with a panic, and prints rates for whoever asks to see them"
+)]
 
 mod handle;
 mod engines;

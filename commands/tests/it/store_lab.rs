@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use commands::store::{
-    Append, AppendLimits, Claim, EngineConfig, IdempotencyKey, NewEvent, NewIdempotency, Pooler, Pools, Store,
-    StoreConfig,
+    Append, AppendLimits, Claim, EngineConfig, IdempotencyKey, NewEvent, NewIdempotency, Pooler, Pools,
+    Store, StoreConfig,
 };
 use domain::event::{Actor, Metadata};
 use domain::guild;
@@ -30,7 +30,10 @@ impl Lab {
         let folder = Arc::new(TempDir::new().unwrap());
         let engine = match engine {
             Engine::Memory => EngineConfig::Memory,
-            Engine::Sqlite => EngineConfig::Sqlite { path: folder.path().join("dca.db"), readers: 4 },
+            Engine::Sqlite => EngineConfig::Sqlite {
+                path: folder.path().join("dca.db"),
+                readers: 4,
+            },
             Engine::Postgres => EngineConfig::Postgres {
                 url: engines::fresh_database().await,
                 direct_url: None,
@@ -46,7 +49,25 @@ impl Lab {
             limits: AppendLimits::default(),
         };
         let store = Store::open(config.clone()).await.unwrap();
-        Self { store, config, _folder: Some(folder) }
+        Self {
+            store,
+            config,
+            _folder: Some(folder),
+        }
+    }
+
+    /// This store and others over the same log, as other processes would open it.
+    pub(crate) async fn instances(&self) -> Vec<Store> {
+        let mut stores = vec![self.store.clone()];
+        let others = match self.config.engine {
+            EngineConfig::Memory => 0,
+            EngineConfig::Sqlite { .. } => 1,
+            EngineConfig::Postgres { .. } => 3,
+        };
+        for _ in 0..others {
+            stores.push(Store::open(self.config.clone()).await.unwrap());
+        }
+        stores
     }
 
     /// Runs a statement on the database itself.
@@ -70,7 +91,11 @@ pub(crate) fn fresh() -> (GuildId, StreamId) {
 
 /// An event without personal fields at a place of a stream.
 pub(crate) fn event(stream: &StreamId, sequence: u64) -> NewEvent {
-    let event = if sequence % 2 == 1 { guild::Event::Left { at: NOW } } else { guild::Event::Rejoined { at: NOW } };
+    let event = if sequence % 2 == 1 {
+        guild::Event::Left { at: NOW }
+    } else {
+        guild::Event::Rejoined { at: NOW }
+    };
     of(stream, sequence, event)
 }
 
@@ -100,11 +125,20 @@ pub(crate) fn of(stream: &StreamId, sequence: u64, event: guild::Event) -> NewEv
 
 /// `count` events of one stream from `first` on.
 pub(crate) fn events(stream: &StreamId, first: u64, count: u64) -> Append {
-    Append { events: (first..first + count).map(|sequence| event(stream, sequence)).collect(), ..Append::default() }
+    Append {
+        events: (first..first + count)
+            .map(|sequence| event(stream, sequence))
+            .collect(),
+        ..Append::default()
+    }
 }
 
 pub(crate) fn claim(scope: &str, value: &str, stream: &StreamId) -> Claim {
-    Claim { scope: scope.to_owned(), value: value.to_owned(), stream: stream.clone() }
+    Claim {
+        scope: scope.to_owned(),
+        value: value.to_owned(),
+        stream: stream.clone(),
+    }
 }
 
 pub(crate) fn key(key: &str) -> IdempotencyKey {

@@ -1,6 +1,8 @@
 //! The answer to a write, from its recipe and what it left behind: body, `ETag` and `DCA-Position`. The same
 //! function serves the write and its repeats.
 
+use std::collections::HashMap;
+
 use axum::http::header::ETAG;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
@@ -39,7 +41,10 @@ pub(crate) async fn of(
     outcome: &Outcome,
 ) -> Result<Response, ApiError> {
     let (mut response, version) = match &outcome.subject {
-        Subject::License(license) => (of_license(state, reader, recipe, license).await?, Some(license.version)),
+        Subject::License(license) => (
+            of_license(state, reader, recipe, license).await?,
+            Some(license.version),
+        ),
         Subject::Licenses(licenses) => (of_licenses(state, reader, licenses).await?, None),
         Subject::Guild(guild) => (of_guild(state, recipe, guild)?, Some(guild.version)),
         Subject::User(user) => (of_user(state, user).await?, Some(user.version)),
@@ -70,24 +75,50 @@ async fn of_license(
     let opened = open::licenses(state, std::slice::from_ref(license)).await?;
     let personal = opened.first().ok_or_else(ApiError::internal)?;
     let body = || LicenseBody::new(license, personal, reader.audience, reader.now);
+    let device = |found, seen| DeviceBody::new(license, personal, found, seen, reader.now);
     match recipe {
-        Recipe::Activation { device: made, device_id, components, .. } => {
-            let claim = DeviceClaim { device_id: device_id.clone(), components: components.clone() };
+        Recipe::Activation {
+            device: made,
+            device_id,
+            components,
+            ..
+        } => {
+            let claim = DeviceClaim {
+                device_id: device_id.clone(),
+                components: components.clone(),
+            };
             let (found, created) = activated(license, *made, &claim).ok_or_else(ApiError::internal)?;
-            let shown = DeviceBody::new(license, personal, found, last_seen(state, license.id, found.id), reader.now);
-            Ok(json(status(created), &LicenseAndDevice { license: body(), device: Some(shown) }))
+            // To be activated is to be seen; an earlier activation may have been used since.
+            let seen = match created {
+                Created::Now => Some(found.activated_at),
+                Created::Before => last_seen(state, license.id).await.get(&found.id).copied(),
+            };
+            let answer = LicenseAndDevice {
+                license: body(),
+                device: Some(device(found, seen)),
+            };
+            Ok(json(status(created), &answer))
         }
         Recipe::Device { device: text, .. } => {
             let found = license.device(text).ok_or_else(ApiError::internal)?;
-            Ok(json(StatusCode::OK, &DeviceBody::new(license, personal, found, last_seen(state, license.id, found.id), reader.now)))
+            let seen = last_seen(state, license.id).await.get(&found.id).copied();
+            Ok(json(StatusCode::OK, &device(found, seen)))
         }
         _ => Ok(json(StatusCode::OK, &body())),
     }
 }
 
-/// When a device was last in use, as far as it was counted.
-pub(crate) fn last_seen(state: &ApiState, license: LicenseId, device: Uuid) -> Option<Timestamp> {
-    state.queries().last_seen().get(license, device)
+/// When the devices of a license were last in use, by our id. It decorates answers and is not worth failing one.
+pub(crate) async fn last_seen(state: &ApiState, license: LicenseId) -> HashMap<Uuid, Timestamp> {
+    state
+        .queries()
+        .last_seen()
+        .of_license(license)
+        .await
+        .unwrap_or_else(|error| {
+            tracing::warn!(%error, %license, "the last use of devices is left out of an answer");
+            HashMap::new()
+        })
 }
 
 const fn status(created: Created) -> StatusCode {
@@ -100,15 +131,25 @@ const fn status(created: Created) -> StatusCode {
 async fn of_licenses(state: &ApiState, reader: Reader, licenses: &[License]) -> Result<Response, ApiError> {
     let opened = open::licenses(state, licenses).await?;
     let prefix = match licenses.first().and_then(|license| license.guild) {
-        Some(guild) => state.queries().guild(guild).await?.map(|facts| facts.guild.settings.key_prefix.clone()),
+        Some(guild) => state
+            .queries()
+            .guild(guild)
+            .await?
+            .map(|facts| facts.guild.settings.key_prefix.clone()),
         None => None,
     };
     let prefix = prefix.unwrap_or_default();
     let keyed = |(license, personal)| {
         let body = LicenseBody::new(license, personal, reader.audience, reader.now);
-        Keyed { key: key::render(state.mac(), &prefix, license.id, license.key), license: body }
+        Keyed {
+            key: key::render(state.mac(), &prefix, license.id, license.key),
+            license: body,
+        }
     };
-    Ok(json(StatusCode::CREATED, &List::whole(licenses.iter().zip(&opened).map(keyed).collect())))
+    Ok(json(
+        StatusCode::CREATED,
+        &List::whole(licenses.iter().zip(&opened).map(keyed).collect()),
+    ))
 }
 
 fn of_guild(state: &ApiState, recipe: &Recipe, guild: &Guild) -> Result<Response, ApiError> {

@@ -36,6 +36,8 @@ pub enum Code {
     Forbidden,
     /// No such thing, or another tenant's.
     NotFound,
+    /// It was made later than the instant asked for.
+    NotYetExisting,
     /// The license has another key by now.
     KeySuperseded,
     /// Another method is needed.
@@ -74,7 +76,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of statuses.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::InvalidRequest,
         Self::KeyInUrl,
         Self::PositionUnknown,
@@ -85,6 +87,7 @@ impl Code {
         Self::MissingScope,
         Self::Forbidden,
         Self::NotFound,
+        Self::NotYetExisting,
         Self::KeySuperseded,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
@@ -127,6 +130,7 @@ impl Code {
             Self::MissingScope => ("MISSING_SCOPE", StatusCode::FORBIDDEN),
             Self::Forbidden => ("FORBIDDEN", StatusCode::FORBIDDEN),
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
+            Self::NotYetExisting => ("NOT_YET_EXISTING", StatusCode::NOT_FOUND),
             Self::KeySuperseded => ("KEY_SUPERSEDED", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
             Self::RequestTimeout => ("REQUEST_TIMEOUT", StatusCode::REQUEST_TIMEOUT),
@@ -165,7 +169,11 @@ pub struct FieldError {
 impl FieldError {
     /// Puts it together.
     pub fn new(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), code, detail: detail.into() }
+        Self {
+            pointer: pointer.into(),
+            code,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -193,7 +201,15 @@ impl ApiError {
 
     fn with_code(status: StatusCode, code: Cow<'static, str>, detail: Cow<'static, str>) -> Self {
         let (errors, challenge) = (Vec::new(), challenge(&code));
-        Self(Box::new(Fault { status, code, detail, errors, retry_after_s: None, challenge, is_replayed: false }))
+        Self(Box::new(Fault {
+            status,
+            code,
+            detail,
+            errors,
+            retry_after_s: None,
+            challenge,
+            is_replayed: false,
+        }))
     }
 
     /// 400 for one member of the request.
@@ -203,7 +219,10 @@ impl ApiError {
 
     /// 422 for one member of the request: the right shape, and a value that cannot be meant.
     pub fn impossible(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::fields(Code::InvalidValue, vec![FieldError::new(pointer, "IMPOSSIBLE", detail)])
+        Self::fields(
+            Code::InvalidValue,
+            vec![FieldError::new(pointer, "IMPOSSIBLE", detail)],
+        )
     }
 
     /// An error about members of the request; the sentence names the first.
@@ -220,7 +239,10 @@ impl ApiError {
 
     /// 404, the same for what is not there and for what belongs to another tenant.
     pub fn not_found(what: &str) -> Self {
-        Self::new(Code::NotFound, format!("There is no such {what} that this credential may see; check its id."))
+        Self::new(
+            Code::NotFound,
+            format!("There is no such {what} that this credential may see; check its id."),
+        )
     }
 
     /// Tells the client when to try again.
@@ -242,7 +264,12 @@ impl ApiError {
     #[must_use]
     pub(crate) fn moved_under(mut self, parent: &str, except: &[&str]) -> Self {
         let is_value = self.0.code == Code::InvalidValue.as_str();
-        for error in self.0.errors.iter_mut().filter(|error| is_value && !except.contains(&error.pointer.as_str())) {
+        for error in self
+            .0
+            .errors
+            .iter_mut()
+            .filter(|error| is_value && !except.contains(&error.pointer.as_str()))
+        {
             if !error.pointer.starts_with(parent) {
                 error.pointer.insert_str(0, parent);
             }
@@ -298,7 +325,9 @@ fn refusal_status(code: &str) -> StatusCode {
     match code {
         "INVALID_VALUE" | "SCOPE_NOT_ALLOWED" => StatusCode::UNPROCESSABLE_ENTITY,
         "RANK_TOO_LOW" => StatusCode::FORBIDDEN,
-        "TYPE_NOT_FOUND" | "RULE_NOT_FOUND" | "API_KEY_NOT_FOUND" | "WEBHOOK_NOT_FOUND" => StatusCode::NOT_FOUND,
+        "TYPE_NOT_FOUND" | "RULE_NOT_FOUND" | "API_KEY_NOT_FOUND" | "WEBHOOK_NOT_FOUND" => {
+            StatusCode::NOT_FOUND
+        }
         _ => StatusCode::CONFLICT,
     }
 }
@@ -307,7 +336,11 @@ impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         let status = refusal_status(&refused.code);
         let errors = match member_of(&refused) {
-            Some(member) => vec![FieldError::new(format!("/{member}"), "IMPOSSIBLE", refused.detail.clone())],
+            Some(member) => vec![FieldError::new(
+                format!("/{member}"),
+                "IMPOSSIBLE",
+                refused.detail.clone(),
+            )],
             None => Vec::new(),
         };
         let detail = format!("{} {}", sentence(&refused.detail), refused.help);
@@ -319,7 +352,10 @@ impl From<Refused> for ApiError {
 
 /// The member that an `INVALID_VALUE` of the domain names at the beginning of its message, in backticks.
 fn member_of(refused: &Refused) -> Option<&str> {
-    let rest = refused.detail.strip_prefix('`').filter(|_| refused.code == "INVALID_VALUE")?;
+    let rest = refused
+        .detail
+        .strip_prefix('`')
+        .filter(|_| refused.code == "INVALID_VALUE")?;
     rest.split_once('`').map(|(member, _)| member)
 }
 
@@ -330,7 +366,10 @@ fn sentence(message: &str) -> String {
         return format!("{message}:");
     }
     let mut letters = message.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let first = letters
+        .next()
+        .map(|letter| letter.to_uppercase().to_string())
+        .unwrap_or_default();
     format!("{first}{}.", letters.as_str().trim_end_matches('.'))
 }
 
@@ -345,7 +384,9 @@ impl From<CommandError> for ApiError {
             ),
             CommandError::VersionMismatch { expected, actual } => Self::new(
                 Code::VersionMismatch,
-                format!("`If-Match` names version {expected}, and it is {actual} by now; read it again and decide anew."),
+                format!(
+                    "`If-Match` names version {expected}, and it is {actual} by now; read it again and decide anew."
+                ),
             ),
             CommandError::Invalid { pointer, detail } => Self::impossible(pointer, detail),
             CommandError::Conflict(tries) => Self::new(
@@ -399,12 +440,14 @@ impl ApiError {
     }
 
     pub(crate) fn in_flight() -> Self {
-        let detail = "A write with this idempotency key is being done at the moment; try again for its answer.";
+        let detail =
+            "A write with this idempotency key is being done at the moment; try again for its answer.";
         Self::new(Code::IdempotencyInFlight, detail).retry_after(1)
     }
 
     pub(crate) fn internal() -> Self {
-        let detail = "This is a fault of the server. Its log has more under the request id; please report it.";
+        let detail =
+            "This is a fault of the server. Its log has more under the request id; please report it.";
         Self::new(Code::Internal, detail)
     }
 
@@ -468,7 +511,12 @@ mod tests {
     use super::*;
 
     fn refused(code: &'static str, detail: &str) -> ApiError {
-        Refused { code: code.into(), detail: detail.to_owned(), help: "Do this.".to_owned() }.into()
+        Refused {
+            code: code.into(),
+            detail: detail.to_owned(),
+            help: "Do this.".to_owned(),
+        }
+        .into()
     }
 
     #[test]
@@ -493,7 +541,11 @@ mod tests {
 
     #[test]
     fn refusals_have_the_statuses_of_the_table() {
-        for (code, status) in [("REVOKED", 409), ("API_KEY_NOT_FOUND", 404), ("RANK_TOO_LOW", 403)] {
+        for (code, status) in [
+            ("REVOKED", 409),
+            ("API_KEY_NOT_FOUND", 404),
+            ("RANK_TOO_LOW", 403),
+        ] {
             assert_eq!(refused(code, "it is so").status(), status, "{code}");
         }
         for (code, status) in [
@@ -507,7 +559,12 @@ mod tests {
 
     #[test]
     fn a_401_says_what_it_asks_for() {
-        assert!(ApiError::new(Code::CredentialRequired, "x").fault().challenge.is_some());
+        assert!(
+            ApiError::new(Code::CredentialRequired, "x")
+                .fault()
+                .challenge
+                .is_some()
+        );
         assert!(ApiError::new(Code::Forbidden, "x").fault().challenge.is_none());
     }
 

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, REFERRER_POLICY, RETRY_AFTER,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, REFERRER_POLICY,
+    RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
@@ -41,7 +41,8 @@ impl RequestId {
 
     fn of(headers: &HeaderMap) -> Self {
         let given = headers.get(&REQUEST_ID).filter(|value| {
-            (1..=REQUEST_ID_MAX).contains(&value.len()) && value.as_bytes().iter().all(|b| (0x20..0x7f).contains(b))
+            (1..=REQUEST_ID_MAX).contains(&value.len())
+                && value.as_bytes().iter().all(|b| (0x20..0x7f).contains(b))
         });
         Self(given.cloned().unwrap_or_else(made))
     }
@@ -79,7 +80,10 @@ impl<S> Layer<S> for Frame {
     type Service = Framed<S>;
 
     fn layer(&self, inner: S) -> Framed<S> {
-        Framed { inner, state: self.state.clone() }
+        Framed {
+            inner,
+            state: self.state.clone(),
+        }
     }
 }
 
@@ -136,9 +140,16 @@ fn too_late(id: &RequestId) -> ApiError {
 fn admit(state: &ApiState, request: &Request) -> Result<(), ApiError> {
     if let Some(hosts) = state.hosts() {
         let header = request.headers().get(HOST).and_then(|value| value.to_str().ok());
-        let named = request.uri().authority().map(|authority| authority.as_str()).or(header);
+        let named = request
+            .uri()
+            .authority()
+            .map(|authority| authority.as_str())
+            .or(header);
         if !named.is_some_and(|name| hosts.allows(name)) {
-            let detail = format!("This server answers to {} only; use one of these addresses.", hosts.listed());
+            let detail = format!(
+                "This server answers to {} only; use one of these addresses.",
+                hosts.listed()
+            );
             return Err(ApiError::new(Code::HostNotAllowed, detail));
         }
     }
@@ -156,12 +167,19 @@ fn holds_secret(uri: &Uri) -> bool {
     if is_credential(uri.path()) {
         return true;
     }
-    let Some(query) = uri.query().filter(|query| !query.is_empty()) else { return false };
+    let Some(query) = uri.query().filter(|query| !query.is_empty()) else {
+        return false;
+    };
     query.split('&').any(|member| {
         let (name, value) = member.split_once('=').unwrap_or((member, ""));
-        let (name, value) = (crate::extract::query::decoded(name), crate::extract::query::decoded(value));
-        matches!(name.to_ascii_lowercase().as_str(), "key" | "apikey" | "api_key" | "token")
-            || is_credential(&value)
+        let (name, value) = (
+            crate::extract::query::decoded(name),
+            crate::extract::query::decoded(value),
+        );
+        matches!(
+            name.to_ascii_lowercase().as_str(),
+            "key" | "apikey" | "api_key" | "token"
+        ) || is_credential(&value)
             || domain::key::is_well_formed(&value)
     })
 }
@@ -201,12 +219,16 @@ fn write_problem(response: &mut Response, error: &ApiError, id: &RequestId) {
 
 /// Answers an address that leads nowhere.
 pub(crate) async fn no_such_path() -> ApiError {
-    ApiError::new(Code::NotFound, "There is nothing at this address; see docs/API-DESIGN.md for those that exist.")
+    ApiError::new(
+        Code::NotFound,
+        "There is nothing at this address; see docs/API-DESIGN.md for those that exist.",
+    )
 }
 
 /// Answers a method that an address does not take; axum adds `Allow`.
 pub(crate) async fn no_such_method() -> ApiError {
-    let detail = format!("This address does not take that method; the header `{ALLOW}` lists those that it takes.");
+    let detail =
+        format!("This address does not take that method; the header `{ALLOW}` lists those that it takes.");
     ApiError::new(Code::MethodNotAllowed, detail)
 }
 
@@ -228,7 +250,12 @@ mod tests {
         ] {
             assert!(holds_secret(&address.parse().unwrap()), "{address}");
         }
-        for address in ["/licenses", "/licenses?", "/licenses?q=keyboard&type=key", "/guilds/1/api-keys/abc"] {
+        for address in [
+            "/licenses",
+            "/licenses?",
+            "/licenses?q=keyboard&type=key",
+            "/guilds/1/api-keys/abc",
+        ] {
             assert!(!holds_secret(&address.parse().unwrap()), "{address}");
         }
     }
@@ -242,6 +269,9 @@ mod tests {
             headers.insert(REQUEST_ID, HeaderValue::from_bytes(bad).unwrap());
             assert_eq!(RequestId::of(&headers).text().len(), 28);
         }
-        assert_ne!(RequestId::of(&HeaderMap::new()).text(), RequestId::of(&HeaderMap::new()).text());
+        assert_ne!(
+            RequestId::of(&HeaderMap::new()).text(),
+            RequestId::of(&HeaderMap::new()).text()
+        );
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use domain::guild::Guild;
 use domain::id::StreamId;
 use domain::license::{License, Personal};
 use domain::ports::{Seal, Vault, VaultUnavailable};
@@ -23,7 +22,10 @@ async fn keys(state: &ApiState, subjects: BTreeSet<Subject>) -> Result<Box<dyn S
         }
         VaultUnavailable::Ring(why) => {
             tracing::error!(why, "a key of personal fields does not open under this key ring");
-            ApiError::new(Code::Damaged, "Personal fields cannot be opened; the server's log says why.")
+            ApiError::new(
+                Code::Damaged,
+                "Personal fields cannot be opened; the server's log says why.",
+            )
         }
     })
 }
@@ -33,17 +35,16 @@ pub(crate) async fn licenses(state: &ApiState, licenses: &[License]) -> Result<V
     let fields = licenses.iter().flat_map(|license| {
         let names = license.devices.iter().filter_map(|device| device.name.as_ref());
         let owner = license.owner.iter().map(|owner| &owner.discord_id);
-        owner.chain(&license.metadata).chain(&license.private_metadata).chain(names)
+        owner
+            .chain(&license.metadata)
+            .chain(&license.private_metadata)
+            .chain(names)
     });
     let keys = keys(state, fields.filter_map(Private::subject).collect()).await?;
-    Ok(licenses.iter().map(|license| license.personal(keys.as_ref())).collect())
-}
-
-/// The snowflake of a guild's owner.
-pub(crate) async fn guild_owner(state: &ApiState, guild: &Guild) -> Result<Option<Unsealed>, ApiError> {
-    let (Some(owner), Some(id)) = (&guild.owner, guild.id) else { return Ok(None) };
-    let keys = keys(state, owner.discord_id.subject().into_iter().collect()).await?;
-    Ok(Some(owner.discord_id.open(keys.as_ref(), &StreamId::guild(id))))
+    Ok(licenses
+        .iter()
+        .map(|license| license.personal(keys.as_ref()))
+        .collect())
 }
 
 /// A user's snowflake, name and e-mail address.
@@ -55,11 +56,28 @@ pub(crate) struct OpenedUser {
 
 /// The personal part of a user.
 pub(crate) async fn user(state: &ApiState, user: &User) -> Result<OpenedUser, ApiError> {
-    let Some(person) = &user.person else { return Ok(OpenedUser { snowflake: None, username: None, email: None }) };
-    let profile = &user.profile;
-    let fields = [Some(&person.discord_id), profile.username.as_ref(), profile.email.as_ref()];
-    let keys = keys(state, fields.iter().flatten().filter_map(|field| field.subject()).collect()).await?;
-    let stream = StreamId::user(&person.id);
-    let [snowflake, username, email] = fields.map(|field| field.map(|field| field.open(keys.as_ref(), &stream)));
-    Ok(OpenedUser { snowflake, username, email })
+    let Some(person) = &user.person else {
+        return Ok(OpenedUser {
+            snowflake: None,
+            username: None,
+            email: None,
+        });
+    };
+    let fields = [
+        Some(&person.discord_id),
+        user.profile.username.as_ref(),
+        user.profile.email.as_ref(),
+    ];
+    let given: Vec<&Private> = fields.into_iter().flatten().collect();
+    let mut opened = state
+        .queries()
+        .unseal(&StreamId::user(&person.id), &given)
+        .await?
+        .into_iter();
+    let [snowflake, username, email] = fields.map(|field| field.and_then(|_| opened.next()));
+    Ok(OpenedUser {
+        snowflake,
+        username,
+        email,
+    })
 }

@@ -90,13 +90,15 @@ async fn halves(
     let now = clock.clone();
     let table: Arc<dyn SubjectKeyTable> = Arc::new(store.clone());
     let vault = Arc::new(Vault::new(table, Arc::clone(&ring), Arc::new(move || now.now()), config.reading.subject_keys));
-    let floors = Arc::new(Floors::new(Bus::memory()));
+    let bus = Bus::memory();
+    let floors = Arc::new(Floors::new(bus.clone()));
     let queries = Queries::new(projections::Parts {
         db: database(&store)?,
         epoch: store.epoch().await.map_err(away)?,
         mac: ring.clone(),
         vault: vault.clone(),
         floors: floors.clone(),
+        bus,
         config: projections::Config { pooler: pooler(config), ..config.reading.config.clone() },
     });
     let commands = Commands::new(commands::Parts {

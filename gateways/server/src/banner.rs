@@ -38,7 +38,7 @@ pub(crate) async fn banner(place: &Place<'_>, commands: &Commands) -> Outcome<St
         format!("  mode      {what}"),
         format!("  data      {data}"),
         format!("  address   {url}"),
-        format!("  API       {url}/openapi.json  (the dashboard and its sign-in link come with a later release)"),
+        "  API       docs/API-DESIGN.md; the dashboard and its sign-in link come with a later release".to_owned(),
         "  commands  dca-auth --help  -  dca-auth admin token  -  dca-auth status".to_owned(),
     ];
     if *mode == Mode::Demo {

@@ -2,3 +2,11 @@
 
 mod histogram;
 mod load;
+
+use crate::cli::Bench;
+use crate::failure::{Failure, Outcome};
+use crate::output::Format;
+
+pub(crate) async fn run(_bench: &Bench, _format: Format) -> Outcome<()> {
+    Err(Failure::new("not yet"))
+}

@@ -108,6 +108,8 @@ pub(crate) struct Http {
     pub(crate) hosts: Vec<String>,
     /// Address ranges of proxies in front.
     pub(crate) trusted_proxies: Vec<Cidr>,
+    /// Connections open at once.
+    pub(crate) connections_max: usize,
     /// Limits of a request.
     pub(crate) limits: api::Limits,
 }
@@ -134,8 +136,6 @@ pub(crate) struct Jobs {
     pub(crate) idempotency_keep: Duration,
     /// How often older ones are deleted.
     pub(crate) prune: Duration,
-    /// How many at once.
-    pub(crate) prune_batch: u32,
     /// Tries of a job.
     pub(crate) tries: u32,
     /// Pause before the second try.
@@ -287,6 +287,7 @@ fn http(r: &mut Reader<'_>) -> Http {
     Http {
         hosts: r.list("http.hosts", "names such as auth.example.org"),
         trusted_proxies: r.list("http.trusted_proxies", "address ranges such as 10.0.0.0/8"),
+        connections_max: r.number("http.connections_max", 1..=1_000_000),
         limits: api::Limits {
             body_max_bytes: r.number("http.body_max_bytes", 1_024..=16_777_216),
             body_timeout: r.millis("http.body_timeout_ms", 100..=600_000),
@@ -325,7 +326,6 @@ fn jobs(r: &mut Reader<'_>) -> Jobs {
         sweep: r.millis("jobs.sweep_ms", 1_000..=DAY_MS),
         idempotency_keep: r.millis("jobs.idempotency_keep_ms", 60_000..=30 * DAY_MS),
         prune: r.millis("jobs.prune_ms", 1_000..=DAY_MS),
-        prune_batch: r.number("jobs.prune_batch", 1..=1_000_000),
         tries: r.number("jobs.tries", 1..=100),
         retry_pause: r.millis("jobs.retry_pause_ms", 1..=60_000),
     }

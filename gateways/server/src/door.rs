@@ -22,6 +22,8 @@ use crate::process::{self, Process, Purpose};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(50);
+/// Longest time of a question without a credential.
+const VISIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time of one call. Rebuilding and verifying a large log take long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -47,17 +49,16 @@ impl Door {
         let folder = folder(config)?;
         match find(&folder, command).await? {
             Found::Served(run) => {
-                let token = token(config, &folder, api::OPERATOR, run.clock_offset_ms)?;
+                let now = time_at(&run.url, folder.mode()).await?;
+                let token = token(config, &folder, api::token::OPERATOR, now)?;
                 Ok(Self { client: connect(&run.url, token)?, local: None })
             }
             Found::Free(lock) => {
                 let listener = process::listen(([127, 0, 0, 1], 0).into()).await?;
-                let token = CancellationToken::new();
-                let process =
-                    Process::start(config, lock, listener, Purpose::Command, token.clone(), token).await?;
+                let end = CancellationToken::new();
+                let process = Process::start(config, lock, listener, Purpose::Command, end.clone(), end).await?;
                 process.catch_up().await?;
-                let offset = process.assembled().clock.offset().ms();
-                let token = token(config, &folder, api::OPERATOR, offset)?;
+                let token = token(config, &folder, api::token::OPERATOR, process.assembled().clock.now())?;
                 Ok(Self { client: connect(process.url(), token)?, local: Some(process) })
             }
         }
@@ -121,17 +122,17 @@ pub(crate) fn folder(config: &Config) -> Outcome<Folder> {
 /// # Errors
 /// If the ring cannot be read, or the demo's database cannot be opened.
 pub(crate) async fn token_now(config: &Config, folder: &Folder, subject: &str) -> Outcome<String> {
-    let offset_ms = match find(folder, "admin token").await? {
-        Found::Served(run) => run.clock_offset_ms,
+    let now = match find(folder, "admin token").await? {
+        Found::Served(run) => time_at(&run.url, folder.mode()).await?,
         Found::Free(lock) if lock.folder().mode() == Mode::Demo => {
             let assembled = assemble::open(config, lock.folder()).await?;
-            let offset = assembled.clock.offset().ms();
-            assembled.store.clone().close().await;
-            offset
+            let now = assembled.clock.now();
+            assembled.store.close().await;
+            now
         }
-        Found::Free(_) => 0,
+        Found::Free(_) => Clock::default().now(),
     };
-    token(config, folder, subject, offset_ms)
+    token(config, folder, subject, now)
 }
 
 /// Whether the server at `url` takes traffic.
@@ -139,16 +140,29 @@ pub(crate) async fn token_now(config: &Config, folder: &Folder, subject: &str) -
 /// # Errors
 /// If it does not, or does not answer within five seconds.
 pub(crate) async fn is_ready(url: &str) -> Outcome<()> {
-    let client = Client::new(url, Credential::None, Duration::from_secs(5)).attempt(|| format!("no connection to {url}"))?;
-    client.call(Method::Get, "/ready", None).await.map(|_| ()).map_err(|error| {
+    visitor(url)?.call(Method::Get, "/ready", None).await.map(|_| ()).map_err(|error| {
         Failure::new(format!("the server does not take traffic: {}", failure(error).what()))
             .help("It may be starting or stopping; GET /health says more.")
     })
 }
 
-fn token(config: &Config, folder: &Folder, subject: &str, offset_ms: i64) -> Outcome<String> {
+/// The time of the server at `url`: a demo's clock may be ahead of the system's.
+async fn time_at(url: &str, mode: Mode) -> Outcome<Timestamp> {
+    if mode == Mode::Live {
+        return Ok(Clock::default().now());
+    }
+    let answer = visitor(url)?.call(Method::Get, "/_demo/clock", None).await.map_err(failure)?;
+    let now = answer.body["now"].as_str().unwrap_or_default();
+    now.parse().attempt(|| format!("the clock of {url} cannot be read"))
+}
+
+/// A client without a credential, for what anybody may ask.
+fn visitor(url: &str) -> Outcome<Client> {
+    Client::new(url, Credential::None, VISIT_TIMEOUT).attempt(|| format!("no connection to {url}"))
+}
+
+fn token(config: &Config, folder: &Folder, subject: &str, now: Timestamp) -> Outcome<String> {
     let ring = keys::ring_beside(config, folder)?;
-    let now = Timestamp(Clock::default().now().ms().saturating_add(offset_ms));
     Ok(api::mint(&keys::token_keys(&ring)?, subject, now))
 }
 

@@ -29,9 +29,6 @@ pub(crate) struct Run {
     pub(crate) pid: u32,
     /// Its version.
     pub(crate) version: String,
-    /// How far its clock is ahead of the system's, in milliseconds; 0 in live mode.
-    #[serde(default)]
-    pub(crate) clock_offset_ms: i64,
 }
 
 /// Who holds the lock.

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use commands::{CommandError, Commands, Context};
-use domain::id::LicenseId;
-use domain::time::Timestamp;
+use domain::id::{GuildId, LicenseId};
+use domain::time::{Span, Timestamp};
 use futures::StreamExt as _;
-use projections::{Due, Queries, QueryError};
-use tokio::sync::{Mutex, Notify};
+use projections::{Due, FirstValidation, GuildFacts, Queries, QueryError};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -22,6 +23,8 @@ use crate::config;
 const TICK: Duration = Duration::from_secs(1);
 /// Longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How long the list of guilds that want announcements is used.
+const GUILDS_FRESH: Duration = Duration::from_secs(5);
 /// How long one pass waits for the read models to show what it did.
 const SHOWN_WITHIN: Duration = Duration::from_secs(10);
 
@@ -38,7 +41,17 @@ struct Inner {
     limits: config::Jobs,
     /// One pass at a time, so that `clock advance` and the loop do not do the same work twice.
     pass: Mutex<()>,
-    wake: Notify,
+    /// Guilds that want coming ends announced, as they were when last looked at.
+    announcing: Mutex<Announcing>,
+}
+
+/// Guilds that want coming ends announced, and how long ahead.
+#[derive(Default)]
+struct Announcing {
+    guilds: Vec<(GuildId, Span)>,
+    /// The head of the log when the guilds were read.
+    head: i64,
+    read: Option<Instant>,
 }
 
 /// Why a job failed; it is tried again.
@@ -55,8 +68,8 @@ pub(crate) enum JobError {
 impl Jobs {
     /// Jobs over the two halves.
     pub(crate) fn new(commands: Commands, queries: Queries, clock: Clock, limits: config::Jobs) -> Self {
-        let (pass, wake) = (Mutex::default(), Notify::new());
-        Self { inner: Arc::new(Inner { commands, queries, clock, limits, pass, wake }) }
+        let (pass, announcing) = (Mutex::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { commands, queries, clock, limits, pass, announcing }) }
     }
 
     /// Starts every loop. They end when `stop` is cancelled, each after the piece of work that it is doing.
@@ -69,19 +82,14 @@ impl Jobs {
         tasks.spawn(async move { jobs.prune_loop(token).await });
     }
 
-    /// Makes the due loop look now.
-    pub(crate) fn wake(&self) {
-        self.inner.wake.notify_one();
-    }
-
     async fn due_loop(&self, stop: CancellationToken) {
         let mut failures = 0;
-        let mut swept = tokio::time::Instant::now();
+        let mut swept = Instant::now();
         while !stop.is_cancelled() {
             let sweep = swept.elapsed() >= self.inner.limits.sweep;
             let done = self.look(sweep).await;
             if sweep {
-                swept = tokio::time::Instant::now();
+                swept = Instant::now();
             }
             let pause = match done {
                 Ok(pause) => {
@@ -97,7 +105,6 @@ impl Jobs {
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = self.inner.wake.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -110,6 +117,7 @@ impl Jobs {
         if sweep || next.is_some_and(|due| due <= self.inner.clock.now()) {
             self.run_due().await?;
         }
+        self.announce().await?;
         let next = self.inner.queries.next_due().await?;
         let ahead = next.map(|due| (due - self.inner.clock.now()).ms().max(0));
         Ok(ahead.map_or(TICK, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()).min(TICK)))
@@ -124,22 +132,61 @@ impl Jobs {
         let now = self.inner.clock.now();
         loop {
             let due = self.inner.queries.due(now, self.inner.limits.due_batch).await?;
-            if due.is_empty() {
+            // If there are some and nothing changes, the index was behind: the log has it all already.
+            if due.is_empty() || !self.settle_all(due, now).await? {
                 return Ok(());
             }
-            let parallel = self.inner.limits.due_parallel;
-            let done: Vec<Result<Option<i64>, JobError>> =
-                futures::stream::iter(due).map(|due| self.settle(due, now)).buffer_unordered(parallel).collect().await;
-            let mut last = None;
-            for position in done {
-                last = last.max(position?);
-            }
-            match last {
-                Some(position) => self.inner.queries.wait_for(position, SHOWN_WITHIN).await?,
-                // The index was behind: the log has it all already, and the projector will say so.
-                None => return Ok(()),
+        }
+    }
+
+    /// Announces ends that have come near, in the guilds that want it.
+    ///
+    /// # Errors
+    /// As [`Jobs::run_due`].
+    pub(crate) async fn announce(&self) -> Result<(), JobError> {
+        let _one = self.inner.pass.lock().await;
+        let (queries, now) = (&self.inner.queries, self.inner.clock.now());
+        for (guild, ahead) in self.announcing().await? {
+            loop {
+                let near = queries.expiring(guild, now, ahead, self.inner.limits.due_batch).await?;
+                let due: Vec<Due> = near
+                    .into_iter()
+                    .map(|license| Due { license, guild, member: None, role_loss: false })
+                    .collect();
+                if due.is_empty() || !self.settle_all(due, now).await? {
+                    break;
+                }
             }
         }
+        Ok(())
+    }
+
+    /// Guilds that want announcements; read again when the log has moved, but not more often than every few seconds.
+    async fn announcing(&self) -> Result<Vec<(GuildId, Span)>, JobError> {
+        let mut known = self.inner.announcing.lock().await;
+        let head = self.inner.queries.head();
+        let fresh = known.read.is_some_and(|read| known.head == head || read.elapsed() < GUILDS_FRESH);
+        if !fresh {
+            let guilds = self.inner.queries.guilds().await?;
+            let wants = |facts: &GuildFacts| facts.guild.id.zip(facts.guild.settings.expiring_ahead);
+            *known = Announcing { guilds: guilds.iter().filter_map(wants).collect(), head, read: Some(Instant::now()) };
+        }
+        Ok(known.guilds.clone())
+    }
+
+    /// Settles some licenses at once; says whether that changed anything, and returns when the read models show it.
+    async fn settle_all(&self, due: Vec<Due>, now: Timestamp) -> Result<bool, JobError> {
+        let parallel = self.inner.limits.due_parallel;
+        let work = futures::stream::iter(due).map(|due| self.settle(due, now)).buffer_unordered(parallel);
+        let done: Vec<Result<Option<i64>, JobError>> = work.collect().await;
+        let mut last = None;
+        for position in done {
+            last = last.max(position?);
+        }
+        if let Some(position) = last {
+            self.inner.queries.wait_for(position, SHOWN_WITHIN).await?;
+        }
+        Ok(last.is_some())
     }
 
     /// One license whose time has come, tried again if the store is away.
@@ -163,7 +210,7 @@ impl Jobs {
     async fn first_validations(&self, stop: CancellationToken) {
         let queue = self.inner.queries.first_validations();
         loop {
-            let (license, validated_at) = tokio::select! {
+            let FirstValidation { license, validated_at } = tokio::select! {
                 () = stop.cancelled() => return,
                 taken = queue.take() => taken,
             };

@@ -11,6 +11,7 @@ mod config;
 mod door;
 mod failure;
 mod folder;
+mod http;
 mod jobs;
 mod keys;
 mod mode;

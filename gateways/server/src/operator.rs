@@ -58,15 +58,13 @@ impl Host {
         self.caught_up.store(true, Ordering::Release);
     }
 
-    /// Tells commands of this machine where this server answers and how far its clock is ahead.
+    /// Tells commands of this machine where this server answers.
     ///
     /// # Errors
     /// If `run.json` cannot be written.
     pub(crate) fn announce(&self) -> Outcome<()> {
         match &self.announced {
-            Some((lock, run)) => {
-                lock.announce(&Run { clock_offset_ms: self.assembled.clock.offset().ms(), ..run.clone() })
-            }
+            Some((lock, run)) => lock.announce(run),
             None => Ok(()),
         }
     }
@@ -77,12 +75,14 @@ impl Host {
         let ahead = clock.offset().ms().saturating_add(by.ms());
         if by.ms() < 0 || clock.now().ms().saturating_add(by.ms()) >= Timestamp::MAX.ms() {
             let detail = "must move the clock forward, and not past the year 9999".to_owned();
-            return Err(OperatorError::Invalid { member: "duration", detail });
+            return Err(OperatorError::Invalid { member: "advance", detail });
         }
         self.assembled.keep_offset(Span(ahead)).await.map_err(|e| OperatorError::Unavailable(e.what().to_owned()))?;
-        self.announce().map_err(|e| OperatorError::Unavailable(e.what().to_owned()))?;
-        let due = self.jobs.run_due().await;
-        due.map_err(|e| OperatorError::Unavailable(format!("the clock was moved, and due work failed: {e}")))?;
+        let due = async {
+            self.jobs.run_due().await?;
+            self.jobs.announce().await
+        };
+        due.await.map_err(|e| OperatorError::Unavailable(format!("the clock was moved, and due work failed: {e}")))?;
         Ok(clock.now())
     }
 

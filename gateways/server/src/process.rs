@@ -14,6 +14,7 @@ use crate::assemble::{self, Assembled};
 use crate::config::Config;
 use crate::failure::{Attempt as _, Failure, Outcome};
 use crate::folder::{Lock, Run};
+use crate::http;
 use crate::jobs::Jobs;
 use crate::keys;
 use crate::mode::Mode;
@@ -70,7 +71,6 @@ impl Process {
             metrics_url: None,
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            clock_offset_ms: assembled.clock.offset().ms(),
         };
         let announced = (purpose == Purpose::Serve).then(|| (Arc::clone(&lock), run));
         let jobs = Jobs::new(
@@ -91,7 +91,7 @@ impl Process {
             jobs.start(&mut background, &stopping);
         }
         let router = api::router(api_state(config, &assembled, &host, address)?);
-        let http = tokio::spawn(api::serve(listener, router, closing.clone()));
+        let http = tokio::spawn(http::serve(listener, router, config.http.connections_max, closing.clone()));
         Ok(Self { assembled, host, url, http, background, closing, stopping, _lock: lock })
     }
 

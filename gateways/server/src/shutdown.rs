@@ -8,13 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::{Attempt as _, Outcome};
 
-/// The two stages of an end.
+/// The beginning of the end.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shutdown {
     /// Cancelled by the first signal: take no new work, answer `/ready` with 503.
     pub(crate) draining: CancellationToken,
-    /// Cancelled when no request is in flight any more: background work stops.
-    pub(crate) stopping: CancellationToken,
 }
 
 impl Shutdown {

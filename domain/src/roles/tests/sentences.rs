@@ -393,7 +393,8 @@ fn a_license_that_was_never_made_is_made() {
     world.licenses.clear();
     expect(&world.reconcile(), &[], &["generate"]);
     world.licenses.clear();
-    expect(&world.see(&[]), &["remove 1", "close"], &[]);
+    assert!(world.remove_rule(1, ExistingLicenses::Keep));
+    expect(&world.reconcile(), &["remove 1", "close"], &[]);
 }
 
 #[test]
@@ -485,6 +486,21 @@ fn a_rule_that_was_kept_opens_no_new_license_after_staff_revoked_the_old() {
     world.staff_revokes("pro");
     world.unblock("pro");
     expect(&world.reconcile(), &["remove 1"], &[]);
+}
+
+#[test]
+fn a_rule_that_was_kept_opens_no_new_license_after_the_old_was_lost() {
+    let mut world = losing(REVOKE, None);
+    world.see(&[10]);
+    assert!(world.remove_rule(1, ExistingLicenses::Keep));
+    let id = world.slot("pro").license_id;
+    world.ask_license(
+        id,
+        license::Action::Revoke {
+            category: RevokeCategory::RoleLost,
+        },
+    );
+    expect(&world.reconcile(), &["close", "remove 1"], &[]);
 }
 
 #[test]

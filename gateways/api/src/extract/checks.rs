@@ -56,10 +56,8 @@ pub(crate) fn device_name(text: &str) -> Result<(), ApiError> {
 
 /// Why something is done.
 pub(crate) fn reason(text: Option<String>) -> Result<Option<String>, ApiError> {
-    match text.as_deref().map(str::trim) {
-        None | Some("") => Ok(None),
-        Some(trimmed) => characters("/reason", trimmed, 1, 500).map(|()| Some(trimmed.to_owned())),
-    }
+    let Some(text) = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else { return Ok(None) };
+    characters("/reason", &text, 1, 500).map(|()| Some(text))
 }
 
 /// A fingerprint: each name once.
@@ -74,7 +72,11 @@ pub(crate) fn components(components: Vec<Component>) -> Result<Vec<(String, Stri
         bytes(&at("name"), &name, 1, 64)?;
         bytes(&at("value"), &value, 1, 256)?;
         if checked.iter().any(|(earlier, _)| *earlier == name) {
-            return Err(ApiError::invalid(at("name"), "DUPLICATE_MEMBER", "stands there twice; give each name once"));
+            return Err(ApiError::invalid(
+                at("name"),
+                "DUPLICATE_MEMBER",
+                "stands there twice; give each name once",
+            ));
         }
         checked.push((name, value));
     }
@@ -91,8 +93,14 @@ pub(crate) fn metadata(pointer: &str, raw: &RawValue) -> Result<String, ApiError
     }
     match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) if error.is_data() => Err(ApiError::invalid(pointer, "WRONG_TYPE", "must be a JSON object")),
-        Err(error) => Err(ApiError::invalid(pointer, "NOT_JSON", format!("cannot be read: {error}"))),
+        Err(error) if error.is_data() => {
+            Err(ApiError::invalid(pointer, "WRONG_TYPE", "must be a JSON object"))
+        }
+        Err(error) => Err(ApiError::invalid(
+            pointer,
+            "NOT_JSON",
+            format!("cannot be read: {error}"),
+        )),
     }
 }
 
@@ -103,7 +111,10 @@ pub(crate) fn entitlements(names: &[String]) -> Result<(), ApiError> {
         let detail = format!("may have {most} entries, and has {}", names.len());
         return Err(ApiError::invalid("/entitlements", "WRONG_LENGTH", detail));
     }
-    names.iter().enumerate().try_for_each(|(index, name)| bytes(&format!("/entitlements/{index}"), name, 1, 64))
+    names
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, name)| bytes(&format!("/entitlements/{index}"), name, 1, 64))
 }
 
 /// Text that borrows from the body unless it holds escapes. A type of its own, because serde borrows into a bare
@@ -124,27 +135,55 @@ mod tests {
     use super::*;
 
     fn parts(list: &[(&str, &str)]) -> Vec<Component> {
-        list.iter().map(|(name, value)| Component { name: (*name).to_owned(), value: (*value).to_owned() }).collect()
+        list.iter()
+            .map(|(name, value)| Component {
+                name: (*name).to_owned(),
+                value: (*value).to_owned(),
+            })
+            .collect()
     }
 
     #[test]
     fn a_fingerprint_names_each_component_once() {
-        assert_eq!(components(parts(&[("cpu", "a"), ("disk", "b")])).unwrap().len(), 2);
+        assert_eq!(
+            components(parts(&[("cpu", "a"), ("disk", "b")])).unwrap().len(),
+            2
+        );
         let error = components(parts(&[("cpu", "a"), ("cpu", "b")])).unwrap_err();
         assert_eq!(error.errors()[0].pointer, "/components/1/name");
-        assert_eq!(components(parts(&[("", "a")])).unwrap_err().errors()[0].pointer, "/components/0/name");
+        assert_eq!(
+            components(parts(&[("", "a")])).unwrap_err().errors()[0].pointer,
+            "/components/0/name"
+        );
         let long = "x".repeat(257);
-        assert_eq!(components(parts(&[("a", &long)])).unwrap_err().errors()[0].pointer, "/components/0/value");
-        let many: Vec<_> = (0..17).map(|i| Component { name: i.to_string(), value: "x".to_owned() }).collect();
+        assert_eq!(
+            components(parts(&[("a", &long)])).unwrap_err().errors()[0].pointer,
+            "/components/0/value"
+        );
+        let many: Vec<_> = (0..17)
+            .map(|i| Component {
+                name: i.to_string(),
+                value: "x".to_owned(),
+            })
+            .collect();
         assert_eq!(components(many).unwrap_err().errors()[0].pointer, "/components");
     }
 
     #[test]
     fn metadata_is_an_object_of_8_kib() {
         let of = |text: &str| metadata("/metadata", &RawValue::from_string(text.to_owned()).unwrap());
-        assert_eq!(of(r#"{"n":12345678901234567890.5}"#).unwrap(), r#"{"n":12345678901234567890.5}"#);
+        assert_eq!(
+            of(r#"{"n":12345678901234567890.5}"#).unwrap(),
+            r#"{"n":12345678901234567890.5}"#
+        );
         assert_eq!(of("[]").unwrap_err().errors()[0].code, "WRONG_TYPE");
-        assert_eq!(of(&format!(r#"{{"a":"{}"}}"#, "x".repeat(8200))).unwrap_err().errors()[0].code, "WRONG_LENGTH");
+        assert_eq!(
+            of(&format!(r#"{{"a":"{}"}}"#, "x".repeat(8200)))
+                .unwrap_err()
+                .errors()[0]
+                .code,
+            "WRONG_LENGTH"
+        );
         assert_eq!(of(r#"{"a":"\ud800"}"#).unwrap_err().status(), 400);
     }
 

@@ -14,7 +14,10 @@ pub(crate) struct PathIds(RawPathParams);
 impl PathIds {
     /// The text of a parameter.
     pub(crate) fn text(&self, name: &str) -> &str {
-        self.0.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+        self.0
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or("", |(_, value)| value)
     }
 
     /// An id; `what` it names is for the message.
@@ -27,7 +30,9 @@ impl<S: Send + Sync> FromRequestParts<S> for PathIds {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let ids = RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::not_found("thing"))?;
+        let ids = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ApiError::not_found("thing"))?;
         if ids.iter().any(|(_, value)| value.contains('\0')) {
             return Err(ApiError::not_found("thing"));
         }

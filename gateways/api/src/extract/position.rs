@@ -13,20 +13,31 @@ pub(crate) const MIN_POSITION: HeaderName = HeaderName::from_static("dca-min-pos
 
 /// Waits until the read models show everything up to `DCA-Min-Position`, if the request names one.
 pub(crate) async fn wait(state: &ApiState, headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(value) = headers.get(&MIN_POSITION) else { return Ok(()) };
+    let Some(value) = headers.get(&MIN_POSITION) else {
+        return Ok(());
+    };
     let (epoch, number) = parsed(value).ok_or_else(|| {
-        ApiError::invalid("DCA-Min-Position", "WRONG_FORM", "must be a position as `DCA-Position` gives it, such as 4f2a.17")
+        ApiError::invalid(
+            "DCA-Min-Position",
+            "WRONG_FORM",
+            "must be a position as `DCA-Position` gives it, such as 4f2a.17",
+        )
     })?;
     let queries = state.queries();
     if epoch != queries.epoch() {
-        let detail = "`DCA-Min-Position` is of another log: the data was restored since. Read again without it.";
+        let detail =
+            "`DCA-Min-Position` is of another log: the data was restored since. Read again without it.";
         return Err(ApiError::new(Code::PositionUnknown, detail));
     }
-    if number > queries.head() {
-        let detail = format!("The log ends at {}, before `DCA-Min-Position`; take it from an answer.", queries.head());
+    // Another process may have appended what this one has not heard of yet.
+    if number > queries.head() && number > queries.current_head().await? {
+        let detail =
+            "The log ends before `DCA-Min-Position`; take the position from an answer of this server.";
         return Err(ApiError::new(Code::PositionUnknown, detail));
     }
-    Ok(queries.wait_for(number, state.limits().min_position_timeout).await?)
+    Ok(queries
+        .wait_for(number, state.limits().min_position_timeout)
+        .await?)
 }
 
 fn parsed(value: &HeaderValue) -> Option<(&str, i64)> {

@@ -70,7 +70,9 @@ impl Key {
             return Ok(());
         }
         let remedy = match self.kind {
-            ApiKeyKind::Publishable => "publishable keys never have it; use a secret key, from a server of yours",
+            ApiKeyKind::Publishable => {
+                "publishable keys never have it; use a secret key, from a server of yours"
+            }
             ApiKeyKind::Secret => "issue a key that has it",
         };
         let detail = format!("This API key lacks the scope `{}`; {remedy}.", scope.as_str());
@@ -100,9 +102,10 @@ impl Principal {
     pub(crate) fn key(&self, scope: Scope) -> Result<&Key, ApiError> {
         match self {
             Self::Key(key) => key.scope(scope).map(|()| key),
-            Self::Operator | Self::User(_) => {
-                Err(ApiError::new(Code::Forbidden, "This address takes an API key of the guild, not an access token."))
-            }
+            Self::Operator | Self::User(_) => Err(ApiError::new(
+                Code::Forbidden,
+                "This address takes an API key of the guild, not an access token.",
+            )),
         }
     }
 
@@ -110,9 +113,10 @@ impl Principal {
     pub(crate) fn user(&self) -> Result<&User, ApiError> {
         match self {
             Self::User(user) => Ok(user),
-            Self::Operator | Self::Key(_) => {
-                Err(ApiError::new(Code::Forbidden, "This is for a signed-in person: send that person's access token."))
-            }
+            Self::Operator | Self::Key(_) => Err(ApiError::new(
+                Code::Forbidden,
+                "This is for a signed-in person: send that person's access token.",
+            )),
         }
     }
 
@@ -130,11 +134,18 @@ impl Principal {
 
 impl User {
     /// The rank in a guild; `None` is no staff at all.
-    pub(crate) async fn rank(&self, state: &ApiState, guild: &GuildFacts) -> Result<Option<StaffRole>, ApiError> {
+    pub(crate) async fn rank(
+        &self,
+        state: &ApiState,
+        guild: &GuildFacts,
+    ) -> Result<Option<StaffRole>, ApiError> {
         let Some(id) = guild.guild.id else { return Ok(None) };
         let member = state.queries().member(id, &self.id).await?;
         let nothing = BTreeSet::new();
-        let roles = member.as_ref().filter(|facts| facts.member.present).map_or(&nothing, |facts| &facts.member.roles);
+        let roles = member
+            .as_ref()
+            .filter(|facts| facts.member.present)
+            .map_or(&nothing, |facts| &facts.member.roles);
         Ok(guild.guild.rank_of(&self.id, roles))
     }
 }
@@ -167,26 +178,35 @@ fn presented(headers: &HeaderMap) -> Result<Presented<'_>, ApiError> {
             return Err(ApiError::new(Code::InvalidCredential, detail));
         }
     };
-    Ok(if text.starts_with("dca_") { Presented::ApiKey(text) } else { Presented::Token(text) })
+    Ok(if text.starts_with("dca_") {
+        Presented::ApiKey(text)
+    } else {
+        Presented::Token(text)
+    })
 }
 
 fn not_ours() -> ApiError {
-    let detail = "The credential is none of this server's, or it was revoked. Check that it was copied whole.";
+    let detail =
+        "The credential is none of this server's, or it was revoked. Check that it was copied whole.";
     ApiError::new(Code::InvalidCredential, detail)
 }
 
 fn of_token(state: &ApiState, text: &str, now: Timestamp) -> Result<Principal, ApiError> {
     let claims = state.tokens().verify(text, now).map_err(|error| match error {
         TokenError::Invalid => not_ours(),
-        TokenError::Expired => {
-            ApiError::new(Code::CredentialExpired, "The access token has expired; refresh it or sign in again.")
-        }
+        TokenError::Expired => ApiError::new(
+            Code::CredentialExpired,
+            "The access token has expired; refresh it or sign in again.",
+        ),
     })?;
     if claims.sub == token::OPERATOR {
         return Ok(Principal::Operator);
     }
     let account: DiscordId = claims.sub.parse().map_err(|_| not_ours())?;
-    Ok(Principal::User(User { id: Pseudonym::of(state.mac(), account), account }))
+    Ok(Principal::User(User {
+        id: Pseudonym::of(state.mac(), account),
+        account,
+    }))
 }
 
 impl Key {
@@ -199,7 +219,10 @@ impl Key {
         }
         // The tag proves that we made the key, so the read model may only not have it yet: the log decides.
         let from_log = state.commands().load_guild(guild).await?;
-        from_log.api_key(id).ok_or_else(not_ours).and_then(|key| Self::checked(key, kind, guild, now))
+        from_log
+            .api_key(id)
+            .ok_or_else(not_ours)
+            .and_then(|key| Self::checked(key, kind, guild, now))
     }
 
     fn checked(key: &ApiKey, kind: ApiKeyKind, guild: GuildId, now: Timestamp) -> Result<Self, ApiError> {
@@ -207,11 +230,17 @@ impl Key {
             return Err(not_ours());
         }
         match key.usable_at(now) {
-            Ok(()) => Ok(Self { id: key.id, kind, guild, scopes: Scopes::of(&key.scopes) }),
+            Ok(()) => Ok(Self {
+                id: key.id,
+                kind,
+                guild,
+                scopes: Scopes::of(&key.scopes),
+            }),
             Err(ApiKeyState::Revoked) => Err(not_ours()),
-            Err(ApiKeyState::Expired) => {
-                Err(ApiError::new(Code::CredentialExpired, "This API key has expired; issue a new one."))
-            }
+            Err(ApiKeyState::Expired) => Err(ApiError::new(
+                Code::CredentialExpired,
+                "This API key has expired; issue a new one.",
+            )),
         }
     }
 }
@@ -229,20 +258,36 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect()
     }
 
     #[test]
     fn one_credential_is_taken_from_either_header() {
-        assert!(matches!(presented(&headers(&[("x-api-key", "dca_sec_1")])), Ok(Presented::ApiKey("dca_sec_1"))));
+        assert!(matches!(
+            presented(&headers(&[("x-api-key", "dca_sec_1")])),
+            Ok(Presented::ApiKey("dca_sec_1"))
+        ));
         assert!(matches!(
             presented(&headers(&[("authorization", "bearer dca_pub_1")])),
             Ok(Presented::ApiKey("dca_pub_1"))
         ));
-        assert!(matches!(presented(&headers(&[("authorization", "Bearer a.b.c")])), Ok(Presented::Token("a.b.c"))));
-        let code = |pairs: &[_]| presented(&headers(pairs)).err().map(|error| error.code().to_owned());
+        assert!(matches!(
+            presented(&headers(&[("authorization", "Bearer a.b.c")])),
+            Ok(Presented::Token("a.b.c"))
+        ));
+        let code = |pairs: &[_]| {
+            presented(&headers(pairs))
+                .err()
+                .map(|error| error.code().to_owned())
+        };
         assert_eq!(code(&[]).as_deref(), Some("CREDENTIAL_REQUIRED"));
-        assert_eq!(code(&[("authorization", "Basic x")]).as_deref(), Some("INVALID_CREDENTIAL"));
+        assert_eq!(
+            code(&[("authorization", "Basic x")]).as_deref(),
+            Some("INVALID_CREDENTIAL")
+        );
         assert_eq!(
             code(&[("x-api-key", "a"), ("authorization", "Bearer b")]).as_deref(),
             Some("INVALID_REQUEST")
@@ -253,7 +298,10 @@ mod tests {
     fn scopes_are_a_set() {
         let scopes = Scopes::of(&[Scope::Validate, Scope::WebhooksWrite]);
         for scope in Scope::ALL {
-            assert_eq!(scopes.has(scope), matches!(scope, Scope::Validate | Scope::WebhooksWrite));
+            assert_eq!(
+                scopes.has(scope),
+                matches!(scope, Scope::Validate | Scope::WebhooksWrite)
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Requests that name a license by its key: the key is opened before anything is looked up, and whoever asks must
 //! either hold an API key of the license's guild or be its owner.
 
-use domain::credential::Scope;
 use domain::credential::ApiKeyKind;
+use domain::credential::Scope;
 use domain::id::GuildId;
 use domain::key::{self, KeyError, OpenedKey};
 use domain::verdict::Verdict;
@@ -49,12 +49,24 @@ pub(crate) async fn named(write: &Write, text: &str, scope: Scope) -> Result<Nam
         Principal::Operator => None,
         Principal::User(user) => {
             let facts = write.state.queries().license(key.license).await?;
-            let own = facts.filter(|facts| facts.license.owner.as_ref().is_some_and(|owner| owner.id == user.id));
+            let own = facts.filter(|facts| {
+                facts
+                    .license
+                    .owner
+                    .as_ref()
+                    .is_some_and(|owner| owner.id == user.id)
+            });
             let verdict = Verdict::not_found();
-            own.ok_or_else(|| ApiError::verdict(verdict.code, &verdict.detail))?.license.guild
+            own.ok_or_else(|| ApiError::verdict(verdict.code, &verdict.detail))?
+                .license
+                .guild
         }
     };
-    Ok(Named { key, tenant, audience })
+    Ok(Named {
+        key,
+        tenant,
+        audience,
+    })
 }
 
 /// Who reads the answer to an API key.

@@ -80,9 +80,22 @@ impl Write {
                 key,
             },
         });
-        let request_id = parts.extensions.get::<RequestId>().map_or_else(String::new, |id| id.text().to_owned());
+        let request_id = parts
+            .extensions
+            .get::<RequestId>()
+            .map_or_else(String::new, |id| id.text().to_owned());
         let trace = parts.headers.get(TRACEPARENT).and_then(traceparent);
-        Ok(Self { state: state.clone(), principal, now, uri: parts.uri, body, request_id, trace, expected_version, repeat })
+        Ok(Self {
+            state: state.clone(),
+            principal,
+            now,
+            uri: parts.uri,
+            body,
+            request_id,
+            trace,
+            expected_version,
+            repeat,
+        })
     }
 
     /// The body, read as `T`.
@@ -115,18 +128,28 @@ impl Write {
     }
 
     /// Does it, or answers it again if it was done before.
-    pub(crate) async fn perform<O, F>(&self, plan: Plan, act: impl FnOnce(Context) -> F) -> Result<Response, ApiError>
+    pub(crate) async fn perform<O, F>(
+        &self,
+        plan: Plan,
+        act: impl FnOnce(Context) -> F,
+    ) -> Result<Response, ApiError>
     where
         O: Into<Outcome>,
         F: Future<Output = Result<O, CommandError>>,
     {
-        let reader = Reader { audience: plan.audience, now: self.now };
+        let reader = Reader {
+            audience: plan.audience,
+            now: self.now,
+        };
         let mut context = self.context(plan.tenant, plan.reason);
         let Some(repeat) = &self.repeat else {
             let outcome = act(context).await?.into();
             return answer::of(&self.state, reader, &plan.recipe, &outcome).await;
         };
-        let _in_flight = self.state.begin(repeat.key.clone()).ok_or_else(ApiError::in_flight)?;
+        let _in_flight = self
+            .state
+            .begin(repeat.key.clone())
+            .ok_or_else(ApiError::in_flight)?;
         if let Some(row) = self.state.commands().idempotency(&repeat.key).await? {
             return self.replay(reader, repeat, &row).await;
         }
@@ -138,7 +161,12 @@ impl Write {
         match act(context).await {
             Ok(outcome) => answer::of(&self.state, reader, &plan.recipe, &outcome.into()).await,
             Err(CommandError::IdempotencyTaken) => {
-                let row = self.state.commands().idempotency(&repeat.key).await?.ok_or_else(ApiError::in_flight)?;
+                let row = self
+                    .state
+                    .commands()
+                    .idempotency(&repeat.key)
+                    .await?
+                    .ok_or_else(ApiError::in_flight)?;
                 self.replay(reader, repeat, &row).await
             }
             Err(error) => Err(error.into()),
@@ -146,7 +174,12 @@ impl Write {
     }
 
     /// Answers from what the first write left behind.
-    async fn replay(&self, reader: Reader, repeat: &Repeat, row: &IdempotencyRow) -> Result<Response, ApiError> {
+    async fn replay(
+        &self,
+        reader: Reader,
+        repeat: &Repeat,
+        row: &IdempotencyRow,
+    ) -> Result<Response, ApiError> {
         if row.payload_hash != repeat.payload_hash {
             let detail = "This idempotency key was used for another request; take a new key for each write.";
             return Err(ApiError::new(Code::IdempotencyKeyReused, detail));
@@ -160,9 +193,14 @@ impl Write {
             Stored::Refused { refused } => Err(ApiError::from(refused).replayed()),
             Stored::Done { recipe, versions } => {
                 let subject = recipe.load(self.state.commands(), &versions).await?;
-                let outcome = Outcome { subject, position: row.last };
+                let outcome = Outcome {
+                    subject,
+                    position: row.last,
+                };
                 let mut response = answer::of(&self.state, reader, &recipe, &outcome).await?;
-                response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+                response
+                    .headers_mut()
+                    .insert(REPLAYED, HeaderValue::from_static("true"));
                 Ok(response)
             }
         }
@@ -195,28 +233,44 @@ impl FromRequest<ApiState> for Write {
 
 /// `"7"` is version 7; `*` is any.
 fn if_match(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
-    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let Some(value) = headers.get(IF_MATCH) else {
+        return Ok(None);
+    };
     let text = value.to_str().unwrap_or_default().trim();
     if text == "*" {
         return Ok(None);
     }
     let digits = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let plain = digits.filter(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
-    plain.and_then(|digits| digits.parse().ok()).map(Some).ok_or_else(|| {
-        ApiError::invalid("If-Match", "WRONG_FORM", "must be one `ETag` as an answer gave it, such as \"7\"")
-    })
+    plain
+        .and_then(|digits| digits.parse().ok())
+        .map(Some)
+        .ok_or_else(|| {
+            ApiError::invalid(
+                "If-Match",
+                "WRONG_FORM",
+                "must be one `ETag` as an answer gave it, such as \"7\"",
+            )
+        })
 }
 
 /// 1 to 255 printable ASCII characters; the quotes of a structured field may stand around them or not.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
     let text = std::str::from_utf8(value.as_bytes()).unwrap_or_default();
-    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
-    let good = (1..=IDEMPOTENCY_KEY_MAX).contains(&bare.len()) && bare.bytes().all(|b| (0x20..0x7f).contains(&b));
+    let bare = text
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .unwrap_or(text);
+    let good =
+        (1..=IDEMPOTENCY_KEY_MAX).contains(&bare.len()) && bare.bytes().all(|b| (0x20..0x7f).contains(&b));
     if good {
         return Ok(Some(bare.to_owned()));
     }
-    let detail = format!("must have 1 to {IDEMPOTENCY_KEY_MAX} printable ASCII characters, for example a UUID");
+    let detail =
+        format!("must have 1 to {IDEMPOTENCY_KEY_MAX} printable ASCII characters, for example a UUID");
     Err(ApiError::invalid("Idempotency-Key", "WRONG_FORM", detail))
 }
 
@@ -234,7 +288,9 @@ fn payload_hash(method: &str, uri: &Uri, body: &[u8]) -> String {
 fn traceparent(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
     let lengths: Vec<usize> = text.split('-').map(str::len).collect();
-    let plain = text.bytes().all(|b| b == b'-' || b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let plain = text
+        .bytes()
+        .all(|b| b == b'-' || b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     (plain && lengths == [2, 32, 16, 2]).then(|| text.to_owned())
 }
 
@@ -243,7 +299,10 @@ mod tests {
     use super::*;
 
     fn headers(name: &'static str, value: &[u8]) -> HeaderMap {
-        HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap())])
+        HeaderMap::from_iter([(
+            HeaderName::from_static(name),
+            HeaderValue::from_bytes(value).unwrap(),
+        )])
     }
 
     #[test]
@@ -251,7 +310,14 @@ mod tests {
         assert_eq!(if_match(&HeaderMap::new()).unwrap(), None);
         assert_eq!(if_match(&headers("if-match", b"\"7\"")).unwrap(), Some(7));
         assert_eq!(if_match(&headers("if-match", b"*")).unwrap(), None);
-        for bad in [&b"7"[..], b"W/\"7\"", b"\"7\", \"8\"", b"\"\"", b"\"-1\"", b"\xff"] {
+        for bad in [
+            &b"7"[..],
+            b"W/\"7\"",
+            b"\"7\", \"8\"",
+            b"\"\"",
+            b"\"-1\"",
+            b"\xff",
+        ] {
             assert_eq!(if_match(&headers("if-match", bad)).unwrap_err().status(), 400);
         }
     }
@@ -269,10 +335,17 @@ mod tests {
 
     #[test]
     fn the_payload_hash_tells_parts_apart() {
-        let hash = |method, address: &'static str, body: &[u8]| payload_hash(method, &Uri::from_static(address), body);
+        let hash = |method, address: &'static str, body: &[u8]| {
+            payload_hash(method, &Uri::from_static(address), body)
+        };
         let first = hash("POST", "/a", b"b");
         assert_eq!(first, hash("POST", "/a", b"b"));
-        for other in [hash("PUT", "/a", b"b"), hash("POST", "/ab", b""), hash("POST", "/a", b"c"), hash("POST", "/a?x", b"b")] {
+        for other in [
+            hash("PUT", "/a", b"b"),
+            hash("POST", "/ab", b""),
+            hash("POST", "/a", b"c"),
+            hash("POST", "/a?x", b"b"),
+        ] {
             assert_ne!(first, other);
         }
     }
@@ -280,7 +353,10 @@ mod tests {
     #[test]
     fn only_a_whole_traceparent_is_kept() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(traceparent(&HeaderValue::from_static(good)).as_deref(), Some(good));
+        assert_eq!(
+            traceparent(&HeaderValue::from_static(good)).as_deref(),
+            Some(good)
+        );
         assert_eq!(traceparent(&HeaderValue::from_static("00-x")), None);
     }
 }

@@ -40,7 +40,12 @@ pub(crate) struct LicenseBody<'a> {
 
 impl<'a> LicenseBody<'a> {
     /// The license as it is at `now`, as `audience` may see it.
-    pub(crate) fn new(license: &'a License, personal: &'a Personal, audience: Audience, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        license: &'a License,
+        personal: &'a Personal,
+        audience: Audience,
+        now: Timestamp,
+    ) -> Self {
         let status = license.status(now);
         let user_id = || personal.user_id.as_ref().map(Unsealed::shown);
         let private = || RawJson(personal.private_metadata.as_ref());
@@ -50,7 +55,10 @@ impl<'a> LicenseBody<'a> {
             user_id: (audience != Audience::Publishable).then(user_id),
             r#type: &license.license_type,
             status,
-            is_active: !matches!(status, None | Some(Status::Suspended | Status::Expired | Status::Revoked)),
+            is_active: !matches!(
+                status,
+                None | Some(Status::Suspended | Status::Expired | Status::Revoked)
+            ),
             max_devices: license.terms.max_devices,
             device_count: license.devices.len(),
             created_at: license.created_at.into(),
@@ -98,7 +106,11 @@ impl<'a> DeviceBody<'a> {
         now: Timestamp,
     ) -> Self {
         let name = personal.device_names.iter().find(|(id, _)| *id == device.id);
-        let leases = license.ledger.leases.iter().filter(|lease| lease.device_id == device.device_id);
+        let leases = license
+            .ledger
+            .leases
+            .iter()
+            .filter(|lease| lease.device_id == device.device_id);
         Self {
             id: device.id,
             license_id: license.id,
@@ -106,7 +118,11 @@ impl<'a> DeviceBody<'a> {
             device_name: name.map(|(_, name)| name.shown()),
             activated_at: device.activated_at.into(),
             last_seen: last_seen.map(Instant),
-            lease_until: leases.map(|lease| lease.until).max().filter(|until| now < *until).map(Instant),
+            lease_until: leases
+                .map(|lease| lease.until)
+                .max()
+                .filter(|until| now < *until)
+                .map(Instant),
         }
     }
 }
@@ -151,7 +167,11 @@ mod tests {
             ..License::default()
         };
         license.terms.max_devices = Some(2);
-        license.ledger.leases.push(Lease { id: Uuid::nil(), device_id: "pc".to_owned(), until: NOW.after(domain::time::Span::days(1)) });
+        license.ledger.leases.push(Lease {
+            id: Uuid::nil(),
+            device_id: "pc".to_owned(),
+            until: NOW.after(domain::time::Span::days(1)),
+        });
         let clear = |text: &str| Some(Unsealed::Clear(text.to_owned()));
         let personal = Personal {
             user_id: clear("42"),
@@ -175,7 +195,10 @@ mod tests {
         assert_eq!(staff["privateMetadata"], json!({ "b": 2 }));
         assert_eq!(staff["status"], "active");
         assert_eq!(staff["isActive"], true);
-        assert_eq!((&staff["maxDevices"], &staff["deviceCount"]), (&json!(2), &json!(1)));
+        assert_eq!(
+            (&staff["maxDevices"], &staff["deviceCount"]),
+            (&json!(2), &json!(1))
+        );
         assert_eq!(staff["expiresAt"], Value::Null);
         let owner = shown(Audience::Owner);
         assert_eq!(owner["userId"], "42");
@@ -189,7 +212,8 @@ mod tests {
     #[test]
     fn metadata_is_given_back_digit_for_digit() {
         let (license, personal) = license();
-        let text = serde_json::to_string(&LicenseBody::new(&license, &personal, Audience::Staff, NOW)).unwrap();
+        let text =
+            serde_json::to_string(&LicenseBody::new(&license, &personal, Audience::Staff, NOW)).unwrap();
         assert!(text.contains(r#""metadata":{"a":1.50}"#), "{text}");
     }
 
@@ -204,6 +228,9 @@ mod tests {
         let device = DeviceBody::new(&license, &personal, &license.devices[0], None, NOW);
         let device = serde_json::to_value(device).unwrap();
         assert_eq!(device["deviceName"], "erased");
-        assert_eq!(device["leaseUntil"], NOW.after(domain::time::Span::days(1)).to_string());
+        assert_eq!(
+            device["leaseUntil"],
+            NOW.after(domain::time::Span::days(1)).to_string()
+        );
     }
 }

@@ -21,7 +21,12 @@ pub(crate) struct UserBody {
 
 impl UserBody {
     /// A user with his opened fields. `snowflake` is `erased` if it was destroyed.
-    pub(crate) fn new(user: &User, snowflake: String, username: Option<String>, email: Option<String>) -> Self {
+    pub(crate) fn new(
+        user: &User,
+        snowflake: String,
+        username: Option<String>,
+        email: Option<String>,
+    ) -> Self {
         Self {
             id: snowflake.clone(),
             discord_id: snowflake,

@@ -28,7 +28,12 @@ struct Clock {
 /// The time of the demo. It is no secret, and whoever mints a token has to know it first.
 pub(crate) async fn clock(State(state): State<ApiState>, uri: Uri) -> Result<Response, ApiError> {
     Query::none(&uri)?;
-    Ok(json(StatusCode::OK, &Clock { now: state.now().into() }))
+    Ok(json(
+        StatusCode::OK,
+        &Clock {
+            now: state.now().into(),
+        },
+    ))
 }
 
 #[derive(Deserialize)]
@@ -42,7 +47,10 @@ pub(crate) async fn advance_clock(write: Write) -> Result<Response, ApiError> {
     write.principal.operator()?;
     let asked: Advance = write.json()?;
     if asked.advance.is_zero() {
-        return Err(ApiError::impossible("/advance", "must be longer than zero: the clock only moves forward"));
+        return Err(ApiError::impossible(
+            "/advance",
+            "must be longer than zero: the clock only moves forward",
+        ));
     }
     let now = write.state.operator().advance_clock(asked.advance).await?;
     Ok(json(StatusCode::OK, &Clock { now: now.into() }))

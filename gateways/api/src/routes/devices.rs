@@ -28,13 +28,29 @@ pub(crate) async fn rename(ids: PathIds, write: Write) -> Result<Response, ApiEr
     checks::device_name(&asked.device_name)?;
     let id: LicenseId = ids.id("id", "license")?;
     let found = access::license(&write.state, &write.principal, id, access::DEVICES).await?;
-    let device = found.facts.license.device(ids.text("deviceId")).ok_or_else(|| ApiError::not_found("device"))?;
+    let device = found
+        .facts
+        .license
+        .device(ids.text("deviceId"))
+        .ok_or_else(|| ApiError::not_found("device"))?;
     let device = device.id.to_string();
-    let recipe = Recipe::Device { license: id, device: device.clone() };
-    let plan = Plan { tenant: Some(found.guild), reason: None, audience: found.standing.audience(), recipe };
+    let recipe = Recipe::Device {
+        license: id,
+        device: device.clone(),
+    };
+    let plan = Plan {
+        tenant: Some(found.guild),
+        reason: None,
+        audience: found.standing.audience(),
+        recipe,
+    };
     let commands = write.state.commands();
     write
-        .perform(plan, |context| async move { commands.rename_device(&context, id, &device, asked.device_name).await })
+        .perform(plan, |context| async move {
+            commands
+                .rename_device(&context, id, &device, asked.device_name)
+                .await
+        })
         .await
 }
 
@@ -52,7 +68,11 @@ enum Which {
 }
 
 /// 200 with the license. Freeing all devices must be said, so that a forgotten member does not do it.
-pub(crate) async fn free(State(state): State<ApiState>, ids: PathIds, request: Request) -> Result<Response, ApiError> {
+pub(crate) async fn free(
+    State(state): State<ApiState>,
+    ids: PathIds,
+    request: Request,
+) -> Result<Response, ApiError> {
     let write = Write::with_query(request, &state).await?;
     let which = which(&Query::of(&write.uri, &["deviceId", "all"])?)?;
     let asked: Free = write.json()?;
@@ -80,14 +100,20 @@ pub(crate) async fn free(State(state): State<ApiState>, ids: PathIds, request: R
 }
 
 fn which(query: &Query) -> Result<Which, ApiError> {
-    match (query.text("deviceId").filter(|text| !text.is_empty()), query.flag("all")?) {
+    match (
+        query.text("deviceId").filter(|text| !text.is_empty()),
+        query.flag("all")?,
+    ) {
         (Some(device), false) => Ok(Which::One(device.to_owned())),
         (None, true) => Ok(Which::All),
-        (Some(_), true) => {
-            Err(ApiError::invalid("?all", "WRONG_FORM", "stands beside `deviceId`; name one device or all of them"))
-        }
+        (Some(_), true) => Err(ApiError::invalid(
+            "?all",
+            "WRONG_FORM",
+            "stands beside `deviceId`; name one device or all of them",
+        )),
         (None, false) => {
-            let detail = "is missing: name a device by its `id` or `deviceId`, or say `all=true` for every device";
+            let detail =
+                "is missing: name a device by its `id` or `deviceId`, or say `all=true` for every device";
             Err(ApiError::invalid("?deviceId", "MISSING_MEMBER", detail))
         }
     }

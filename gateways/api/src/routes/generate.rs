@@ -37,10 +37,19 @@ struct Generate {
 pub(crate) async fn generate(write: Write) -> Result<Response, ApiError> {
     let asked: Generate = write.json()?;
     let most = write.state.limits().generate_max;
-    let count = u32::try_from(asked.count).ok().filter(|count| (1..=most).contains(count));
-    let count = count.ok_or_else(|| ApiError::impossible("/count", format!("must be from 1 to {most}, and is {}", asked.count)))?;
+    let count = u32::try_from(asked.count)
+        .ok()
+        .filter(|count| (1..=most).contains(count));
+    let count = count.ok_or_else(|| {
+        ApiError::impossible(
+            "/count",
+            format!("must be from 1 to {most}, and is {}", asked.count),
+        )
+    })?;
     checks::bytes("/type", &asked.r#type, 1, TOKEN_MAX_BYTES)?;
-    let text = |pointer, raw: &Option<Box<RawValue>>| raw.as_ref().map(|raw| checks::metadata(pointer, raw)).transpose();
+    let text = |pointer, raw: &Option<Box<RawValue>>| {
+        raw.as_ref().map(|raw| checks::metadata(pointer, raw)).transpose()
+    };
     let metadata = text("/metadata", &asked.metadata)?;
     let private_metadata = text("/privateMetadata", &asked.private_metadata)?;
     let reason = checks::reason(asked.reason)?;
@@ -56,8 +65,21 @@ pub(crate) async fn generate(write: Write) -> Result<Response, ApiError> {
         metadata,
         private_metadata,
     };
-    let recipe = Recipe::Generated { batch, guild: asked.guild_id };
-    let plan = Plan { tenant: Some(asked.guild_id), reason, audience: Audience::Staff, recipe };
+    let recipe = Recipe::Generated {
+        batch,
+        guild: asked.guild_id,
+    };
+    let plan = Plan {
+        tenant: Some(asked.guild_id),
+        reason,
+        audience: Audience::Staff,
+        recipe,
+    };
     let commands = write.state.commands();
-    write.perform(plan, |context| async move { commands.generate(&context, order).await }).await
+    write
+        .perform(
+            plan,
+            |context| async move { commands.generate(&context, order).await },
+        )
+        .await
 }

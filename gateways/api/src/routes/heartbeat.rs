@@ -1,5 +1,5 @@
-//! `POST /licenses/heartbeat`: a device says that it is in use. No event follows; when it was last seen is counted
-//! in memory and flushed.
+//! `POST /licenses/heartbeat`: a device says that it is in use. No event follows: a valid answer of the hot path
+//! notes the sight in memory, and that is all a heartbeat is.
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -40,15 +40,28 @@ pub(crate) async fn heartbeat(State(state): State<ApiState>, request: Request) -
     checks::key(&asked.key)?;
     checks::device_id(&asked.device_id)?;
     let components = checks::components(asked.components)?;
-    let device = Some(DeviceAsk { device_id: &asked.device_id, components: &components });
-    let ask = Ask { guild: caller.guild, key: &asked.key, device, license_type: None, entitlements: &[], now };
+    let device = Some(DeviceAsk {
+        device_id: &asked.device_id,
+        components: &components,
+    });
+    let ask = Ask {
+        guild: caller.guild,
+        key: &asked.key,
+        device,
+        license_type: None,
+        entitlements: &[],
+        now,
+    };
     let answer = state.queries().validate(ask).await?;
     let (Some(facts), Some(id), true) = (&answer.license, answer.device, answer.code.is_valid()) else {
         return Err(ApiError::verdict(answer.code, &answer.detail));
     };
     let license = &facts.license;
-    let device = license.devices.iter().find(|device| device.id == id).ok_or_else(ApiError::internal)?;
-    state.queries().last_seen().record(license.id, id, now);
+    let device = license
+        .devices
+        .iter()
+        .find(|device| device.id == id)
+        .ok_or_else(ApiError::internal)?;
     let body = LicenseAndDevice {
         license: LicenseBody::new(license, &facts.personal, with_key::audience(caller), now),
         device: Some(DeviceBody::new(license, &facts.personal, device, Some(now), now)),

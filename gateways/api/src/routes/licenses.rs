@@ -1,17 +1,20 @@
 //! `GET /licenses`, `/licenses/{id}` and `/licenses/{id}/devices`: reading licenses.
 
+use std::collections::HashMap;
+
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::credential::Scope;
 use domain::guild::StaffRole;
 use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym};
-use domain::license::Status;
+use domain::license::{Device, Status};
 use domain::time::Timestamp;
-use projections::LicenseFilter;
+use projections::{AsOf, LicenseFacts, LicenseFilter};
+use uuid::Uuid;
 
 use crate::answer::{last_seen, stamp};
 use crate::error::{ApiError, Code};
-use crate::extract::access;
+use crate::extract::access::{self, LicenseAccess, Standing};
 use crate::extract::path::PathIds;
 use crate::extract::principal::{Principal, User};
 use crate::extract::query::{Query, wrong};
@@ -19,7 +22,16 @@ use crate::extract::read::{Read, page};
 use crate::render::license::{DeviceBody, LicenseBody};
 use crate::render::{Audience, List, json};
 
-const MEMBERS: [&str; 8] = ["guildId", "userId", "status", "type", "q", "expiresBefore", "limit", "cursor"];
+const MEMBERS: [&str; 8] = [
+    "guildId",
+    "userId",
+    "status",
+    "type",
+    "q",
+    "expiresBefore",
+    "limit",
+    "cursor",
+];
 const STATUSES: [Status; 8] = [
     Status::Generated,
     Status::Assigned,
@@ -35,10 +47,23 @@ const STATUSES: [Status; 8] = [
 pub(crate) async fn list(read: Read) -> Result<Response, ApiError> {
     let query = read.query(&MEMBERS)?;
     let (filter, audience) = filter(&read, &query).await?;
-    let found = read.state.queries().licenses(&filter, page(&query)?, read.now).await?;
-    let data = found.data.iter().map(|facts| LicenseBody::new(&facts.license, &facts.personal, audience, read.now));
+    let found = read
+        .state
+        .queries()
+        .licenses(&filter, page(&query)?, read.now)
+        .await?;
+    let data = found
+        .data
+        .iter()
+        .map(|facts| LicenseBody::new(&facts.license, &facts.personal, audience, read.now));
     let next_cursor = found.next.as_ref().map(ToString::to_string);
-    Ok(json(StatusCode::OK, &List { data: data.collect(), next_cursor }))
+    Ok(json(
+        StatusCode::OK,
+        &List {
+            data: data.collect(),
+            next_cursor,
+        },
+    ))
 }
 
 async fn filter(read: &Read, query: &Query) -> Result<(LicenseFilter, Audience), ApiError> {
@@ -82,7 +107,8 @@ async fn of_person(
         return Ok(Audience::Staff);
     }
     if filter.owner.as_ref().is_some_and(|owner| *owner != person.id) {
-        let detail = "Without staff rank in the guild that `guildId` names, only licenses of your own can be listed.";
+        let detail =
+            "Without staff rank in the guild that `guildId` names, only licenses of your own can be listed.";
         return Err(ApiError::new(Code::Forbidden, detail));
     }
     filter.owner = Some(person.id.clone());
@@ -91,7 +117,9 @@ async fn of_person(
 
 /// `q` finds a license by its id, or licenses by the id of their owner.
 fn search(read: &Read, query: &Query, filter: &mut LicenseFilter) -> Result<(), ApiError> {
-    let Some(text) = query.text("q").map(str::trim).filter(|text| !text.is_empty()) else { return Ok(()) };
+    let Some(text) = query.text("q").map(str::trim).filter(|text| !text.is_empty()) else {
+        return Ok(());
+    };
     if let Ok(id) = text.parse::<LicenseId>() {
         filter.id = Some(id);
     } else if let Ok(user) = text.parse::<DiscordId>() {
@@ -108,16 +136,87 @@ fn status(text: &str) -> Result<Status, ApiError> {
     found.ok_or_else(|| wrong("status", &format!("must be one of {}", known())))
 }
 
-/// One license.
+/// One license, as it is or, with `asOf`, as it was.
 pub(crate) async fn one(read: Read, ids: PathIds) -> Result<Response, ApiError> {
-    read.query(&[])?;
+    let query = read.query(&["asOf"])?;
+    let as_of = query.text("asOf").map(as_of).transpose()?;
     let id: LicenseId = ids.id("id", "license")?;
     let found = access::license(&read.state, &read.principal, id, access::READ).await?;
+    if let Some(as_of) = as_of {
+        return as_it_was(&read, &found, id, as_of).await;
+    }
     let facts = &found.facts;
-    let body = LicenseBody::new(&facts.license, &facts.personal, found.standing.audience(), read.now);
+    let body = LicenseBody::new(
+        &facts.license,
+        &facts.personal,
+        found.standing.audience(),
+        read.now,
+    );
     let mut response = json(StatusCode::OK, &body);
-    stamp(&read.state, &mut response, Some(facts.license.version), facts.position);
+    stamp(
+        &read.state,
+        &mut response,
+        Some(facts.license.version),
+        facts.position,
+    );
     Ok(response)
+}
+
+/// `asOf`: an instant, `position:N` or `version:N`.
+fn as_of(text: &str) -> Result<AsOf, ApiError> {
+    let parsed = match text.split_once(':') {
+        Some(("version", number)) => number.parse().ok().map(AsOf::Version),
+        Some(("position", number)) => number.parse().ok().map(AsOf::Position),
+        _ => text.parse().ok().map(AsOf::Time),
+    };
+    parsed.ok_or_else(|| wrong("asOf", &"must be an RFC 3339 time, `position:N` or `version:N`"))
+}
+
+/// An earlier state. What was somebody else's then is shown to an owner without what is personal.
+async fn as_it_was(
+    read: &Read,
+    found: &LicenseAccess,
+    id: LicenseId,
+    as_of: AsOf,
+) -> Result<Response, ApiError> {
+    let facts = read
+        .state
+        .queries()
+        .license_as_of(id, as_of)
+        .await?
+        .ok_or_else(|| {
+            ApiError::new(
+                Code::NotYetExisting,
+                "The license was made after that; `createdAt` says when.",
+            )
+        })?;
+    let owner = |facts: &LicenseFacts| facts.license.owner.as_ref().map(|owner| owner.id.clone());
+    let is_foreign = found.standing == Standing::Owner && owner(&facts) != owner(&found.facts);
+    let audience = if is_foreign {
+        Audience::Publishable
+    } else {
+        found.standing.audience()
+    };
+    let instant = match as_of {
+        AsOf::Time(instant) => instant,
+        AsOf::Version(_) | AsOf::Position(_) => facts.license.updated_at,
+    };
+    let mut body = LicenseBody::new(&facts.license, &facts.personal, audience, instant);
+    if is_foreign {
+        body.hide_metadata();
+    }
+    let mut response = json(StatusCode::OK, &body);
+    stamp(
+        &read.state,
+        &mut response,
+        Some(facts.license.version),
+        facts.position,
+    );
+    Ok(response)
+}
+
+fn seen_at(seen: &HashMap<Uuid, Timestamp>, device: &Device) -> Option<Timestamp> {
+    seen.get(&device.id).copied()
 }
 
 /// The active devices of a license.
@@ -126,12 +225,15 @@ pub(crate) async fn devices(read: Read, ids: PathIds) -> Result<Response, ApiErr
     let id: LicenseId = ids.id("id", "license")?;
     let found = access::license(&read.state, &read.principal, id, access::READ).await?;
     let (license, personal) = (&found.facts.license, &found.facts.personal);
-    let data = license
-        .devices
-        .iter()
-        .map(|device| DeviceBody::new(license, personal, device, last_seen(&read.state, id, device.id), read.now))
-        .collect();
+    let seen = last_seen(&read.state, id).await;
+    let row = |device| DeviceBody::new(license, personal, device, seen_at(&seen, device), read.now);
+    let data = license.devices.iter().map(row).collect();
     let mut response = json(StatusCode::OK, &List::whole(data));
-    stamp(&read.state, &mut response, Some(license.version), found.facts.position);
+    stamp(
+        &read.state,
+        &mut response,
+        Some(license.version),
+        found.facts.position,
+    );
     Ok(response)
 }

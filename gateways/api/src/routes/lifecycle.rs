@@ -26,7 +26,15 @@ pub(crate) async fn opened(
     let found = access::license(&write.state, &write.principal, id, right).await?;
     let audience = found.standing.audience();
     let recipe = Recipe::License { license: id };
-    Ok((id, Plan { tenant: Some(found.guild), reason, audience, recipe }))
+    Ok((
+        id,
+        Plan {
+            tenant: Some(found.guild),
+            reason,
+            audience,
+            recipe,
+        },
+    ))
 }
 
 #[derive(Deserialize)]
@@ -42,7 +50,11 @@ pub(crate) async fn assign(ids: PathIds, write: Write) -> Result<Response, ApiEr
     let asked: Assign = write.json()?;
     let (id, plan) = opened(&write, &ids, access::MANAGE, asked.reason).await?;
     let commands = write.state.commands();
-    write.perform(plan, |context| async move { commands.assign(&context, id, asked.user_id).await }).await
+    write
+        .perform(plan, |context| async move {
+            commands.assign(&context, id, asked.user_id).await
+        })
+        .await
 }
 
 #[derive(Deserialize)]
@@ -59,11 +71,18 @@ pub(crate) async fn suspend(ids: PathIds, write: Write) -> Result<Response, ApiE
     let asked: Held = write.json()?;
     let hold = asked.by.unwrap_or(Hold::Admin);
     if hold == Hold::RoleLoss {
-        return Err(ApiError::impossible("/by", "must be admin or policy: role_loss follows the roles of the owner"));
+        return Err(ApiError::impossible(
+            "/by",
+            "must be admin or policy: role_loss follows the roles of the owner",
+        ));
     }
     let (id, plan) = opened(&write, &ids, access::MODERATE, asked.reason).await?;
     let commands = write.state.commands();
-    write.perform(plan, |context| async move { commands.suspend(&context, id, hold).await }).await
+    write
+        .perform(plan, |context| async move {
+            commands.suspend(&context, id, hold).await
+        })
+        .await
 }
 
 /// Lifts a hold: `admin` unless another is named.
@@ -72,7 +91,11 @@ pub(crate) async fn resume(ids: PathIds, write: Write) -> Result<Response, ApiEr
     let hold = asked.by.unwrap_or(Hold::Admin);
     let (id, plan) = opened(&write, &ids, access::MODERATE, asked.reason).await?;
     let commands = write.state.commands();
-    write.perform(plan, |context| async move { commands.resume(&context, id, hold).await }).await
+    write
+        .perform(plan, |context| async move {
+            commands.resume(&context, id, hold).await
+        })
+        .await
 }
 
 #[derive(Deserialize)]
@@ -92,11 +115,17 @@ impl Renew {
     fn to(&self) -> Result<RenewTo, ApiError> {
         match (self.r#for, self.until) {
             (None, None) => Ok(RenewTo::Default),
-            (Some(span), None) if span.is_zero() => Err(ApiError::impossible("/for", "must be longer than zero")),
+            (Some(span), None) if span.is_zero() => {
+                Err(ApiError::impossible("/for", "must be longer than zero"))
+            }
             (Some(span), None) => Ok(RenewTo::For(span)),
             (None, Some(until)) => Ok(RenewTo::Until(until)),
             (Some(_), Some(_)) => {
-                let both = FieldError::new("/until", "WRONG_FORM", "stands beside `for`; give one of them, or none");
+                let both = FieldError::new(
+                    "/until",
+                    "WRONG_FORM",
+                    "stands beside `for`; give one of them, or none",
+                );
                 Err(ApiError::fields(crate::error::Code::InvalidRequest, vec![both]))
             }
         }
@@ -112,7 +141,11 @@ pub(crate) async fn renew(ids: PathIds, write: Write) -> Result<Response, ApiErr
     }
     let (id, plan) = opened(&write, &ids, access::MANAGE, asked.reason).await?;
     let commands = write.state.commands();
-    write.perform(plan, |context| async move { commands.renew(&context, id, to, asked.external_ref).await }).await
+    write
+        .perform(plan, |context| async move {
+            commands.renew(&context, id, to, asked.external_ref).await
+        })
+        .await
 }
 
 #[derive(Deserialize)]
@@ -135,7 +168,11 @@ pub(crate) async fn revoke(ids: PathIds, write: Write) -> Result<Response, ApiEr
     }
     let (id, plan) = opened(&write, &ids, access::REVOKE, asked.reason).await?;
     let commands = write.state.commands();
-    write.perform(plan, |context| async move { commands.revoke(&context, id, category).await }).await
+    write
+        .perform(plan, |context| async move {
+            commands.revoke(&context, id, category).await
+        })
+        .await
 }
 
 #[derive(Deserialize)]
@@ -150,5 +187,7 @@ pub(crate) async fn rekey(ids: PathIds, write: Write) -> Result<Response, ApiErr
     let asked: Rekey = write.json()?;
     let (id, plan) = opened(&write, &ids, access::MANAGE, asked.reason).await?;
     let commands = write.state.commands();
-    write.perform(plan, |context| async move { commands.rekey(&context, id).await }).await
+    write
+        .perform(plan, |context| async move { commands.rekey(&context, id).await })
+        .await
 }

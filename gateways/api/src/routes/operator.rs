@@ -47,5 +47,8 @@ struct Rebuild {
 pub(crate) async fn rebuild(write: Write) -> Result<Response, ApiError> {
     write.principal.operator()?;
     let asked: Rebuild = write.json()?;
-    Ok(json(StatusCode::OK, &write.state.operator().rebuild(&asked.name).await?))
+    Ok(json(
+        StatusCode::OK,
+        &write.state.operator().rebuild(&asked.name).await?,
+    ))
 }

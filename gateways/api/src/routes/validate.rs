@@ -10,7 +10,6 @@ use domain::verdict::Code;
 use projections::{Answer, Ask, DeviceAsk};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::answer::last_seen;
 use crate::error::ApiError;
 use crate::extract::checks::{self, Component, TOKEN_MAX_BYTES, Text};
 use crate::extract::principal::Principal;
@@ -102,21 +101,42 @@ pub(crate) async fn validate(State(state): State<ApiState>, request: Request) ->
         .validate(Ask {
             guild: caller.guild,
             key: &asked.key,
-            device: asked.device_id.as_deref().map(|device_id| DeviceAsk { device_id, components: &components }),
+            device: asked.device_id.as_deref().map(|device_id| DeviceAsk {
+                device_id,
+                components: &components,
+            }),
             license_type: asked.r#type.as_deref(),
             entitlements: &asked.entitlements,
             now,
         })
         .await?;
-    Ok(rendered(&state, &answer, asked.nonce.as_deref(), with_key::audience(caller), now))
+    Ok(rendered(
+        &state,
+        &answer,
+        asked.nonce.as_deref(),
+        with_key::audience(caller),
+        now,
+    ))
 }
 
-fn rendered(state: &ApiState, answer: &Answer, nonce: Option<&str>, audience: Audience, now: Timestamp) -> Response {
+fn rendered(
+    state: &ApiState,
+    answer: &Answer,
+    nonce: Option<&str>,
+    audience: Audience,
+    now: Timestamp,
+) -> Response {
     let facts = answer.license.as_deref().filter(|_| answer.code.shows_license());
     let device = facts.zip(answer.device).and_then(|(facts, id)| {
         let device = facts.license.devices.iter().find(|device| device.id == id)?;
-        let seen = last_seen(state, facts.license.id, id);
-        Some(DeviceBody::new(&facts.license, &facts.personal, device, seen, now))
+        // A device is recognised in a valid answer only, which has just been noted as a sight of it.
+        Some(DeviceBody::new(
+            &facts.license,
+            &facts.personal,
+            device,
+            Some(now),
+            now,
+        ))
     });
     json(
         StatusCode::OK,
@@ -127,7 +147,10 @@ fn rendered(state: &ApiState, answer: &Answer, nonce: Option<&str>, audience: Au
             timestamp: now.into(),
             nonce,
             degraded: answer.degraded,
-            position: Position { epoch: state.queries().epoch(), number: answer.position },
+            position: Position {
+                epoch: state.queries().epoch(),
+                number: answer.position,
+            },
             license: facts.map(|facts| LicenseBody::new(&facts.license, &facts.personal, audience, now)),
             device,
         },

@@ -41,7 +41,7 @@ pub(super) async fn without_request(config: &Config, command: &Command, format: 
 /// The request that a command stands for.
 pub(super) fn ask(command: Command) -> Outcome<Ask> {
     Ok(match command {
-        Command::Status => Ask::get("/admin/status", status),
+        Command::Status => Ask::get("/_admin/status", status),
         Command::Apikey(Apikey::Issue { guild, kind, scopes, name }) => {
             let kind = match kind {
                 KeyKind::Publishable => "publishable",
@@ -56,13 +56,13 @@ pub(super) fn ask(command: Command) -> Outcome<Ask> {
         Command::Member(Member::Observe { guild, user, roles, left }) => {
             let roles: Vec<String> = roles.into_iter().filter(|role| !role.is_empty()).collect();
             let body = json!({ "guildId": guild, "userId": user, "roles": roles, "present": !left });
-            Ask::post("/_demo/members", body, member)
+            Ask::post("/_demo/members/observe", body, member)
         }
         Command::Verify => {
-            Ask { verdict: sound, ..Ask::post("/admin/verify", json!({}), crate::verify::lines) }
+            Ask { verdict: sound, body: None, ..Ask::post("/_admin/verify", Value::Null, crate::verify::lines) }
         }
         Command::Rebuild { name } => {
-            Ask::post(format!("/admin/rebuild/{}", encoded(&name)), json!({}), crate::verify::rebuilt)
+            Ask::post("/_admin/rebuild", json!({ "name": name }), crate::verify::rebuilt)
         }
         other => return Err(Failure::usage(format!("`{}` is no request", name(&other)))),
     })
@@ -103,7 +103,7 @@ fn sound(body: &Value) -> Outcome<()> {
 async fn token(config: &Config, user: Option<&str>, format: Format) -> Outcome<()> {
     let folder = door::folder(config)?;
     let subject = match user {
-        None => api::OPERATOR.to_owned(),
+        None => api::token::OPERATOR.to_owned(),
         Some(_) if folder.mode() == Mode::Live => {
             return Err(Failure::refused("tokens of other people are made in the demo only")
                 .help("Leave --user out for the platform owner's own token."));

@@ -1,0 +1,16 @@
+//! The API from outside, in process: requests through the whole router, over a store, read models and a clock of
+//! their own. One file a part of the contract.
+
+mod access;
+mod bad_input;
+mod conventions;
+mod credentials;
+mod devices;
+mod frame;
+mod guilds;
+mod idempotency;
+mod licenses;
+mod lifecycle;
+mod operations;
+mod validate;
+mod world;
