@@ -167,8 +167,14 @@ impl Commands {
             return Ok(Observation { member, licenses: licenses.into_values().collect(), position: None });
         }
         let mac: &dyn Mac = self.ring().as_ref();
-        let observed = Observed { present, roles: &roles };
-        let plan = domain::roles::plan(mac, guild, &member, &sight.person.id, &licenses, observed, context.now);
+        let user = &sight.person.id;
+        let plan = match &sight.seen {
+            Seen::Fresh { .. } => {
+                let observed = Observed { present, roles: &roles };
+                domain::roles::plan(mac, guild, &member, user, &licenses, observed, context.now)
+            }
+            Seen::Stored => domain::roles::due(mac, guild, &member, user, &licenses, context.now),
+        };
         let action = member::Action::Observe {
             guild: guild_id(guild),
             person: sight.person.clone(),

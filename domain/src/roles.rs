@@ -122,6 +122,28 @@ pub fn plan(
     planner.plan
 }
 
+/// What the clock alone has to change: losses whose grace ended. It goes by the stored sources and takes none away
+/// and adds none, because the stored roles may lack one that a rule has been mapped to since they were observed.
+pub fn due(
+    mac: &dyn Mac,
+    guild: &Guild,
+    member: &Member,
+    user: &Pseudonym,
+    licenses: &BTreeMap<LicenseId, License>,
+    now: Timestamp,
+) -> Plan {
+    let Some(guild_id) = guild.id.filter(|_| guild.present) else {
+        return Plan::default();
+    };
+    let mut planner = Planner { mac, guild, guild_id, user, licenses, now, plan: Plan::default() };
+    for (slug, slot) in &member.slots {
+        if slot.open && !slot.blocked && slot.sources.is_empty() {
+            planner.keep_open(slug, slot, &slot.sources);
+        }
+    }
+    planner.plan
+}
+
 /// By type, the rules that hold.
 fn wanted_sources<'a>(
     guild: &'a Guild,

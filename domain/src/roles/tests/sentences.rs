@@ -662,3 +662,21 @@ fn a_caller_is_told_which_licenses_to_load() {
     );
     assert!(Plan::default().is_empty());
 }
+
+#[test]
+fn the_clock_alone_takes_no_source_away_and_ends_a_grace() {
+    let mut world = losing(REVOKE, Some(Span::hours(1)));
+    world.see(&[10]);
+    let due = |world: &World| {
+        let loaded = world.licenses.clone();
+        due(&world.ring, &world.guild, &world.member, &world.who.id, &loaded, world.now)
+    };
+    // A rule that moves to a role nobody observed yet must not cost anybody his license.
+    world.set_rule(1, 99, "pro");
+    assert_eq!(due(&world), Plan::default());
+    world.set_rule(1, 10, "pro");
+    world.see(&[]);
+    assert_eq!(due(&world), Plan::default(), "the grace runs");
+    world.wait(Span::hours(1));
+    expect(&due(&world), &["close"], &["revoke"]);
+}

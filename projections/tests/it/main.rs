@@ -1,0 +1,31 @@
+//! The tests of `projections` against real engines: one binary, one private PostgreSQL a run.
+
+#[path = "../../../commands/tests/it/engines.rs"]
+mod engines;
+mod guard;
+mod mix;
+mod projecting;
+mod reading;
+mod rebuilding;
+mod support;
+mod validating;
+mod world;
+
+/// Runs each test on both engines.
+macro_rules! on_both_engines {
+    ($($name:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::engines::Engine::Sqlite).await;
+            })+
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::engines::Engine::Postgres).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both_engines;
