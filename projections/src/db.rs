@@ -168,12 +168,14 @@ impl Sql {
         Ok(self.fetch(text, args).await?.into_iter().next())
     }
 
-    /// A transaction that writes. On SQLite it holds the one writer from here on, so whoever calls has everything
-    /// ready.
+    /// A transaction that writes, and whose first statement does. On SQLite it holds the one writer from here on, so
+    /// whoever calls has everything ready; the lock comes with the first statement. BEGIN IMMEDIATE would take it at
+    /// once, but sqlx cannot be interrupted in it: a future dropped there leaves the one writer inside a transaction
+    /// that nobody ends.
     pub(crate) async fn begin(&self) -> Result<Tx, DbError> {
         self.count();
         let transaction = match &self.db {
-            Db::Sqlite { write, .. } => Open::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Db::Sqlite { write, .. } => Open::Sqlite(write.begin().await?),
             Db::Postgres(pool) => Open::Postgres(pool.begin().await?),
         };
         Ok(Tx { transaction, sql: self.clone() })

@@ -22,7 +22,7 @@ const SKETCH: usize = 1 << 16;
 /// Floors by stream, the low water under those that were dropped, and when the log was last heard of.
 #[derive(Debug)]
 pub struct Floors {
-    shards: Box<[RwLock<HashMap<u64, i64, BuildHasherDefault<Plain>>>]>,
+    shards: Box<[RwLock<Shard>]>,
     order: Mutex<VecDeque<Raised>>,
     low_water: AtomicI64,
     /// The highest position seen of all streams with one hash, since `base`: it forgets nothing, and tells of a cached
@@ -35,6 +35,9 @@ pub struct Floors {
     bus: Bus,
     contact: Contact,
 }
+
+/// Floors by the hash of their stream.
+type Shard = HashMap<u64, i64, BuildHasherDefault<Plain>>;
 
 #[derive(Debug, Clone, Copy)]
 struct Raised {
@@ -156,7 +159,7 @@ impl Floors {
         &self.sketch[(key.0 >> 32) as usize % SKETCH]
     }
 
-    fn shard(&self, key: FloorKey) -> &RwLock<HashMap<u64, i64, BuildHasherDefault<Plain>>> {
+    fn shard(&self, key: FloorKey) -> &RwLock<Shard> {
         &self.shards[key.0 as usize % SHARDS]
     }
 

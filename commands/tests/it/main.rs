@@ -5,8 +5,8 @@
     reason = "a test that cannot go on ends with a panic, and prints rates for whoever asks to see them"
 )]
 
-mod handle;
 mod engines;
+mod handle;
 mod store_contract;
 mod store_lab;
 mod store_postgres;

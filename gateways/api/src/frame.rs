@@ -20,7 +20,8 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tower::{Layer, Service};
 
-use crate::error::{self, ApiError, Code};
+use crate::error::{ApiError, Code};
+use crate::problem;
 use crate::state::ApiState;
 
 /// Name of the header that a request is known by.
@@ -203,7 +204,7 @@ fn finished(mut response: Response, id: RequestId) -> Response {
 
 fn write_problem(response: &mut Response, error: &ApiError, id: &RequestId) {
     let fault = error.fault();
-    *response.body_mut() = Body::from(error::body(fault, &id.0));
+    *response.body_mut() = Body::from(problem::body(fault, &id.0));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if let Some(seconds) = fault.retry_after_s {

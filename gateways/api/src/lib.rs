@@ -7,6 +7,7 @@ mod extract;
 mod frame;
 mod open;
 pub mod operator;
+mod problem;
 mod recipe;
 mod render;
 mod routes;

@@ -5,7 +5,6 @@
 use commands::Commands;
 use domain::credential::{self, ApiKeyKind};
 use domain::key;
-use serde_json::json;
 
 use crate::failure::{Attempt as _, Failure, Outcome};
 use crate::mode::Mode;
@@ -60,7 +59,7 @@ async fn request(url: &str, commands: &Commands) -> Outcome<String> {
     let key = key::render(mac, &guild.settings.key_prefix, license.id, license.key)
         .ok_or_else(|| Failure::new("the key ring lacks the secret of the demo's license"))?;
     let api_key = credential::render(mac, ApiKeyKind::Publishable, seed::client_key());
-    let body = json!({ "key": key, "deviceId": seed::BANNER_DEVICE });
+    let body = format!(r#"{{"key":"{key}","deviceId":"{}"}}"#, seed::BANNER_DEVICE);
     Ok(format!(
         "  curl -s {url}/licenses/validate -H 'X-API-Key: {api_key}' -H 'Content-Type: application/json' -d '{body}'"
     ))

@@ -119,7 +119,8 @@ impl Jobs {
         }
         self.announce().await?;
         let next = self.inner.queries.next_due().await?;
-        let ahead = next.map(|due| (due - self.inner.clock.now()).ms().max(0));
+        // What is due and did not change just now (the guild is frozen, or the index lags) waits for the next tick.
+        let ahead = next.map(|due| (due - self.inner.clock.now()).ms()).filter(|ms| *ms > 0);
         Ok(ahead.map_or(TICK, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()).min(TICK)))
     }
 
@@ -179,14 +180,21 @@ impl Jobs {
         let parallel = self.inner.limits.due_parallel;
         let work = futures::stream::iter(due).map(|due| self.settle(due, now)).buffer_unordered(parallel);
         let done: Vec<Result<Option<i64>, JobError>> = work.collect().await;
-        let mut last = None;
-        for position in done {
-            last = last.max(position?);
+        let (mut last, mut failed) = (None, None);
+        for result in done {
+            match result {
+                Ok(position) => last = last.max(position),
+                Err(error) => failed = Some(error),
+            }
         }
         if let Some(position) = last {
             self.inner.queries.wait_for(position, SHOWN_WITHIN).await?;
         }
-        Ok(last.is_some())
+        // One license that cannot be settled holds up no other: it fails the pass only when nothing else moves.
+        match failed {
+            Some(error) if last.is_none() => Err(error),
+            _ => Ok(last.is_some()),
+        }
     }
 
     /// One license whose time has come, tried again if the store is away.
@@ -195,13 +203,20 @@ impl Jobs {
         self.tried(|| async {
             let context = Context::job(name, Uuid::new_v4(), now);
             let commands = &self.inner.commands;
-            match (&due.member, due.role_loss) {
-                (Some(member), true) => Ok(commands.member_due(&context, due.guild, member).await?.position),
+            let position = match (&due.member, due.role_loss) {
+                (Some(member), true) => {
+                    commands.member_due(&context, due.guild, member).await.map(|seen| seen.position)
+                }
                 _ => {
                     let guild = self.inner.queries.guild(due.guild).await?;
                     let ahead = guild.and_then(|facts| facts.guild.settings.expiring_ahead);
-                    Ok(commands.settle(&context, due.license, ahead).await?.position)
+                    commands.settle(&context, due.license, ahead).await.map(|done| done.position)
                 }
+            };
+            match position {
+                // Revoked meanwhile: then the clock has nothing to do here.
+                Err(CommandError::Refused(_)) => Ok(None),
+                other => Ok(other?),
             }
         })
         .await

@@ -1,5 +1,7 @@
 //! The tests of `projections` against real engines: one binary, one private PostgreSQL a run.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 #[path = "../../../commands/tests/it/engines.rs"]
 mod engines;
 mod guard;

@@ -161,7 +161,7 @@ impl Mix {
             0..=4 => user::Action::Register { person: person(n) },
             5..=7 => user::Action::ChangeProfile {
                 username: Some(format!("name{n}")),
-                email: (n % 2 == 0).then(|| format!("u{n}@example.org")),
+                email: n.is_multiple_of(2).then(|| format!("u{n}@example.org")),
             },
             8 => user::Action::Ban,
             9..=10 => user::Action::Unban,

@@ -1,9 +1,11 @@
 //! A deployment in small: a database of its own with the migrations, a writer of events that stands in for the write
-//! side, and the read side over it.
+//! side, and the read side over it. The benches include this file by path.
+
+#![allow(dead_code, reason = "each binary uses its own part of this")]
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ pub(crate) struct World {
     pub(crate) floors: Arc<Floors>,
     pub(crate) vault: Arc<TestVault>,
     recorded_at: AtomicI64,
+    sequences: Mutex<HashMap<StreamId, i64>>,
     _folder: tempfile::TempDir,
 }
 
@@ -86,7 +89,7 @@ impl World {
         let (queries, floors) = read_side(&db, &vault, config);
         queries.prepare().await.unwrap();
         let projector = Projector::new(&queries);
-        Self { db, queries, projector, floors, vault, recorded_at: AtomicI64::new(NOW.ms()), _folder: folder }
+        Self { db, queries, projector, floors, vault, recorded_at: AtomicI64::new(NOW.ms()), sequences: Mutex::default(), _folder: folder }
     }
 
     /// Another process over the same database.
@@ -114,65 +117,49 @@ impl World {
     }
 
     async fn write(&self, events: Vec<New>) -> Vec<(StreamId, i64)> {
+        let first = self.number("SELECT coalesce(max(position), 0) FROM events").await;
+        let rows: Vec<EventRow> =
+            events.iter().zip(first + 1..).map(|(new, position)| self.row(new, position)).collect();
         match &self.db {
             Db::Sqlite { write, .. } => {
-                let mut tx = write.begin_with("BEGIN IMMEDIATE").await.unwrap();
-                let (mut position, mut sequences) = (0_i64, HashMap::new());
-                let mut written = Vec::new();
-                for new in events {
-                    if position == 0 {
-                        let sql = "SELECT coalesce(max(position), 0) FROM events";
-                        position = sqlx::query_scalar(sql).fetch_one(&mut *tx).await.unwrap();
-                    }
-                    if !sequences.contains_key(&new.stream) {
-                        let sql = "SELECT count(*) FROM events WHERE aggregate_type = $1 AND aggregate_id = $2";
-                        let query = sqlx::query_scalar(sql).bind(new.stream.kind.as_str()).bind(&*new.stream.id);
-                        let count: i64 = query.fetch_one(&mut *tx).await.unwrap();
-                        sequences.insert(new.stream.clone(), count);
-                    }
-                    position += 1;
-                    let row = self.row(&new, position, &mut sequences);
+                let mut tx = write.begin().await.unwrap();
+                for row in rows {
                     let insert = "INSERT INTO events VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
                     let query = sqlx::query(insert).bind(row.position).bind(row.kind).bind(row.id).bind(row.sequence);
                     let query = query.bind(row.event_type).bind(row.event_version).bind(row.payload);
                     query.bind(row.metadata).bind(row.guild).bind(row.at).execute(&mut *tx).await.unwrap();
-                    written.push((new.stream, position));
                 }
                 tx.commit().await.unwrap();
-                written
             }
             Db::Postgres(pool) => {
-                let mut tx = pool.begin().await.unwrap();
-                sqlx::query("SELECT pg_advisory_xact_lock(1)").execute(&mut *tx).await.unwrap();
-                let (mut position, mut sequences) = (0_i64, HashMap::new());
-                let mut written = Vec::new();
-                for new in events {
-                    if position == 0 {
-                        let sql = "SELECT coalesce(max(position), 0) FROM events";
-                        position = sqlx::query_scalar(sql).fetch_one(&mut *tx).await.unwrap();
-                    }
-                    if !sequences.contains_key(&new.stream) {
-                        let sql = "SELECT count(*) FROM events WHERE aggregate_type = $1 AND aggregate_id = $2";
-                        let query = sqlx::query_scalar(sql).bind(new.stream.kind.as_str()).bind(&*new.stream.id);
-                        let count: i64 = query.fetch_one(&mut *tx).await.unwrap();
-                        sequences.insert(new.stream.clone(), count);
-                    }
-                    position += 1;
-                    let row = self.row(&new, position, &mut sequences);
-                    let insert = "INSERT INTO events VALUES ($1, $2, $3, $4, $5, $6, $7::json, $8::json, $9, $10)";
-                    let query = sqlx::query(insert).bind(row.position).bind(row.kind).bind(row.id).bind(row.sequence);
-                    let query = query.bind(row.event_type).bind(row.event_version).bind(row.payload);
-                    query.bind(row.metadata).bind(row.guild).bind(row.at).execute(&mut *tx).await.unwrap();
-                    written.push((new.stream, position));
+                let insert = "INSERT INTO events SELECT a, b, c, d, e, f, g::json, h::json, i, j FROM UNNEST($1::bigint[], \
+                    $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], \
+                    $10::bigint[]) AS t (a, b, c, d, e, f, g, h, i, j)";
+                fn column<T>(rows: &[EventRow], cell: impl Fn(&EventRow) -> T) -> Vec<T> {
+                    rows.iter().map(cell).collect()
                 }
-                tx.commit().await.unwrap();
-                written
+                sqlx::query(insert)
+                    .bind(column(&rows, |row| row.position))
+                    .bind(column(&rows, |row| row.kind))
+                    .bind(column(&rows, |row| row.id.clone()))
+                    .bind(column(&rows, |row| row.sequence))
+                    .bind(column(&rows, |row| row.event_type.clone()))
+                    .bind(column(&rows, |row| row.event_version.clone()))
+                    .bind(column(&rows, |row| row.payload.clone()))
+                    .bind(column(&rows, |row| row.metadata.clone()))
+                    .bind(column(&rows, |row| row.guild.clone()))
+                    .bind(column(&rows, |row| row.at))
+                    .execute(pool)
+                    .await
+                    .unwrap();
             }
         }
+        events.into_iter().map(|new| new.stream).zip(first + 1..).collect()
     }
 
-    fn row(&self, new: &New, position: i64, sequences: &mut HashMap<StreamId, i64>) -> EventRow {
-        let sequence = sequences.get_mut(&new.stream).unwrap();
+    fn row(&self, new: &New, position: i64) -> EventRow {
+        let mut sequences = self.sequences.lock().unwrap();
+        let sequence = sequences.entry(new.stream.clone()).or_insert(0);
         *sequence += 1;
         let mut event = new.event.clone();
         self.vault.seal_event(&mut event, &new.stream, *sequence as u64);

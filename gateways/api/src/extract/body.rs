@@ -2,16 +2,44 @@
 //! named by its JSON pointer.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::error::{ApiError, Code};
 use crate::state::Limits;
+
+/// A JSON object read as `T`. Without it serde reads an array as a struct as well, member by member.
+#[derive(Debug, Default)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+    }
+}
 
 /// Takes the body of a request. An empty one stands for `{}`, so that members that must be there are named.
 pub(crate) async fn read(limits: &Limits, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
@@ -85,7 +113,7 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiErr
             format!("is not UTF-8 at byte {}", error.valid_up_to()),
         )
     })?;
-    let parsed = serde_json::from_str(text).map_err(|_| explained::<T>(text))?;
+    let Object(parsed) = serde_json::from_str(text).map_err(|_| explained::<Object<T>>(text))?;
     // U+0000 can stand in JSON only behind a backslash.
     if bytes.contains(&b'\\')
         && let Some(pointer) = pointer_to_nul(text)

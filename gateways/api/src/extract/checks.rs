@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::body::Object;
 use crate::error::ApiError;
 
 const COMPONENTS_MAX: usize = 16;
@@ -56,18 +57,23 @@ pub(crate) fn device_name(text: &str) -> Result<(), ApiError> {
 
 /// Why something is done.
 pub(crate) fn reason(text: Option<String>) -> Result<Option<String>, ApiError> {
-    let Some(text) = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = text
+        .map(|text| text.trim().to_owned())
+        .filter(|text| !text.is_empty())
+    else {
+        return Ok(None);
+    };
     characters("/reason", &text, 1, 500).map(|()| Some(text))
 }
 
 /// A fingerprint: each name once.
-pub(crate) fn components(components: Vec<Component>) -> Result<Vec<(String, String)>, ApiError> {
+pub(crate) fn components(components: Vec<Object<Component>>) -> Result<Vec<(String, String)>, ApiError> {
     if components.len() > COMPONENTS_MAX {
         let detail = format!("may have {COMPONENTS_MAX} entries, and has {}", components.len());
         return Err(ApiError::invalid("/components", "WRONG_LENGTH", detail));
     }
     let mut checked: Vec<(String, String)> = Vec::with_capacity(components.len());
-    for (index, Component { name, value }) in components.into_iter().enumerate() {
+    for (index, Object(Component { name, value })) in components.into_iter().enumerate() {
         let at = |member: &str| format!("/components/{index}/{member}");
         bytes(&at("name"), &name, 1, 64)?;
         bytes(&at("value"), &value, 1, 256)?;
@@ -134,13 +140,15 @@ impl std::ops::Deref for Text<'_> {
 mod tests {
     use super::*;
 
-    fn parts(list: &[(&str, &str)]) -> Vec<Component> {
-        list.iter()
-            .map(|(name, value)| Component {
-                name: (*name).to_owned(),
-                value: (*value).to_owned(),
-            })
-            .collect()
+    fn part(name: &str, value: &str) -> Object<Component> {
+        Object(Component {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        })
+    }
+
+    fn parts(list: &[(&str, &str)]) -> Vec<Object<Component>> {
+        list.iter().map(|(name, value)| part(name, value)).collect()
     }
 
     #[test]
@@ -160,12 +168,7 @@ mod tests {
             components(parts(&[("a", &long)])).unwrap_err().errors()[0].pointer,
             "/components/0/value"
         );
-        let many: Vec<_> = (0..17)
-            .map(|i| Component {
-                name: i.to_string(),
-                value: "x".to_owned(),
-            })
-            .collect();
+        let many = (0..17).map(|i| part(&i.to_string(), "x")).collect();
         assert_eq!(components(many).unwrap_err().errors()[0].pointer, "/components");
     }
 

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::error::ApiError;
+use crate::extract::body::Object;
 use crate::extract::checks::{self, Component};
 use crate::extract::with_key::named;
 use crate::extract::write::{Plan, Write};
@@ -23,7 +24,7 @@ struct Activate {
     #[serde(default)]
     device_name: Option<String>,
     #[serde(default)]
-    components: Vec<Component>,
+    components: Vec<Object<Component>>,
 }
 
 /// 201 with license and device; 200 if the device was active before.

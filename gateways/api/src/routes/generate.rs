@@ -3,7 +3,7 @@
 
 use axum::response::Response;
 use commands::GenerateOrder;
-use domain::id::{DiscordId, GuildId};
+use domain::id::{DiscordId, GuildId, LicenseId};
 use domain::time::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -33,53 +33,41 @@ struct Generate {
     reason: Option<String>,
 }
 
+impl Generate {
+    fn count(&self, most: u32) -> Result<u32, ApiError> {
+        let count = u32::try_from(self.count).ok().filter(|count| (1..=most).contains(count));
+        count.ok_or_else(|| {
+            ApiError::impossible("/count", format!("must be from 1 to {most}, and is {}", self.count))
+        })
+    }
+
+    /// The order for these `ids`, once every text of it was looked at.
+    fn order(self, ids: Vec<LicenseId>) -> Result<GenerateOrder, ApiError> {
+        checks::bytes("/type", &self.r#type, 1, TOKEN_MAX_BYTES)?;
+        let text = |pointer, raw: Option<Box<RawValue>>| raw.map(|raw| checks::metadata(pointer, &raw)).transpose();
+        Ok(GenerateOrder {
+            guild: self.guild_id,
+            license_type: self.r#type,
+            ids,
+            assign_to: self.assign_to,
+            starts_at: self.starts_at,
+            metadata: text("/metadata", self.metadata)?,
+            private_metadata: text("/privateMetadata", self.private_metadata)?,
+        })
+    }
+}
+
 /// 201 with the licenses and their keys.
 pub(crate) async fn generate(write: Write) -> Result<Response, ApiError> {
-    let asked: Generate = write.json()?;
-    let most = write.state.limits().generate_max;
-    let count = u32::try_from(asked.count)
-        .ok()
-        .filter(|count| (1..=most).contains(count));
-    let count = count.ok_or_else(|| {
-        ApiError::impossible(
-            "/count",
-            format!("must be from 1 to {most}, and is {}", asked.count),
-        )
-    })?;
-    checks::bytes("/type", &asked.r#type, 1, TOKEN_MAX_BYTES)?;
-    let text = |pointer, raw: &Option<Box<RawValue>>| {
-        raw.as_ref().map(|raw| checks::metadata(pointer, raw)).transpose()
-    };
-    let metadata = text("/metadata", &asked.metadata)?;
-    let private_metadata = text("/privateMetadata", &asked.private_metadata)?;
-    let reason = checks::reason(asked.reason)?;
-    access::guild(&write.state, &write.principal, asked.guild_id, access::MANAGE).await?;
+    let mut asked: Generate = write.json()?;
+    let (guild, count) = (asked.guild_id, asked.count(write.state.limits().generate_max)?);
+    let reason = checks::reason(asked.reason.take())?;
+    access::guild(&write.state, &write.principal, guild, access::MANAGE).await?;
     // `license.generated`, and `license.assigned` if there is an owner.
     let batch = Batch::new(count, if asked.assign_to.is_some() { 2 } else { 1 });
-    let order = GenerateOrder {
-        guild: asked.guild_id,
-        license_type: asked.r#type,
-        ids: batch.ids(),
-        assign_to: asked.assign_to,
-        starts_at: asked.starts_at,
-        metadata,
-        private_metadata,
-    };
-    let recipe = Recipe::Generated {
-        batch,
-        guild: asked.guild_id,
-    };
-    let plan = Plan {
-        tenant: Some(asked.guild_id),
-        reason,
-        audience: Audience::Staff,
-        recipe,
-    };
+    let order = asked.order(batch.ids())?;
+    let recipe = Recipe::Generated { batch, guild };
+    let plan = Plan { tenant: Some(guild), reason, audience: Audience::Staff, recipe };
     let commands = write.state.commands();
-    write
-        .perform(
-            plan,
-            |context| async move { commands.generate(&context, order).await },
-        )
-        .await
+    write.perform(plan, |context| async move { commands.generate(&context, order).await }).await
 }

@@ -9,6 +9,7 @@ use projections::{Ask, DeviceAsk};
 use serde::Deserialize;
 
 use crate::error::ApiError;
+use crate::extract::body::Object;
 use crate::extract::checks::{self, Component, Text};
 use crate::extract::principal::Principal;
 use crate::extract::query::Query;
@@ -25,7 +26,7 @@ struct Body<'a> {
     #[serde(borrow)]
     device_id: Text<'a>,
     #[serde(default)]
-    components: Vec<Component>,
+    components: Vec<Object<Component>>,
 }
 
 /// 200 with license and device; every verdict but a valid one is an error with its code.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::answer::stamp;
 use crate::error::ApiError;
 use crate::extract::access;
+use crate::extract::body::Object;
 use crate::extract::path::PathIds;
 use crate::extract::read::Read;
 use crate::extract::write::{Plan, Write};
@@ -47,7 +48,7 @@ struct Define {
     slug: String,
     name: String,
     #[serde(default)]
-    terms: TermsChange,
+    terms: Object<TermsChange>,
 }
 
 /// 201 with the type.
@@ -63,7 +64,7 @@ pub(crate) async fn define(ids: PathIds, write: Write) -> Result<Response, ApiEr
     let action = Action::DefineType {
         slug: asked.slug,
         name: asked.name,
-        terms: asked.terms,
+        terms: asked.terms.0,
     };
     act(&write, guild, recipe, action).await
 }
@@ -74,7 +75,7 @@ struct Change {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
-    terms: TermsChange,
+    terms: Object<TermsChange>,
 }
 
 /// 200 with the type. Licenses that exist keep their terms.
@@ -95,7 +96,7 @@ pub(crate) async fn change(ids: PathIds, write: Write) -> Result<Response, ApiEr
         Action::ChangeType {
             slug,
             name: asked.name,
-            terms: asked.terms,
+            terms: asked.terms.0,
         },
     )
     .await

@@ -190,13 +190,8 @@ async fn as_it_was(
                 "The license was made after that; `createdAt` says when.",
             )
         })?;
-    let owner = |facts: &LicenseFacts| facts.license.owner.as_ref().map(|owner| owner.id.clone());
     let is_foreign = found.standing == Standing::Owner && owner(&facts) != owner(&found.facts);
-    let audience = if is_foreign {
-        Audience::Publishable
-    } else {
-        found.standing.audience()
-    };
+    let audience = if is_foreign { Audience::Publishable } else { found.standing.audience() };
     let instant = match as_of {
         AsOf::Time(instant) => instant,
         AsOf::Version(_) | AsOf::Position(_) => facts.license.updated_at,
@@ -213,6 +208,10 @@ async fn as_it_was(
         facts.position,
     );
     Ok(response)
+}
+
+fn owner(facts: &LicenseFacts) -> Option<&Pseudonym> {
+    facts.license.owner.as_ref().map(|owner| &owner.id)
 }
 
 fn seen_at(seen: &HashMap<Uuid, Timestamp>, device: &Device) -> Option<Timestamp> {

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::lifecycle::opened;
 use crate::error::ApiError;
 use crate::extract::access;
+use crate::extract::body::Object;
 use crate::extract::checks;
 use crate::extract::path::PathIds;
 use crate::extract::write::Write;
@@ -20,7 +21,7 @@ const DEACTIVATE_MAX: usize = 1_000;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Terms {
     #[serde(default)]
-    terms: TermsChange,
+    terms: Object<TermsChange>,
     #[serde(default, with = "nullable")]
     expires_at: Option<Option<Timestamp>>,
     #[serde(default)]
@@ -44,7 +45,7 @@ pub(crate) async fn terms(ids: PathIds, write: Write) -> Result<Response, ApiErr
     }
     let (id, plan) = opened(&write, &ids, access::MANAGE, asked.reason).await?;
     let order = TermsOrder {
-        terms: asked.terms,
+        terms: asked.terms.0,
         expires_at: asked.expires_at,
         deactivate: asked.deactivate,
     };

@@ -11,6 +11,7 @@ use projections::{Answer, Ask, DeviceAsk};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::error::ApiError;
+use crate::extract::body::Object;
 use crate::extract::checks::{self, Component, TOKEN_MAX_BYTES, Text};
 use crate::extract::principal::Principal;
 use crate::extract::query::Query;
@@ -28,7 +29,7 @@ struct Body<'a> {
     #[serde(borrow, default)]
     device_id: Option<Text<'a>>,
     #[serde(default)]
-    components: Vec<Component>,
+    components: Vec<Object<Component>>,
     #[serde(borrow, default)]
     r#type: Option<Text<'a>>,
     #[serde(default)]

@@ -1,6 +1,8 @@
 //! The API from outside, in process: requests through the whole router, over a store, read models and a clock of
 //! their own. One file a part of the contract.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
+
 mod access;
 mod bad_input;
 mod conventions;

@@ -70,7 +70,11 @@ impl Reply {
     #[track_caller]
     pub(crate) fn problem(&self, status: u16) -> &str {
         assert_eq!(self.status, status, "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{self:?}"
+        );
         assert_eq!(self.body["status"], status);
         let code = self.body["code"].as_str().unwrap();
         assert_eq!(self.body["type"], format!("/docs/errors#{code}"));
@@ -99,7 +103,10 @@ pub(crate) struct Ask<'w> {
 
 impl Ask<'_> {
     pub(crate) fn header(self, name: &str, value: &str) -> Self {
-        Self { request: self.request.header(name, value), ..self }
+        Self {
+            request: self.request.header(name, value),
+            ..self
+        }
     }
 
     pub(crate) fn key(self, key: &str) -> Self {
@@ -113,7 +120,9 @@ impl Ask<'_> {
     }
 
     pub(crate) async fn json(self, body: &Value) -> Reply {
-        self.header("content-type", "application/json").raw(body.to_string()).await
+        self.header("content-type", "application/json")
+            .raw(body.to_string())
+            .await
     }
 
     pub(crate) async fn empty(self) -> Reply {
@@ -125,8 +134,16 @@ impl Ask<'_> {
         let response = self.world.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 1 << 26).await.unwrap();
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        Reply { status: parts.status, headers: parts.headers, body }
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes).unwrap()
+        };
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
     }
 }
 
@@ -136,10 +153,20 @@ impl World {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
+        let world = Self::bare(config).await;
+        world.furnish().await;
+        world
+    }
+
+    /// A world without guilds.
+    pub(crate) async fn bare(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let offset = Arc::new(AtomicI64::new(0));
         let store = Store::open(StoreConfig {
-            engine: EngineConfig::Sqlite { path: folder.path().join("test.db"), readers: 2 },
+            engine: EngineConfig::Sqlite {
+                path: folder.path().join("test.db"),
+                readers: 2,
+            },
             epoch: "00112233445566aa".to_owned(),
             clock_offset_ms: offset.clone(),
             limits: AppendLimits::default(),
@@ -151,7 +178,12 @@ impl World {
             move || now(&offset)
         });
         let ring = Arc::new(KeyRing::generate(clock(), &mut os_random).unwrap());
-        let vault = Arc::new(Vault::new(Arc::new(store.clone()), ring.clone(), clock.clone(), 1_000));
+        let vault = Arc::new(Vault::new(
+            Arc::new(store.clone()),
+            ring.clone(),
+            clock.clone(),
+            1_000,
+        ));
         let bus = Bus::memory();
         let floors = Arc::new(Floors::new(bus.clone()));
         let db = match store.pools() {
@@ -169,7 +201,13 @@ impl World {
         });
         queries.prepare().await.unwrap();
         let tokens = TokenKeys::of(&ring, "https://auth.example").unwrap();
-        let commands = Commands::new(commands::Parts { store, ring, vault, floor: floors, simulated: true });
+        let commands = Commands::new(commands::Parts {
+            store,
+            ring,
+            vault,
+            floor: floors,
+            simulated: true,
+        });
         let shutdown = CancellationToken::new();
         tokio::spawn(Projector::new(&queries).run(shutdown.clone()));
         let following = (queries.clone(), shutdown.clone());
@@ -179,14 +217,22 @@ impl World {
             queries: queries.clone(),
             clock,
             tokens: tokens.clone(),
-            operator: Arc::new(Host { offset: offset.clone() }),
+            operator: Arc::new(Host {
+                offset: offset.clone(),
+            }),
             mode: if config.live { Mode::Live } else { Mode::Demo },
             hosts: config.hosts,
             limits: config.limits,
         }));
-        let world = Self { router, commands, queries, tokens, offset, shutdown, _folder: folder };
-        world.furnish().await;
-        world
+        Self {
+            router,
+            commands,
+            queries,
+            tokens,
+            offset,
+            shutdown,
+            _folder: folder,
+        }
     }
 
     /// Two guilds of Grace's, each with the types `pro` (2 devices, device required) and `team` (ends after 30 days).
@@ -194,10 +240,16 @@ impl World {
         for guild in [GUILD, OTHER_GUILD] {
             let owner: DiscordId = GRACE.parse().unwrap();
             let roles = BTreeSet::from([ADMIN_ROLE]);
-            self.commands.register_guild(&self.context(), guild, "Test".to_owned(), owner, roles).await.unwrap();
+            self.commands
+                .register_guild(&self.context(), guild, "Test".to_owned(), owner, roles)
+                .await
+                .unwrap();
             for (slug, terms) in [
                 ("pro", json!({ "maxDevices": 2, "deviceResetCooldown": "PT1H" })),
-                ("team", json!({ "duration": "P30D", "expiryGrace": "P3D", "transferable": true })),
+                (
+                    "team",
+                    json!({ "duration": "P30D", "expiryGrace": "P3D", "transferable": true }),
+                ),
             ] {
                 let body = json!({ "slug": slug, "name": slug.to_uppercase(), "terms": terms });
                 let path = format!("/guilds/{guild}/license-types");
@@ -223,7 +275,10 @@ impl World {
     }
 
     pub(crate) fn ask(&self, method: Method, path: &str) -> Ask<'_> {
-        Ask { world: self, request: Request::builder().method(method).uri(path) }
+        Ask {
+            world: self,
+            request: Request::builder().method(method).uri(path),
+        }
     }
 
     pub(crate) fn get(&self, path: &str) -> Ask<'_> {
@@ -256,16 +311,33 @@ impl World {
     /// A secret key with every scope that the endpoints here ask for.
     pub(crate) async fn secret(&self) -> String {
         let scopes = [
-            "validate", "activate", "heartbeat", "deactivate", "licenses:read", "licenses:write", "licenses:revoke",
+            "validate",
+            "activate",
+            "heartbeat",
+            "deactivate",
+            "licenses:read",
+            "licenses:write",
+            "licenses:revoke",
         ];
-        self.api_key(GUILD, json!({ "kind": "secret", "scopes": scopes })).await
+        self.api_key(GUILD, json!({ "kind": "secret", "scopes": scopes }))
+            .await
     }
 
     /// New licenses: id and key of each.
     pub(crate) async fn licenses(&self, request: Value) -> Vec<(String, String)> {
-        let body = self.post("/admin/licenses/generate").token("operator").json(&request).await.ok(201);
+        let body = self
+            .post("/admin/licenses/generate")
+            .token("operator")
+            .json(&request)
+            .await
+            .ok(201);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        body["data"].as_array().unwrap().iter().map(|row| (text(&row["id"]), text(&row["key"]))).collect()
+        body["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (text(&row["id"]), text(&row["key"])))
+            .collect()
     }
 
     /// One new license of a type.
@@ -276,7 +348,8 @@ impl World {
 
     /// One new license of a type with an owner.
     pub(crate) async fn license_of(&self, license_type: &str, owner: &str) -> (String, String) {
-        let request = json!({ "guildId": GUILD.to_string(), "type": license_type, "count": 1, "assignTo": owner });
+        let request =
+            json!({ "guildId": GUILD.to_string(), "type": license_type, "count": 1, "assignTo": owner });
         self.licenses(request).await.remove(0)
     }
 
@@ -284,13 +357,20 @@ impl World {
     pub(crate) async fn observe(&self, user: &str, roles: &[RoleId]) -> Value {
         let roles: Vec<String> = roles.iter().map(ToString::to_string).collect();
         let body = json!({ "guildId": GUILD.to_string(), "userId": user, "roles": roles });
-        self.post("/_demo/members/observe").token("operator").json(&body).await.ok(200)
+        self.post("/_demo/members/observe")
+            .token("operator")
+            .json(&body)
+            .await
+            .ok(200)
     }
 
     /// Waits until the read models show everything that was written.
     pub(crate) async fn settled(&self) {
         let head = self.queries.current_head().await.unwrap();
-        self.queries.wait_for(head, Duration::from_secs(10)).await.unwrap();
+        self.queries
+            .wait_for(head, Duration::from_secs(10))
+            .await
+            .unwrap();
     }
 }
 
@@ -323,7 +403,13 @@ impl Operator for Host {
             lag_events: None,
             detail: None,
         };
-        async move { vec![component("store", Condition::Ok), component("discord", Condition::Degraded)] }.boxed()
+        async move {
+            vec![
+                component("store", Condition::Ok),
+                component("discord", Condition::Degraded),
+            ]
+        }
+        .boxed()
     }
 
     fn status(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {
@@ -331,7 +417,12 @@ impl Operator for Host {
     }
 
     fn verify(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {
-        async { Err(OperatorError::Busy("A verification is running already.".to_owned())) }.boxed()
+        async {
+            Err(OperatorError::Busy(
+                "A verification is running already.".to_owned(),
+            ))
+        }
+        .boxed()
     }
 
     fn rebuild<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Value, OperatorError>> {
@@ -343,7 +434,10 @@ impl Operator for Host {
                     futures::future::pending::<()>().await;
                     Ok(Value::Null)
                 }
-                _ => Err(OperatorError::Invalid { member: "name", detail: "is no read model".to_owned() }),
+                _ => Err(OperatorError::Invalid {
+                    member: "name",
+                    detail: "is no read model".to_owned(),
+                }),
             }
         }
         .boxed()

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use figment::providers::{Format as _, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 
@@ -126,9 +125,7 @@ impl Layers {
                 self.refuse(key, &source, Names::Dotted);
             }
         }
-        let known = Figment::from(Toml::string(&text)).data().unwrap_or_default();
-        let dict = known.into_values().next().unwrap_or_default();
-        self.figment = std::mem::take(&mut self.figment).merge(Layer::new(source, dict));
+        self.figment = std::mem::take(&mut self.figment).merge(Layer::new(source, found));
         Ok(())
     }
 

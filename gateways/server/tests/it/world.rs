@@ -144,6 +144,8 @@ impl World {
         if let Engine::Postgres(url) = &self.engine {
             command.env("DATABASE_URL", url);
         }
+        // Tests run side by side, so none takes the default port.
+        command.env("DCA_LISTEN", "127.0.0.1:0");
         command.current_dir(self.root.path()).stdin(Stdio::null()).kill_on_drop(true);
         command
     }
@@ -312,6 +314,23 @@ impl World {
     pub async fn verify(&self) {
         let report = self.cli(&["verify"]).await;
         assert_eq!(report["ok"], true, "{report:#}");
+    }
+
+    /// Makes the database say that a later version of the program was here.
+    pub async fn pretend_newer_schema(&self) {
+        use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+        let insert = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                      SELECT 9999, 'from the future', success, checksum, 0 FROM _sqlx_migrations LIMIT 1";
+        match &self.engine {
+            Engine::Sqlite => {
+                let path = self.data_dir().join("demo").join("dca-auth.db");
+                let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+                options.connect().await.unwrap().execute(insert).await.unwrap();
+            }
+            Engine::Postgres(url) => {
+                sqlx::PgConnection::connect(url).await.unwrap().execute(insert).await.unwrap();
+            }
+        }
     }
 
     /// Every text of every row of every table of the database, one row a line.
