@@ -142,21 +142,9 @@ impl Store {
                 let (engine, writer) = Sqlite::open(&path, readers, clock).await?;
                 Self::Sqlite(Opened::start(engine, actor::Writer::Sqlite(writer), limits))
             }
-            EngineConfig::Postgres {
-                url,
-                direct_url,
-                pooler,
-                pool_max,
-                lock_timeout,
-            } => {
+            EngineConfig::Postgres { url, direct_url, pooler, pool_max, lock_timeout } => {
                 let direct_url = direct_url.as_deref();
-                let address = postgres::Address {
-                    url: &url,
-                    direct_url,
-                    pooler,
-                    pool_max,
-                    lock_timeout,
-                };
+                let address = postgres::Address { url: &url, direct_url, pooler, pool_max, lock_timeout };
                 let (engine, writer) = Postgres::open(&address, clock).await?;
                 Self::Postgres(Opened::start(engine, actor::Writer::Postgres(writer), limits))
             }
@@ -214,12 +202,9 @@ impl Store {
             Err(why) => StoreError::Unavailable { doing: DOING, why },
         };
         let events = match self {
-            Self::Sqlite(opened) => opened
-                .engine
-                .streams
-                .get_events::<A>(&stream.id)
-                .await
-                .map_err(failed)?,
+            Self::Sqlite(opened) => {
+                opened.engine.streams.get_events::<A>(&stream.id).await.map_err(failed)?
+            }
             Self::Postgres(opened) if opened.engine.prepared() == Prepared::Kept => {
                 let streams = &opened.engine.streams;
                 match streams.get_events::<A>(&stream.id).await {
@@ -388,10 +373,9 @@ impl Store {
     pub fn pools(&self) -> Pools {
         match self {
             Self::Memory(_) => Pools::Memory,
-            Self::Sqlite(opened) => Pools::Sqlite {
-                read: opened.engine.read.clone(),
-                write: opened.engine.write.clone(),
-            },
+            Self::Sqlite(opened) => {
+                Pools::Sqlite { read: opened.engine.read.clone(), write: opened.engine.write.clone() }
+            }
             Self::Postgres(opened) => Pools::Postgres(opened.engine.pool.clone()),
         }
     }
@@ -416,9 +400,6 @@ impl Store {
 
 impl<E> Opened<E> {
     fn start(engine: E, writer: actor::Writer, limits: AppendLimits) -> Arc<Self> {
-        Arc::new(Self {
-            engine,
-            actor: Actor::start(writer, limits),
-        })
+        Arc::new(Self { engine, actor: Actor::start(writer, limits) })
     }
 }

@@ -45,9 +45,8 @@ impl WriteError {
             Meaning::Clash(Clash::Stream) => Self::Clash(AppendError::Conflict),
             Meaning::Clash(Clash::Idempotency) => Self::Clash(AppendError::IdempotencyTaken),
             Meaning::Clash(Clash::Claim) => {
-                let (scope, value) = taken()
-                    .map(|claim| (claim.scope.clone(), claim.value.clone()))
-                    .unwrap_or_default();
+                let (scope, value) =
+                    taken().map(|claim| (claim.scope.clone(), claim.value.clone())).unwrap_or_default();
                 Self::Clash(AppendError::Claimed { scope, value })
             }
             Meaning::Refused | Meaning::Damaged => Self::Refused(StoreError::of(DOING, error)),
@@ -84,10 +83,7 @@ struct Job {
     answer: oneshot::Sender<Answer>,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "all messages but the last one are appends"
-)]
+#[expect(clippy::large_enum_variant, reason = "all messages but the last one are appends")]
 enum Message {
     Append(Job),
     /// Write what waits, then stop.
@@ -113,27 +109,20 @@ impl Actor {
             waiting_weight: 0,
         };
         tokio::spawn(worker.run(messages));
-        Self {
-            queue,
-            patience: limits.timeout,
-            closing: AtomicBool::new(false),
-        }
+        Self { queue, patience: limits.timeout, closing: AtomicBool::new(false) }
     }
 
     /// Hands a command to the actor and waits for its answer.
     pub(super) async fn append(&self, append: Append) -> Answer {
         let (answer, answered) = oneshot::channel();
         let message = Message::Append(Job { append, answer });
-        self.queue
-            .send_timeout(message, self.patience)
-            .await
-            .map_err(|error| match error {
-                SendTimeoutError::Timeout(_) => StoreError::Unavailable {
-                    doing: "queueing an append",
-                    why: "the queue of appends stayed full; nothing was written".to_owned(),
-                },
-                SendTimeoutError::Closed(_) => self.stopped(),
-            })?;
+        self.queue.send_timeout(message, self.patience).await.map_err(|error| match error {
+            SendTimeoutError::Timeout(_) => StoreError::Unavailable {
+                doing: "queueing an append",
+                why: "the queue of appends stayed full; nothing was written".to_owned(),
+            },
+            SendTimeoutError::Closed(_) => self.stopped(),
+        })?;
         // The actor answers every command that it took, unless it died over it.
         answered.await.unwrap_or_else(|_| Err(self.stopped().into()))
     }
@@ -279,11 +268,7 @@ fn answer_written(jobs: Vec<Job>, written: &Written) {
     let mut next = written.first.unwrap_or_default();
     for job in jobs {
         let count = job.append.events.len() as i64;
-        let appended = Appended {
-            first: next,
-            last: next + count - 1,
-            recorded_at: written.recorded_at,
-        };
+        let appended = Appended { first: next, last: next + count - 1, recorded_at: written.recorded_at };
         next += count;
         // Whoever asked may have gone away; his events stand nevertheless.
         let _ = job.answer.send(Ok((count > 0).then_some(appended)));
@@ -313,10 +298,7 @@ impl Touched {
         for event in &append.events {
             fresh &= self.events.insert((event.stream.clone(), event.sequence));
         }
-        let claimed = append
-            .claims
-            .iter()
-            .map(|claim| (claim.scope.clone(), claim.value.clone()));
+        let claimed = append.claims.iter().map(|claim| (claim.scope.clone(), claim.value.clone()));
         // A command may let go of a value and take it again, so its own values are one set.
         let own: HashSet<_> = claimed.chain(append.released.iter().cloned()).collect();
         for value in own {

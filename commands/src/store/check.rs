@@ -52,10 +52,7 @@ impl Store {
     /// [`StoreError::Unavailable`]; damage is not an error here but the answer.
     pub async fn check(&self) -> Result<LogCheck, StoreError> {
         let head = self.head().await?;
-        let mut walk = Walk {
-            position: 0,
-            recorded_at: Timestamp(0),
-        };
+        let mut walk = Walk { position: 0, recorded_at: Timestamp(0) };
         let by_row = self.walk(&mut walk, head).await?;
         let by_stream = self.sequence_fault(head).await?;
         let faults = [by_row, by_stream].into_iter().flatten();
@@ -75,19 +72,13 @@ impl Store {
                     continue;
                 }
                 Err(Error::Damaged(what)) => {
-                    return Ok(Some(LogFault {
-                        position: walk.position + 1,
-                        what,
-                    }));
+                    return Ok(Some(LogFault { position: walk.position + 1, what }));
                 }
                 Err(other) => return Err(other),
             };
             if events.is_empty() {
                 let position = walk.position + 1;
-                return Ok(Some(LogFault {
-                    position,
-                    what: format!("event {position} is missing"),
-                }));
+                return Ok(Some(LogFault { position, what: format!("event {position} is missing") }));
             }
             for event in &events {
                 if let Some(fault) = walk.step(event) {
@@ -102,18 +93,12 @@ impl Store {
         let found: Option<SequenceFault> = match self {
             // Its streams are numbered by the same map that refuses a second event of a number.
             Self::Memory(_) => None,
-            Self::Sqlite(opened) => on_sqlite!(
-                opened,
-                read,
-                "checking the numbering of streams",
-                sequence_fault(head)
-            )?,
-            Self::Postgres(opened) => on_postgres!(
-                opened,
-                read,
-                "checking the numbering of streams",
-                sequence_fault(head)
-            )?,
+            Self::Sqlite(opened) => {
+                on_sqlite!(opened, read, "checking the numbering of streams", sequence_fault(head))?
+            }
+            Self::Postgres(opened) => {
+                on_postgres!(opened, read, "checking the numbering of streams", sequence_fault(head))?
+            }
         };
         Ok(found.map(|(position, kind, id, sequence, number)| LogFault {
             position,

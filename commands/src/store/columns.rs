@@ -65,9 +65,7 @@ impl<'a> Columns<'a> {
             append.claims.iter().for_each(|claim| columns.claims.push(claim));
             if let Some(new) = &append.idempotency {
                 let after = columns.events.sequences.len() as i64;
-                columns
-                    .idempotency
-                    .push(new, (after > before).then_some((before + 1, after)));
+                columns.idempotency.push(new, (after > before).then_some((before + 1, after)));
             }
         }
         columns
@@ -79,14 +77,8 @@ impl<'a> Columns<'a> {
         lock_timeout_ms: i64,
         clock_offset_ms: i64,
     ) -> QueryAs<'a, Postgres, Answer, PgArguments> {
-        let query = sqlx::query_as(sql::postgres::APPEND)
-            .bind(lock_timeout_ms)
-            .bind(clock_offset_ms);
-        let query = self
-            .events
-            .bind(query)
-            .bind(self.released.0)
-            .bind(self.released.1);
+        let query = sqlx::query_as(sql::postgres::APPEND).bind(lock_timeout_ms).bind(clock_offset_ms);
+        let query = self.events.bind(query).bind(self.released.0).bind(self.released.1);
         self.idempotency.bind(self.claims.bind(query))
     }
 }
@@ -127,11 +119,7 @@ impl<'a> Claims<'a> {
     }
 
     fn bind(self, query: Query<'a>) -> Query<'a> {
-        query
-            .bind(self.scopes)
-            .bind(self.values)
-            .bind(self.aggregate_types)
-            .bind(self.aggregate_ids)
+        query.bind(self.scopes).bind(self.values).bind(self.aggregate_types).bind(self.aggregate_ids)
     }
 }
 

@@ -73,11 +73,7 @@ pub struct AppendLimits {
 
 impl Default for AppendLimits {
     fn default() -> Self {
-        Self {
-            queue: 1024,
-            batch_events: 512,
-            timeout: Duration::from_secs(15),
-        }
+        Self { queue: 1024, batch_events: 512, timeout: Duration::from_secs(15) }
     }
 }
 
@@ -93,10 +89,6 @@ impl Clock {
     pub(super) fn now(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let clock = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-        Timestamp(
-            clock
-                .saturating_add(self.offset_ms())
-                .clamp(0, Timestamp::MAX.ms()),
-        )
+        Timestamp(clock.saturating_add(self.offset_ms()).clamp(0, Timestamp::MAX.ms()))
     }
 }

@@ -108,15 +108,9 @@ impl StoreError {
     /// The error of a statement outside an append.
     pub(super) fn of(doing: &'static str, error: &SqlError) -> Self {
         match Meaning::of(error) {
-            Meaning::Away => Self::Unavailable {
-                doing,
-                why: error.to_string(),
-            },
+            Meaning::Away => Self::Unavailable { doing, why: error.to_string() },
             Meaning::Damaged => Self::Damaged(format!("{doing}: {error}")),
-            Meaning::Clash(_) | Meaning::Refused => Self::Refused {
-                doing,
-                why: error.to_string(),
-            },
+            Meaning::Clash(_) | Meaning::Refused => Self::Refused { doing, why: error.to_string() },
         }
     }
 }
@@ -154,10 +148,7 @@ fn of_database(error: &dyn DatabaseError) -> Meaning {
 fn clash(error: &dyn DatabaseError) -> Option<Clash> {
     let named = match error.constraint() {
         Some(constraint) => constraint,
-        None => error
-            .message()
-            .rsplit_once(": ")
-            .map_or("", |(_, columns)| columns),
+        None => error.message().rsplit_once(": ").map_or("", |(_, columns)| columns),
     };
     match named {
         "events_pkey" | "events.aggregate_type, events.aggregate_id, events.sequence" => Some(Clash::Stream),

@@ -49,20 +49,12 @@ pub(super) fn fold<A: Decide>(
     until: u64,
 ) -> Result<A, StoreError> {
     if stream.kind != A::KIND {
-        return Err(StoreError::Malformed(format!(
-            "{stream} was to be loaded as a {}",
-            A::KIND.as_str()
-        )));
+        return Err(StoreError::Malformed(format!("{stream} was to be loaded as a {}", A::KIND.as_str())));
     }
     let mut state = A::default();
     for (row, number) in rows.into_iter().zip(1..=until) {
         let event = event::<A>(&row, number).map_err(|why| {
-            let Row {
-                sequence,
-                event_type,
-                event_version,
-                ..
-            } = &row;
+            let Row { sequence, event_type, event_version, .. } = &row;
             StoreError::Damaged(format!(
                 "event {sequence} of {stream} ({event_type} v{event_version}): {why}"
             ))
@@ -96,10 +88,9 @@ pub(super) fn cause(error: PersistenceError) -> Result<sqlx::Error, String> {
     match error {
         PersistenceError::ConnectionError(inner)
         | PersistenceError::DeserializationError(inner)
-        | PersistenceError::UnknownError(inner) => inner
-            .downcast::<sqlx::Error>()
-            .map(|error| *error)
-            .map_err(|other| other.to_string()),
+        | PersistenceError::UnknownError(inner) => {
+            inner.downcast::<sqlx::Error>().map(|error| *error).map_err(|other| other.to_string())
+        }
         PersistenceError::OptimisticLockError => Err("a read met a write lock".to_owned()),
     }
 }

@@ -31,10 +31,7 @@ struct State {
 
 impl Memory {
     pub(super) fn new(clock: Clock) -> Self {
-        Self {
-            state: Mutex::default(),
-            clock,
-        }
+        Self { state: Mutex::default(), clock }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -53,11 +50,7 @@ impl Memory {
     pub(super) fn stream(&self, stream: &StreamId) -> Vec<StoredEvent> {
         let state = self.state();
         let all = (stream.clone(), 0)..=(stream.clone(), u64::MAX);
-        state
-            .streams
-            .range(all)
-            .filter_map(|(_, index)| state.log.get(*index).cloned())
-            .collect()
+        state.streams.range(all).filter_map(|(_, index)| state.log.get(*index).cloned()).collect()
     }
 
     pub(super) fn range(&self, after: i64, until: i64, limit: i64) -> Vec<StoredEvent> {
@@ -79,10 +72,7 @@ impl Memory {
     }
 
     pub(super) fn claim_owner(&self, scope: &str, value: &str) -> Option<StreamId> {
-        self.state()
-            .claims
-            .get(&(scope.to_owned(), value.to_owned()))
-            .cloned()
+        self.state().claims.get(&(scope.to_owned(), value.to_owned())).cloned()
     }
 
     pub(super) fn meta(&self, name: &str) -> Option<String> {
@@ -94,28 +84,18 @@ impl Memory {
     }
 
     pub(super) fn insert_meta(&self, name: &str, value: &str) -> String {
-        self.state()
-            .meta
-            .entry(name.to_owned())
-            .or_insert_with(|| value.to_owned())
-            .clone()
+        self.state().meta.entry(name.to_owned()).or_insert_with(|| value.to_owned()).clone()
     }
 
     pub(super) fn subject_keys(&self, subjects: &[String]) -> Vec<SubjectKeyRow> {
         let state = self.state();
-        subjects
-            .iter()
-            .filter_map(|subject| state.subject_keys.get(subject).cloned())
-            .collect()
+        subjects.iter().filter_map(|subject| state.subject_keys.get(subject).cloned()).collect()
     }
 
     pub(super) fn insert_subject_keys(&self, rows: &[SubjectKeyRow]) {
         let mut state = self.state();
         for row in rows {
-            state
-                .subject_keys
-                .entry(row.subject.clone())
-                .or_insert_with(|| row.clone());
+            state.subject_keys.entry(row.subject.clone()).or_insert_with(|| row.clone());
         }
     }
 
@@ -134,8 +114,7 @@ impl State {
         let first = self.head() + 1;
         let recorded_at = self.log.last().map_or(now, |last| last.recorded_at.max(now));
         for event in append.events {
-            self.streams
-                .insert((event.stream.clone(), event.sequence), self.log.len());
+            self.streams.insert((event.stream.clone(), event.sequence), self.log.len());
             self.log.push(StoredEvent {
                 position: self.head() + 1,
                 stream: event.stream,
@@ -149,11 +128,7 @@ impl State {
             });
         }
         let last = self.head();
-        let appended = (last >= first).then_some(Appended {
-            first,
-            last,
-            recorded_at,
-        });
+        let appended = (last >= first).then_some(Appended { first, last, recorded_at });
         for released in append.released {
             self.claims.remove(&released);
         }
@@ -176,11 +151,7 @@ impl State {
 
     /// The rules of the log, in the order in which the databases apply them.
     fn check(&self, append: &Append) -> Result<(), AppendError> {
-        if append
-            .idempotency
-            .as_ref()
-            .is_some_and(|new| self.idempotency.contains_key(&new.key))
-        {
+        if append.idempotency.as_ref().is_some_and(|new| self.idempotency.contains_key(&new.key)) {
             return Err(AppendError::IdempotencyTaken);
         }
         let stale = |event: &super::model::NewEvent| {
@@ -194,10 +165,7 @@ impl State {
             let value = (claim.scope.clone(), claim.value.clone());
             let held = self.claims.contains_key(&value) && !append.released.contains(&value);
             if held || !own.insert(value) {
-                return Err(AppendError::Claimed {
-                    scope: claim.scope.clone(),
-                    value: claim.value.clone(),
-                });
+                return Err(AppendError::Claimed { scope: claim.scope.clone(), value: claim.value.clone() });
             }
         }
         Ok(())

@@ -7,21 +7,13 @@ use super::error::StoreError;
 
 /// Runs what is missing, under the lock that sqlx takes (PostgreSQL: advisory; SQLite: the only writer).
 pub(super) async fn run<C: Migrate>(connection: &mut C, migrations: &Migrator) -> Result<(), StoreError> {
-    let known = migrations
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0);
+    let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
     let failed = |error: MigrateError| failure(&error, known);
     // The lock is counted, and sqlx takes it once more: what is seen here holds until the end of the run.
     connection.lock().await.map_err(failed)?;
     connection.ensure_migrations_table().await.map_err(failed)?;
     let applied = connection.list_applied_migrations().await.map_err(failed)?;
-    let found = applied
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0);
+    let found = applied.iter().map(|migration| migration.version).max().unwrap_or(0);
     if found > known {
         return Err(StoreError::SchemaNewer { found, known });
     }

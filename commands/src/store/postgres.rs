@@ -87,10 +87,7 @@ impl Postgres {
             (_, None) => options.clone(),
         };
         migrate_at(&direct).await?;
-        let health = Arc::new(Health {
-            since: Instant::now(),
-            lost_ms: AtomicU64::new(0),
-        });
+        let health = Arc::new(Health { since: Instant::now(), lost_ms: AtomicU64::new(0) });
         let pool = pool(&options, address, &health);
         let writer = Writer {
             options: options.application_name("dca-auth append"),
@@ -101,15 +98,7 @@ impl Postgres {
             connection: None,
         };
         let streams = PostgresEventRepository::new(pool.clone());
-        Ok((
-            Self {
-                pool,
-                streams,
-                pooler: address.pooler,
-                health,
-            },
-            writer,
-        ))
+        Ok((Self { pool, streams, pooler: address.pooler, health }, writer))
     }
 
     /// Whether statements may be kept prepared.
@@ -252,18 +241,12 @@ impl Writer {
     /// Appends commands in one call, all or nothing. If this future is dropped before its end, the connection
     /// goes with it.
     pub(super) async fn write(&mut self, batch: &[&Append]) -> Result<Written, WriteError> {
-        let mut connection = self
-            .connect()
-            .await
-            .map_err(|error| WriteError::of(&error, || None))?;
+        let mut connection = self.connect().await.map_err(|error| WriteError::of(&error, || None))?;
         let result = self.call(&mut connection, batch).await;
         let failed = match result {
             Ok((first, recorded_at)) => {
                 self.connection = Some((connection, Instant::now()));
-                return Ok(Written {
-                    first,
-                    recorded_at: Timestamp(recorded_at),
-                });
+                return Ok(Written { first, recorded_at: Timestamp(recorded_at) });
             }
             Err(error) => WriteError::of(&error, || taken(&error, batch)),
         };

@@ -25,18 +25,7 @@ impl Prepared {
 }
 
 /// A row of `events` as the database gives it, its payload and metadata as text.
-pub(super) type EventRow = (
-    i64,
-    String,
-    String,
-    i64,
-    String,
-    String,
-    String,
-    String,
-    Option<String>,
-    i64,
-);
+pub(super) type EventRow = (i64, String, String, i64, String, String, String, String, Option<String>, i64);
 
 /// Puts a row into words of the domain.
 pub(super) fn stored(row: EventRow) -> Result<StoredEvent, StoreError> {
@@ -51,46 +40,28 @@ pub(super) fn stored(row: EventRow) -> Result<StoredEvent, StoreError> {
         event_version,
         payload,
         metadata,
-        guild: guild
-            .map(|guild| guild.parse())
-            .transpose()
-            .map_err(|e| damaged(format!("{e}")))?,
+        guild: guild.map(|guild| guild.parse()).transpose().map_err(|e| damaged(format!("{e}")))?,
         recorded_at: Timestamp(recorded_at),
     })
 }
 
 /// A stream from its two columns.
 pub(super) fn stream_id(kind: &str, id: String) -> Result<StreamId, String> {
-    kind.parse()
-        .map(|kind| StreamId { kind, id: id.into() })
-        .map_err(|error| error.to_string())
+    kind.parse().map(|kind| StreamId { kind, id: id.into() }).map_err(|error| error.to_string())
 }
 
 type IdempotencyColumns = (String, String, Option<i64>, Option<i64>, i64);
 
 fn idempotency_row(key: &IdempotencyKey, columns: IdempotencyColumns) -> IdempotencyRow {
     let (payload_hash, outcome, first, last, created_at) = columns;
-    IdempotencyRow {
-        key: key.clone(),
-        payload_hash,
-        outcome,
-        first,
-        last,
-        created_at: Timestamp(created_at),
-    }
+    IdempotencyRow { key: key.clone(), payload_hash, outcome, first, last, created_at: Timestamp(created_at) }
 }
 
 type SubjectColumns = (String, String, i64, Vec<u8>, i64);
 
 fn subject_row(columns: SubjectColumns) -> SubjectKeyRow {
     let (subject, key_id, kek_id, wrapped, created_at) = columns;
-    SubjectKeyRow {
-        subject,
-        key_id,
-        kek_id,
-        wrapped,
-        created_at: Timestamp(created_at),
-    }
+    SubjectKeyRow { subject, key_id, kek_id, wrapped, created_at: Timestamp(created_at) }
 }
 
 /// The item at `index`, or the last one: fills a statement of fixed width.
@@ -110,10 +81,7 @@ macro_rules! statements {
             type Connection = $connection;
 
             pub(in crate::store) async fn head(on: &mut Connection, how: Prepared) -> sqlx::Result<i64> {
-                sqlx::query_scalar(sql::HEAD)
-                    .persistent(how.is_kept())
-                    .fetch_one(on)
-                    .await
+                sqlx::query_scalar(sql::HEAD).persistent(how.is_kept()).fetch_one(on).await
             }
 
             pub(in crate::store) async fn stream(
@@ -203,11 +171,7 @@ macro_rules! statements {
                 how: Prepared,
                 name: &str,
             ) -> sqlx::Result<Option<String>> {
-                sqlx::query_scalar(sql::META)
-                    .bind(name)
-                    .persistent(how.is_kept())
-                    .fetch_optional(on)
-                    .await
+                sqlx::query_scalar(sql::META).bind(name).persistent(how.is_kept()).fetch_optional(on).await
             }
 
             pub(in crate::store) async fn set_meta(
@@ -233,11 +197,7 @@ macro_rules! statements {
             ) -> sqlx::Result<String> {
                 let insert = sqlx::query(sql::INSERT_META).bind(name).bind(value);
                 insert.persistent(how.is_kept()).execute(&mut *on).await?;
-                sqlx::query_scalar(sql::META)
-                    .bind(name)
-                    .persistent(how.is_kept())
-                    .fetch_one(on)
-                    .await
+                sqlx::query_scalar(sql::META).bind(name).persistent(how.is_kept()).fetch_one(on).await
             }
 
             pub(in crate::store) async fn subject_keys(
@@ -279,12 +239,7 @@ macro_rules! statements {
                 subject: &str,
             ) -> sqlx::Result<bool> {
                 let delete = sqlx::query(sql::DELETE_SUBJECT_KEY).bind(subject);
-                Ok(delete
-                    .persistent(how.is_kept())
-                    .execute(on)
-                    .await?
-                    .rows_affected()
-                    > 0)
+                Ok(delete.persistent(how.is_kept()).execute(on).await?.rows_affected() > 0)
             }
         }
     };

@@ -112,12 +112,7 @@ pub mod sqlite {
 
         fn new(head: &str, columns: usize) -> Self {
             let row = format!("({})", vec!["?"; columns].join(", "));
-            let text = |power| {
-                format!(
-                    "{head} VALUES {}",
-                    vec![row.as_str(); 1_usize << power].join(", ")
-                )
-            };
+            let text = |power| format!("{head} VALUES {}", vec![row.as_str(); 1_usize << power].join(", "));
             Self((0..=Self::WIDEST).map(text).collect())
         }
 
@@ -147,19 +142,13 @@ pub mod sqlite {
     });
 
     /// Claims.
-    pub(in crate::store) static INSERT_CLAIMS: LazyLock<MultiRow> = LazyLock::new(|| {
-        MultiRow::new(
-            "INSERT INTO claims (scope, value, aggregate_type, aggregate_id)",
-            4,
-        )
-    });
+    pub(in crate::store) static INSERT_CLAIMS: LazyLock<MultiRow> =
+        LazyLock::new(|| MultiRow::new("INSERT INTO claims (scope, value, aggregate_type, aggregate_id)", 4));
 
     /// Every statement that only SQLite has.
     pub fn all() -> Vec<&'static str> {
         let inserts = [&*INSERT_EVENTS, &*INSERT_IDEMPOTENCY, &*INSERT_CLAIMS];
-        let inserts = inserts
-            .into_iter()
-            .flat_map(|insert| insert.0.iter().map(String::as_str));
+        let inserts = inserts.into_iter().flat_map(|insert| insert.0.iter().map(String::as_str));
         [LAST, RELEASE].into_iter().chain(inserts).collect()
     }
 }

@@ -64,10 +64,7 @@ impl Sqlite {
         }
         let read = pool(readers.max(1)).connect_lazy_with(options.read_only(true));
         let streams = SqliteEventRepository::new(read.clone());
-        let writer = Writer {
-            pool: write.clone(),
-            clock,
-        };
+        let writer = Writer { pool: write.clone(), clock };
         Ok((Self { read, write, streams }, writer))
     }
 }
@@ -118,13 +115,8 @@ async fn refused(
 
 async fn find_taken<'a>(on: &mut SqliteConnection, append: &'a Append) -> sqlx::Result<Option<&'a Claim>> {
     for (index, claim) in append.claims.iter().enumerate() {
-        let twice = append.claims[..index]
-            .iter()
-            .any(|c| c.scope == claim.scope && c.value == claim.value);
-        if twice
-            || rows::sqlite::claim_owner(on, Prepared::Kept, &claim.scope, &claim.value)
-                .await?
-                .is_some()
+        let twice = append.claims[..index].iter().any(|c| c.scope == claim.scope && c.value == claim.value);
+        if twice || rows::sqlite::claim_owner(on, Prepared::Kept, &claim.scope, &claim.value).await?.is_some()
         {
             return Ok(Some(claim));
         }
@@ -140,38 +132,19 @@ async fn insert(on: &mut SqliteConnection, batch: &[&Append], clock: &Clock) -> 
     let mut idempotency: Vec<IdempotencyRow<'_>> = Vec::new();
     for append in batch {
         let before = last + events.len() as i64;
-        events.extend(
-            append
-                .events
-                .iter()
-                .zip(before + 1..)
-                .map(|(event, at)| (at, event, recorded_at)),
-        );
+        events.extend(append.events.iter().zip(before + 1..).map(|(event, at)| (at, event, recorded_at)));
         let after = last + events.len() as i64;
         let positions = (after > before).then_some((before + 1, after));
         idempotency.extend(append.idempotency.iter().map(|new| (new, positions)));
     }
-    insert_rows(
-        on,
-        &sql::sqlite::INSERT_IDEMPOTENCY,
-        &idempotency,
-        bind_idempotency,
-    )
-    .await?;
+    insert_rows(on, &sql::sqlite::INSERT_IDEMPOTENCY, &idempotency, bind_idempotency).await?;
     insert_rows(on, &sql::sqlite::INSERT_EVENTS, &events, bind_event).await?;
     for (scope, value) in batch.iter().flat_map(|append| &append.released) {
-        sqlx::query(sql::sqlite::RELEASE)
-            .bind(scope)
-            .bind(value)
-            .execute(&mut *on)
-            .await?;
+        sqlx::query(sql::sqlite::RELEASE).bind(scope).bind(value).execute(&mut *on).await?;
     }
     let claims: Vec<&Claim> = batch.iter().flat_map(|append| &append.claims).collect();
     insert_rows(on, &sql::sqlite::INSERT_CLAIMS, &claims, bind_claim).await?;
-    Ok(Written {
-        first: (!events.is_empty()).then_some(last + 1),
-        recorded_at,
-    })
+    Ok(Written { first: (!events.is_empty()).then_some(last + 1), recorded_at })
 }
 
 type Query<'a> = sqlx::query::Query<'a, Engine, SqliteArguments<'a>>;
@@ -190,10 +163,7 @@ async fn insert_rows<'a, T: Copy>(
     while !rows.is_empty() {
         let (text, width) = insert.for_rows(rows.len());
         let (now, later) = rows.split_at(width);
-        now.iter()
-            .fold(sqlx::query(text), |query, row| bind(query, *row))
-            .execute(&mut *on)
-            .await?;
+        now.iter().fold(sqlx::query(text), |query, row| bind(query, *row)).execute(&mut *on).await?;
         rows = later;
     }
     Ok(())
@@ -228,9 +198,5 @@ fn bind_idempotency<'a>(query: Query<'a>, (new, positions): IdempotencyRow<'a>) 
 
 fn bind_claim<'a>(query: Query<'a>, claim: &'a Claim) -> Query<'a> {
     let stream = &claim.stream;
-    query
-        .bind(&claim.scope)
-        .bind(&claim.value)
-        .bind(stream.kind.as_str())
-        .bind(&*stream.id)
+    query.bind(&claim.scope).bind(&claim.value).bind(stream.kind.as_str()).bind(&*stream.id)
 }

@@ -58,10 +58,7 @@ pub(crate) fn admin_url() -> &'static str {
 pub(crate) async fn fresh_database() -> String {
     let name = format!("t_{}", uuid::Uuid::new_v4().simple());
     let mut admin = admin().await;
-    admin
-        .execute(format!("CREATE DATABASE {name}").as_str())
-        .await
-        .unwrap();
+    admin.execute(format!("CREATE DATABASE {name}").as_str()).await.unwrap();
     admin.close().await.unwrap();
     let url = admin_url();
     format!("{url}{}dbname={name}", if url.contains('?') { '&' } else { '?' })
@@ -69,9 +66,7 @@ pub(crate) async fn fresh_database() -> String {
 
 /// A connection of the administrator.
 pub(crate) async fn admin() -> PgConnection {
-    PgConnection::connect(admin_url())
-        .await
-        .expect("DCA_TEST_POSTGRES_URL names a server that answers")
+    PgConnection::connect(admin_url()).await.expect("DCA_TEST_POSTGRES_URL names a server that answers")
 }
 
 fn start() -> String {
@@ -89,9 +84,7 @@ fn start() -> String {
         .spawn()
         .expect("a shell starts");
     let mut folder = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut folder)
-        .unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut folder).unwrap();
     if folder.is_empty() {
         let mut why = String::new();
         child.stderr.take().unwrap().read_to_string(&mut why).unwrap();
@@ -110,37 +103,20 @@ fn command_for(binaries: &Path) -> Command {
     } else {
         Command::new("sh")
     };
-    command
-        .args(["-c", SUPERVISE, "sh"])
-        .arg(binaries)
-        .current_dir("/");
+    command.args(["-c", SUPERVISE, "sh"]).arg(binaries).current_dir("/");
     command
 }
 
 /// The folder with the binaries of the newest PostgreSQL.
 fn binaries() -> Option<PathBuf> {
-    let complete = |folder: &PathBuf| {
-        ["initdb", "postgres", "pg_isready"]
-            .iter()
-            .all(|b| folder.join(b).exists())
-    };
+    let complete =
+        |folder: &PathBuf| ["initdb", "postgres", "pg_isready"].iter().all(|b| folder.join(b).exists());
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let packaged = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut packaged: Vec<_> = packaged
-        .map(|entry| entry.path().join("bin"))
-        .filter(complete)
-        .collect();
+    let packaged = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut packaged: Vec<_> = packaged.map(|entry| entry.path().join("bin")).filter(complete).collect();
     packaged.sort_by_key(|folder| {
-        let version = folder
-            .parent()
-            .and_then(Path::file_name)
-            .and_then(|name| name.to_str());
+        let version = folder.parent().and_then(Path::file_name).and_then(|name| name.to_str());
         version.and_then(|version| version.parse::<u32>().ok())
     });
-    packaged
-        .pop()
-        .or_else(|| std::env::split_paths(&path).find(complete))
+    packaged.pop().or_else(|| std::env::split_paths(&path).find(complete))
 }

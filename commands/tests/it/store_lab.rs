@@ -30,10 +30,7 @@ impl Lab {
         let folder = Arc::new(TempDir::new().unwrap());
         let engine = match engine {
             Engine::Memory => EngineConfig::Memory,
-            Engine::Sqlite => EngineConfig::Sqlite {
-                path: folder.path().join("dca.db"),
-                readers: 4,
-            },
+            Engine::Sqlite => EngineConfig::Sqlite { path: folder.path().join("dca.db"), readers: 4 },
             Engine::Postgres => EngineConfig::Postgres {
                 url: engines::fresh_database().await,
                 direct_url: None,
@@ -49,11 +46,7 @@ impl Lab {
             limits: AppendLimits::default(),
         };
         let store = Store::open(config.clone()).await.unwrap();
-        Self {
-            store,
-            config,
-            _folder: Some(folder),
-        }
+        Self { store, config, _folder: Some(folder) }
     }
 
     /// This store and others over the same log, as other processes would open it.
@@ -91,11 +84,8 @@ pub(crate) fn fresh() -> (GuildId, StreamId) {
 
 /// An event without personal fields at a place of a stream.
 pub(crate) fn event(stream: &StreamId, sequence: u64) -> NewEvent {
-    let event = if sequence % 2 == 1 {
-        guild::Event::Left { at: NOW }
-    } else {
-        guild::Event::Rejoined { at: NOW }
-    };
+    let event =
+        if sequence % 2 == 1 { guild::Event::Left { at: NOW } } else { guild::Event::Rejoined { at: NOW } };
     of(stream, sequence, event)
 }
 
@@ -126,19 +116,13 @@ pub(crate) fn of(stream: &StreamId, sequence: u64, event: guild::Event) -> NewEv
 /// `count` events of one stream from `first` on.
 pub(crate) fn events(stream: &StreamId, first: u64, count: u64) -> Append {
     Append {
-        events: (first..first + count)
-            .map(|sequence| event(stream, sequence))
-            .collect(),
+        events: (first..first + count).map(|sequence| event(stream, sequence)).collect(),
         ..Append::default()
     }
 }
 
 pub(crate) fn claim(scope: &str, value: &str, stream: &StreamId) -> Claim {
-    Claim {
-        scope: scope.to_owned(),
-        value: value.to_owned(),
-        stream: stream.clone(),
-    }
+    Claim { scope: scope.to_owned(), value: value.to_owned(), stream: stream.clone() }
 }
 
 pub(crate) fn key(key: &str) -> IdempotencyKey {

@@ -31,11 +31,7 @@ async fn connect(lab: &Lab) -> PgConnection {
 async fn until(lab: &Lab, condition: &str) {
     let mut connection = connect(lab).await;
     for _ in 0..2_000 {
-        if sqlx::query_scalar::<_, bool>(condition)
-            .fetch_one(&mut connection)
-            .await
-            .unwrap()
-        {
+        if sqlx::query_scalar::<_, bool>(condition).fetch_one(&mut connection).await.unwrap() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -48,10 +44,7 @@ async fn every_statement_prepares() {
     let lab = Lab::on(Engine::Postgres).await;
     let mut connection = connect(&lab).await;
     for statement in sql::SHARED.iter().chain(&sql::postgres::ALL) {
-        (&mut connection)
-            .prepare(statement)
-            .await
-            .unwrap_or_else(|error| panic!("{statement}: {error}"));
+        (&mut connection).prepare(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 }
 
@@ -67,10 +60,7 @@ async fn the_log_refuses_changes() {
         "INSERT INTO events SELECT * FROM events ON CONFLICT (position) DO UPDATE SET guild_id = 'x'",
     ] {
         let error = lab.sql(statement).await.unwrap_err().to_string();
-        assert!(
-            error.contains("the event log is append-only"),
-            "{statement}: {error}"
-        );
+        assert!(error.contains("the event log is append-only"), "{statement}: {error}");
     }
     assert_eq!(lab.store.check().await.unwrap().fault, None);
 }
@@ -79,10 +69,7 @@ async fn the_log_refuses_changes() {
 async fn the_last_position_is_read_from_the_index() {
     let lab = Lab::on(Engine::Postgres).await;
     let plan = "EXPLAIN SELECT e.position, e.recorded_at FROM events AS e ORDER BY e.position DESC LIMIT 1";
-    let plan: Vec<String> = sqlx::query_scalar(plan)
-        .fetch_all(&pool(&lab.store))
-        .await
-        .unwrap();
+    let plan: Vec<String> = sqlx::query_scalar(plan).fetch_all(&pool(&lab.store)).await.unwrap();
     assert!(plan.join("\n").contains("Index Scan Backward"), "{plan:?}");
 }
 
@@ -92,18 +79,9 @@ async fn appending_under_another_isolation_level_is_refused() {
     let mut connection = connect(&lab).await;
     let nothing = "'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', \
                    '{}', '{}', '{}', '{}', '{}', '{}', '{}'";
-    for (level, allowed) in [
-        ("READ COMMITTED", true),
-        ("REPEATABLE READ", false),
-        ("SERIALIZABLE", false),
-    ] {
-        connection
-            .execute(format!("BEGIN ISOLATION LEVEL {level}").as_str())
-            .await
-            .unwrap();
-        let result = connection
-            .execute(format!("SELECT * FROM append(1000, 0, {nothing})").as_str())
-            .await;
+    for (level, allowed) in [("READ COMMITTED", true), ("REPEATABLE READ", false), ("SERIALIZABLE", false)] {
+        connection.execute(format!("BEGIN ISOLATION LEVEL {level}").as_str()).await.unwrap();
+        let result = connection.execute(format!("SELECT * FROM append(1000, 0, {nothing})").as_str()).await;
         match result {
             Ok(_) => assert!(allowed, "{level}"),
             Err(error) => {
@@ -136,25 +114,13 @@ async fn an_open_snapshot_does_not_hold_appends_up() {
     append_rate(&lab.store, 8, time).await;
     let without = append_rate(&lab.store, 8, time).await;
     let mut snapshot = connect(&lab).await;
-    snapshot
-        .execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        .await
-        .unwrap();
+    snapshot.execute("BEGIN ISOLATION LEVEL REPEATABLE READ").await.unwrap();
     let count = "SELECT count(*) FROM events";
     let before: i64 = sqlx::query_scalar(count).fetch_one(&mut snapshot).await.unwrap();
     let with = append_rate(&lab.store, 8, time).await;
     println!("appends/s with 8 tasks: {without:.0} without an open snapshot, {with:.0} with one");
-    assert!(
-        with > 0.0 && lab.store.head().await.unwrap() > before,
-        "appends go on"
-    );
-    assert_eq!(
-        sqlx::query_scalar::<_, i64>(count)
-            .fetch_one(&mut snapshot)
-            .await
-            .unwrap(),
-        before
-    );
+    assert!(with > 0.0 && lab.store.head().await.unwrap() > before, "appends go on");
+    assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut snapshot).await.unwrap(), before);
 }
 
 #[tokio::test]
@@ -167,23 +133,14 @@ async fn opening_again_finds_everything() {
     config.epoch = "ffffffffffffffff".to_owned();
     let again = Store::open(config).await.unwrap();
     assert_eq!(again.load::<Guild>(&stream).await.unwrap().version, 2);
-    assert_eq!(
-        again.epoch().await.unwrap(),
-        lab.config.epoch,
-        "the epoch is made once"
-    );
-    assert_eq!(
-        again.append(events(&stream, 3, 1)).await.unwrap().unwrap().first,
-        3
-    );
+    assert_eq!(again.epoch().await.unwrap(), lab.config.epoch, "the epoch is made once");
+    assert_eq!(again.append(events(&stream, 3, 1)).await.unwrap().unwrap().first, 3);
 }
 
 #[tokio::test]
 async fn instances_that_start_together_migrate_once_and_share_one_log() {
     let mut lab = Lab::on(Engine::Postgres).await;
-    let EngineConfig::Postgres { url, .. } = &mut lab.config.engine else {
-        unreachable!()
-    };
+    let EngineConfig::Postgres { url, .. } = &mut lab.config.engine else { unreachable!() };
     *url = engines::fresh_database().await;
     let opened = futures::future::join_all((0..4).map(|n| {
         let mut config = lab.config.clone();
@@ -197,13 +154,7 @@ async fn instances_that_start_together_migrate_once_and_share_one_log() {
     let twins =
         futures::future::join_all(stores.iter().map(|store| store.append(events(&stream, 1, 1)))).await;
     assert_eq!(twins.iter().filter(|result| result.is_ok()).count(), 1);
-    assert_eq!(
-        twins
-            .iter()
-            .filter(|result| **result == Err(AppendError::Conflict))
-            .count(),
-        3
-    );
+    assert_eq!(twins.iter().filter(|result| **result == Err(AppendError::Conflict)).count(), 3);
     let (_, stream) = fresh();
     for (store, sequence) in stores.iter().cycle().zip(1..=40) {
         assert_eq!(store.epoch().await.unwrap(), epoch);
@@ -220,46 +171,23 @@ async fn a_newer_schema_is_refused() {
                  VALUES (9999, 'future', true, '\\x00', 0)";
     lab.sql(newer).await.unwrap();
     let error = Store::open(lab.config.clone()).await.err().unwrap();
-    assert!(
-        matches!(error, StoreError::SchemaNewer { found: 9999, known } if known < 9999),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::SchemaNewer { found: 9999, known } if known < 9999), "{error}");
     assert!(error.to_string().contains("start the newer version"), "{error}");
 }
 
 #[tokio::test]
 async fn damage_is_found() {
     for (damage, position, what) in [
-        (
-            "UPDATE events SET payload = '{\"type\":\"guild.unheard_of\"}' WHERE position = 3",
-            3,
-            "payload",
-        ),
-        (
-            "UPDATE events SET recorded_at = 5 WHERE position = 4",
-            4,
-            "before event 3",
-        ),
-        (
-            "UPDATE events SET sequence = 9 WHERE position = 5",
-            5,
-            "says it is 9",
-        ),
+        ("UPDATE events SET payload = '{\"type\":\"guild.unheard_of\"}' WHERE position = 3", 3, "payload"),
+        ("UPDATE events SET recorded_at = 5 WHERE position = 4", 4, "before event 3"),
+        ("UPDATE events SET sequence = 9 WHERE position = 5", 5, "says it is 9"),
         ("DELETE FROM events WHERE position = 2", 2, "missing"),
     ] {
         let lab = Lab::on(Engine::Postgres).await;
         lab.store.append(events(&fresh().1, 1, 5)).await.unwrap();
-        lab.sql("DROP TRIGGER events_append_only ON events")
-            .await
-            .unwrap();
+        lab.sql("DROP TRIGGER events_append_only ON events").await.unwrap();
         lab.sql(damage).await.unwrap();
-        let fault = lab
-            .store
-            .check()
-            .await
-            .unwrap()
-            .fault
-            .unwrap_or_else(|| panic!("not found: {damage}"));
+        let fault = lab.store.check().await.unwrap().fault.unwrap_or_else(|| panic!("not found: {damage}"));
         assert_eq!(fault.position, position, "{damage}: {}", fault.what);
         assert!(fault.what.contains(what), "{damage}: {}", fault.what);
     }
@@ -276,10 +204,7 @@ async fn text_that_is_no_json_is_refused_and_the_others_are_written() {
             Ok(_) => assert_ne!(index, 9),
             Err(error) => {
                 assert_eq!(index, 9, "{error}");
-                assert!(
-                    matches!(error, AppendError::Unavailable(StoreError::Refused { .. })),
-                    "{error}"
-                );
+                assert!(matches!(error, AppendError::Unavailable(StoreError::Refused { .. })), "{error}");
             }
         }
     }
@@ -290,10 +215,7 @@ async fn text_that_is_no_json_is_refused_and_the_others_are_written() {
 async fn hold_the_lock(lab: &Lab) -> PgConnection {
     let mut connection = connect(lab).await;
     connection.execute("BEGIN").await.unwrap();
-    connection
-        .execute("SELECT pg_advisory_xact_lock(4918846881367287672)")
-        .await
-        .unwrap();
+    connection.execute("SELECT pg_advisory_xact_lock(4918846881367287672)").await.unwrap();
     connection
 }
 
@@ -304,18 +226,13 @@ const APPEND_WAITS: &str = "SELECT exists(SELECT 1 FROM pg_stat_activity \
 async fn a_lock_that_is_not_given_back_makes_appends_unavailable_for_a_while() {
     let mut lab = Lab::on(Engine::Postgres).await;
     lab.store.clone().close().await;
-    let EngineConfig::Postgres { lock_timeout, .. } = &mut lab.config.engine else {
-        unreachable!()
-    };
+    let EngineConfig::Postgres { lock_timeout, .. } = &mut lab.config.engine else { unreachable!() };
     *lock_timeout = Duration::from_millis(200);
     let store = Store::open(lab.config.clone()).await.unwrap();
     let holder = hold_the_lock(&lab).await;
     let (_, stream) = fresh();
     let error = store.append(events(&stream, 1, 1)).await.unwrap_err();
-    assert!(
-        matches!(error, AppendError::Unavailable(StoreError::Unavailable { .. })),
-        "{error}"
-    );
+    assert!(matches!(error, AppendError::Unavailable(StoreError::Unavailable { .. })), "{error}");
     holder.close().await.unwrap();
     store.append(events(&stream, 1, 1)).await.unwrap();
 }
@@ -349,11 +266,7 @@ async fn a_cut_connection_is_unavailable_never_a_conflict_and_then_mends() {
         }
     }
     assert!(failed >= 1, "the command under way fails");
-    assert_eq!(
-        lab.store.load::<Guild>(&stream).await.unwrap().version,
-        1,
-        "a read mends by itself"
-    );
+    assert_eq!(lab.store.load::<Guild>(&stream).await.unwrap().version, 1, "a read mends by itself");
     assert_eq!(lab.store.head().await.unwrap(), 1 + written);
     lab.store.append(events(&stream, 2, 1)).await.unwrap();
     assert_eq!(lab.store.check().await.unwrap().fault, None);
@@ -381,15 +294,11 @@ async fn idle_connections_that_died_are_not_noticed_by_callers() {
 #[tokio::test]
 async fn a_server_that_is_away_is_unavailable() {
     let mut lab = Lab::on(Engine::Postgres).await;
-    let EngineConfig::Postgres { url, .. } = &mut lab.config.engine else {
-        unreachable!()
-    };
+    let EngineConfig::Postgres { url, .. } = &mut lab.config.engine else { unreachable!() };
     *url = "postgres://postgres@127.0.0.1:1/none".to_owned();
     let error = Store::open(lab.config.clone()).await.err().unwrap();
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
-    let EngineConfig::Postgres { url, .. } = &mut lab.config.engine else {
-        unreachable!()
-    };
+    let EngineConfig::Postgres { url, .. } = &mut lab.config.engine else { unreachable!() };
     *url = "mysql://secret:password@host/x".to_owned();
     let error = Store::open(lab.config).await.err().unwrap().to_string();
     assert!(!error.contains("password"), "{error}");
@@ -400,28 +309,18 @@ async fn a_server_that_is_away_is_unavailable() {
 async fn the_forms_for_a_pooler_in_transaction_mode_work() {
     let mut lab = Lab::on(Engine::Postgres).await;
     lab.store.clone().close().await;
-    let EngineConfig::Postgres { url, pooler, .. } = &mut lab.config.engine else {
-        unreachable!()
-    };
+    let EngineConfig::Postgres { url, pooler, .. } = &mut lab.config.engine else { unreachable!() };
     *pooler = Pooler::Transaction;
     let direct = url.clone();
     let error = Store::open(lab.config.clone()).await.err().unwrap().to_string();
     assert!(error.contains("DATABASE_DIRECT_URL"), "{error}");
-    let EngineConfig::Postgres { direct_url, .. } = &mut lab.config.engine else {
-        unreachable!()
-    };
+    let EngineConfig::Postgres { direct_url, .. } = &mut lab.config.engine else { unreachable!() };
     *direct_url = Some(direct);
     let store = Store::open(lab.config.clone()).await.unwrap();
     let (_, stream) = fresh();
     store.append(events(&stream, 1, 3)).await.unwrap();
-    assert_eq!(
-        store.append(events(&stream, 3, 1)).await,
-        Err(AppendError::Conflict)
-    );
-    let write = commands::store::Append {
-        idempotency: Some(idempotency("k")),
-        ..events(&stream, 4, 1)
-    };
+    assert_eq!(store.append(events(&stream, 3, 1)).await, Err(AppendError::Conflict));
+    let write = commands::store::Append { idempotency: Some(idempotency("k")), ..events(&stream, 4, 1) };
     store.append(write).await.unwrap();
     assert_eq!(store.load::<Guild>(&stream).await.unwrap().version, 4);
     assert_eq!(store.stream(&stream).await.unwrap().len(), 4);
@@ -429,10 +328,7 @@ async fn the_forms_for_a_pooler_in_transaction_mode_work() {
     assert_eq!(store.check().await.unwrap().fault, None);
     let kept = "SELECT count(*) FROM pg_prepared_statements";
     assert_eq!(
-        sqlx::query_scalar::<_, i64>(kept)
-            .fetch_one(&pool(&store))
-            .await
-            .unwrap(),
+        sqlx::query_scalar::<_, i64>(kept).fetch_one(&pool(&store)).await.unwrap(),
         1,
         "only this one"
     );

@@ -19,10 +19,7 @@ async fn every_statement_prepares() {
     let lab = Lab::on(Engine::Sqlite).await;
     let mut connection = pools(&lab.store).1.acquire().await.unwrap();
     for statement in sql::SHARED.into_iter().chain(sql::sqlite::all()) {
-        (&mut *connection)
-            .prepare(statement)
-            .await
-            .unwrap_or_else(|error| panic!("{statement}: {error}"));
+        (&mut *connection).prepare(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 }
 
@@ -40,10 +37,7 @@ async fn the_log_refuses_changes() {
         &format!("REPLACE INTO events {copy}"),
     ] {
         let error = lab.sql(statement).await.unwrap_err().to_string();
-        assert!(
-            error.contains("the event log is append-only"),
-            "{statement}: {error}"
-        );
+        assert!(error.contains("the event log is append-only"), "{statement}: {error}");
     }
     assert_eq!(lab.store.check().await.unwrap().fault, None);
 }
@@ -62,11 +56,8 @@ async fn text_that_is_no_json_is_refused() {
 async fn readers_cannot_write() {
     let lab = Lab::on(Engine::Sqlite).await;
     let (read, _) = pools(&lab.store);
-    let error = sqlx::query("INSERT INTO meta VALUES ('a', 'b')")
-        .execute(&read)
-        .await
-        .unwrap_err()
-        .to_string();
+    let error =
+        sqlx::query("INSERT INTO meta VALUES ('a', 'b')").execute(&read).await.unwrap_err().to_string();
     assert!(error.contains("readonly"), "{error}");
 }
 
@@ -74,14 +65,8 @@ async fn readers_cannot_write() {
 async fn commits_are_durable_before_they_are_answered() {
     let lab = Lab::on(Engine::Sqlite).await;
     let (_, write) = pools(&lab.store);
-    let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
-        .fetch_one(&write)
-        .await
-        .unwrap();
-    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
-        .fetch_one(&write)
-        .await
-        .unwrap();
+    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&write).await.unwrap();
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&write).await.unwrap();
     assert_eq!((journal.as_str(), synchronous), ("wal", 2));
 }
 
@@ -97,15 +82,8 @@ async fn opening_again_finds_everything() {
     let again = Store::open(config).await.unwrap();
     assert_eq!(again.load::<Guild>(&stream).await.unwrap().version, 2);
     assert_eq!(again.meta("mode").await.unwrap().as_deref(), Some("live"));
-    assert_eq!(
-        again.epoch().await.unwrap(),
-        lab.config.epoch,
-        "the epoch is made once"
-    );
-    assert_eq!(
-        again.append(events(&stream, 3, 1)).await.unwrap().unwrap().first,
-        3
-    );
+    assert_eq!(again.epoch().await.unwrap(), lab.config.epoch, "the epoch is made once");
+    assert_eq!(again.append(events(&stream, 3, 1)).await.unwrap().unwrap().first, 3);
 }
 
 #[tokio::test]
@@ -116,85 +94,40 @@ async fn a_newer_schema_is_refused() {
     lab.sql(newer).await.unwrap();
     lab.store.clone().close().await;
     let error = Store::open(lab.config.clone()).await.err().unwrap();
-    assert!(
-        matches!(error, StoreError::SchemaNewer { found: 9999, known } if known < 9999),
-        "{error}"
-    );
+    assert!(matches!(error, StoreError::SchemaNewer { found: 9999, known } if known < 9999), "{error}");
     let message = error.to_string();
-    assert!(
-        message.contains("9999") && message.contains("start the newer version"),
-        "{message}"
-    );
+    assert!(message.contains("9999") && message.contains("start the newer version"), "{message}");
 }
 
 #[tokio::test]
 async fn an_edited_migration_is_refused() {
     let lab = Lab::on(Engine::Sqlite).await;
-    lab.sql("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1")
-        .await
-        .unwrap();
+    lab.sql("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1").await.unwrap();
     lab.store.clone().close().await;
     let error = Store::open(lab.config.clone()).await.err().unwrap();
-    assert!(
-        matches!(&error, StoreError::Migration(why) if why.contains("migration 1")),
-        "{error}"
-    );
+    assert!(matches!(&error, StoreError::Migration(why) if why.contains("migration 1")), "{error}");
 }
 
 #[tokio::test]
 async fn a_folder_that_is_missing_is_named() {
     let lab = Lab::on(Engine::Sqlite).await;
     let mut config = lab.config.clone();
-    config.engine = EngineConfig::Sqlite {
-        path: "/nowhere/at/all/dca.db".into(),
-        readers: 1,
-    };
+    config.engine = EngineConfig::Sqlite { path: "/nowhere/at/all/dca.db".into(), readers: 1 };
     let error = Store::open(config).await.err().unwrap().to_string();
-    assert!(
-        error.contains("/nowhere/at/all/dca.db") && error.contains("folder"),
-        "{error}"
-    );
+    assert!(error.contains("/nowhere/at/all/dca.db") && error.contains("folder"), "{error}");
 }
 
 #[tokio::test]
 async fn damage_is_found() {
     for (damage, position, what) in [
-        (
-            "UPDATE events SET payload = '{\"type\":\"guild.unheard_of\"}' WHERE position = 3",
-            3,
-            "payload",
-        ),
-        (
-            "UPDATE events SET event_type = 'guild.unheard_of' WHERE position = 3",
-            3,
-            "guild.unheard_of",
-        ),
-        (
-            "UPDATE events SET aggregate_type = 'house' WHERE position = 2",
-            2,
-            "house",
-        ),
-        (
-            "UPDATE events SET recorded_at = 5 WHERE position = 4",
-            4,
-            "before event 3",
-        ),
-        (
-            "UPDATE events SET sequence = 9 WHERE position = 5",
-            5,
-            "says it is 9",
-        ),
+        ("UPDATE events SET payload = '{\"type\":\"guild.unheard_of\"}' WHERE position = 3", 3, "payload"),
+        ("UPDATE events SET event_type = 'guild.unheard_of' WHERE position = 3", 3, "guild.unheard_of"),
+        ("UPDATE events SET aggregate_type = 'house' WHERE position = 2", 2, "house"),
+        ("UPDATE events SET recorded_at = 5 WHERE position = 4", 4, "before event 3"),
+        ("UPDATE events SET sequence = 9 WHERE position = 5", 5, "says it is 9"),
         ("DELETE FROM events WHERE position = 2", 2, "missing"),
-        (
-            "UPDATE events SET metadata = '{}' WHERE position = 1",
-            1,
-            "metadata",
-        ),
-        (
-            "UPDATE events SET payload = CAST(x'7b7dff' AS TEXT) WHERE position = 2",
-            2,
-            "",
-        ),
+        ("UPDATE events SET metadata = '{}' WHERE position = 1", 1, "metadata"),
+        ("UPDATE events SET payload = CAST(x'7b7dff' AS TEXT) WHERE position = 2", 2, ""),
     ] {
         let lab = Lab::on(Engine::Sqlite).await;
         lab.store.append(events(&fresh().1, 1, 5)).await.unwrap();

@@ -41,10 +41,9 @@ pub(crate) async fn of(
     outcome: &Outcome,
 ) -> Result<Response, ApiError> {
     let (mut response, version) = match &outcome.subject {
-        Subject::License(license) => (
-            of_license(state, reader, recipe, license).await?,
-            Some(license.version),
-        ),
+        Subject::License(license) => {
+            (of_license(state, reader, recipe, license).await?, Some(license.version))
+        }
         Subject::Licenses(licenses) => (of_licenses(state, reader, licenses).await?, None),
         Subject::Guild(guild) => (of_guild(state, recipe, guild)?, Some(guild.version)),
         Subject::User(user) => (of_user(state, user).await?, Some(user.version)),
@@ -77,26 +76,15 @@ async fn of_license(
     let body = || LicenseBody::new(license, personal, reader.audience, reader.now);
     let device = |found, seen| DeviceBody::new(license, personal, found, seen, reader.now);
     match recipe {
-        Recipe::Activation {
-            device: made,
-            device_id,
-            components,
-            ..
-        } => {
-            let claim = DeviceClaim {
-                device_id: device_id.clone(),
-                components: components.clone(),
-            };
+        Recipe::Activation { device: made, device_id, components, .. } => {
+            let claim = DeviceClaim { device_id: device_id.clone(), components: components.clone() };
             let (found, created) = activated(license, *made, &claim).ok_or_else(ApiError::internal)?;
             // To be activated is to be seen; an earlier activation may have been used since.
             let seen = match created {
                 Created::Now => Some(found.activated_at),
                 Created::Before => last_seen(state, license.id).await.get(&found.id).copied(),
             };
-            let answer = LicenseAndDevice {
-                license: body(),
-                device: Some(device(found, seen)),
-            };
+            let answer = LicenseAndDevice { license: body(), device: Some(device(found, seen)) };
             Ok(json(status(created), &answer))
         }
         Recipe::Device { device: text, .. } => {
@@ -110,15 +98,10 @@ async fn of_license(
 
 /// When the devices of a license were last in use, by our id. It decorates answers and is not worth failing one.
 pub(crate) async fn last_seen(state: &ApiState, license: LicenseId) -> HashMap<Uuid, Timestamp> {
-    state
-        .queries()
-        .last_seen()
-        .of_license(license)
-        .await
-        .unwrap_or_else(|error| {
-            tracing::warn!(%error, %license, "the last use of devices is left out of an answer");
-            HashMap::new()
-        })
+    state.queries().last_seen().of_license(license).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, %license, "the last use of devices is left out of an answer");
+        HashMap::new()
+    })
 }
 
 const fn status(created: Created) -> StatusCode {
@@ -131,25 +114,17 @@ const fn status(created: Created) -> StatusCode {
 async fn of_licenses(state: &ApiState, reader: Reader, licenses: &[License]) -> Result<Response, ApiError> {
     let opened = open::licenses(state, licenses).await?;
     let prefix = match licenses.first().and_then(|license| license.guild) {
-        Some(guild) => state
-            .queries()
-            .guild(guild)
-            .await?
-            .map(|facts| facts.guild.settings.key_prefix.clone()),
+        Some(guild) => {
+            state.queries().guild(guild).await?.map(|facts| facts.guild.settings.key_prefix.clone())
+        }
         None => None,
     };
     let prefix = prefix.unwrap_or_default();
     let keyed = |(license, personal)| {
         let body = LicenseBody::new(license, personal, reader.audience, reader.now);
-        Keyed {
-            key: key::render(state.mac(), &prefix, license.id, license.key),
-            license: body,
-        }
+        Keyed { key: key::render(state.mac(), &prefix, license.id, license.key), license: body }
     };
-    Ok(json(
-        StatusCode::CREATED,
-        &List::whole(licenses.iter().zip(&opened).map(keyed).collect()),
-    ))
+    Ok(json(StatusCode::CREATED, &List::whole(licenses.iter().zip(&opened).map(keyed).collect())))
 }
 
 fn of_guild(state: &ApiState, recipe: &Recipe, guild: &Guild) -> Result<Response, ApiError> {

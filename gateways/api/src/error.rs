@@ -169,11 +169,7 @@ pub struct FieldError {
 impl FieldError {
     /// Puts it together.
     pub fn new(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            pointer: pointer.into(),
-            code,
-            detail: detail.into(),
-        }
+        Self { pointer: pointer.into(), code, detail: detail.into() }
     }
 }
 
@@ -219,10 +215,7 @@ impl ApiError {
 
     /// 422 for one member of the request: the right shape, and a value that cannot be meant.
     pub fn impossible(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self::fields(
-            Code::InvalidValue,
-            vec![FieldError::new(pointer, "IMPOSSIBLE", detail)],
-        )
+        Self::fields(Code::InvalidValue, vec![FieldError::new(pointer, "IMPOSSIBLE", detail)])
     }
 
     /// An error about members of the request; the sentence names the first.
@@ -264,11 +257,8 @@ impl ApiError {
     #[must_use]
     pub(crate) fn moved_under(mut self, parent: &str, except: &[&str]) -> Self {
         let is_value = self.0.code == Code::InvalidValue.as_str();
-        for error in self
-            .0
-            .errors
-            .iter_mut()
-            .filter(|error| is_value && !except.contains(&error.pointer.as_str()))
+        for error in
+            self.0.errors.iter_mut().filter(|error| is_value && !except.contains(&error.pointer.as_str()))
         {
             if !error.pointer.starts_with(parent) {
                 error.pointer.insert_str(0, parent);
@@ -336,11 +326,7 @@ impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         let status = refusal_status(&refused.code);
         let errors = match member_of(&refused) {
-            Some(member) => vec![FieldError::new(
-                format!("/{member}"),
-                "IMPOSSIBLE",
-                refused.detail.clone(),
-            )],
+            Some(member) => vec![FieldError::new(format!("/{member}"), "IMPOSSIBLE", refused.detail.clone())],
             None => Vec::new(),
         };
         let detail = format!("{} {}", sentence(&refused.detail), refused.help);
@@ -352,10 +338,7 @@ impl From<Refused> for ApiError {
 
 /// The member that an `INVALID_VALUE` of the domain names at the beginning of its message, in backticks.
 fn member_of(refused: &Refused) -> Option<&str> {
-    let rest = refused
-        .detail
-        .strip_prefix('`')
-        .filter(|_| refused.code == "INVALID_VALUE")?;
+    let rest = refused.detail.strip_prefix('`').filter(|_| refused.code == "INVALID_VALUE")?;
     rest.split_once('`').map(|(member, _)| member)
 }
 
@@ -366,10 +349,7 @@ fn sentence(message: &str) -> String {
         return format!("{message}:");
     }
     let mut letters = message.chars();
-    let first = letters
-        .next()
-        .map(|letter| letter.to_uppercase().to_string())
-        .unwrap_or_default();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", letters.as_str().trim_end_matches('.'))
 }
 
@@ -474,12 +454,7 @@ mod tests {
     use super::*;
 
     fn refused(code: &'static str, detail: &str) -> ApiError {
-        Refused {
-            code: code.into(),
-            detail: detail.to_owned(),
-            help: "Do this.".to_owned(),
-        }
-        .into()
+        Refused { code: code.into(), detail: detail.to_owned(), help: "Do this.".to_owned() }.into()
     }
 
     #[test]
@@ -491,11 +466,7 @@ mod tests {
 
     #[test]
     fn refusals_have_the_statuses_of_the_table() {
-        for (code, status) in [
-            ("REVOKED", 409),
-            ("API_KEY_NOT_FOUND", 404),
-            ("RANK_TOO_LOW", 403),
-        ] {
+        for (code, status) in [("REVOKED", 409), ("API_KEY_NOT_FOUND", 404), ("RANK_TOO_LOW", 403)] {
             assert_eq!(refused(code, "it is so").status(), status, "{code}");
         }
         for (code, status) in [
@@ -509,12 +480,7 @@ mod tests {
 
     #[test]
     fn a_401_says_what_it_asks_for() {
-        assert!(
-            ApiError::new(Code::CredentialRequired, "x")
-                .fault()
-                .challenge
-                .is_some()
-        );
+        assert!(ApiError::new(Code::CredentialRequired, "x").fault().challenge.is_some());
         assert!(ApiError::new(Code::Forbidden, "x").fault().challenge.is_none());
     }
 

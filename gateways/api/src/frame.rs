@@ -81,10 +81,7 @@ impl<S> Layer<S> for Frame {
     type Service = Framed<S>;
 
     fn layer(&self, inner: S) -> Framed<S> {
-        Framed {
-            inner,
-            state: self.state.clone(),
-        }
+        Framed { inner, state: self.state.clone() }
     }
 }
 
@@ -141,16 +138,10 @@ fn too_late(id: &RequestId) -> ApiError {
 fn admit(state: &ApiState, request: &Request) -> Result<(), ApiError> {
     if let Some(hosts) = state.hosts() {
         let header = request.headers().get(HOST).and_then(|value| value.to_str().ok());
-        let named = request
-            .uri()
-            .authority()
-            .map(|authority| authority.as_str())
-            .or(header);
+        let named = request.uri().authority().map(|authority| authority.as_str()).or(header);
         if !named.is_some_and(|name| hosts.allows(name)) {
-            let detail = format!(
-                "This server answers to {} only; use one of these addresses.",
-                hosts.listed()
-            );
+            let detail =
+                format!("This server answers to {} only; use one of these addresses.", hosts.listed());
             return Err(ApiError::new(Code::HostNotAllowed, detail));
         }
     }
@@ -173,14 +164,9 @@ fn holds_secret(uri: &Uri) -> bool {
     };
     query.split('&').any(|member| {
         let (name, value) = member.split_once('=').unwrap_or((member, ""));
-        let (name, value) = (
-            crate::extract::query::decoded(name),
-            crate::extract::query::decoded(value),
-        );
-        matches!(
-            name.to_ascii_lowercase().as_str(),
-            "key" | "apikey" | "api_key" | "token"
-        ) || is_credential(&value)
+        let (name, value) = (crate::extract::query::decoded(name), crate::extract::query::decoded(value));
+        matches!(name.to_ascii_lowercase().as_str(), "key" | "apikey" | "api_key" | "token")
+            || is_credential(&value)
             || domain::key::is_well_formed(&value)
     })
 }
@@ -251,12 +237,8 @@ mod tests {
         ] {
             assert!(holds_secret(&address.parse().unwrap()), "{address}");
         }
-        for address in [
-            "/licenses",
-            "/licenses?",
-            "/licenses?q=keyboard&type=key",
-            "/guilds/1/api-keys/abc",
-        ] {
+        for address in ["/licenses", "/licenses?", "/licenses?q=keyboard&type=key", "/guilds/1/api-keys/abc"]
+        {
             assert!(!holds_secret(&address.parse().unwrap()), "{address}");
         }
     }
@@ -270,9 +252,6 @@ mod tests {
             headers.insert(REQUEST_ID, HeaderValue::from_bytes(bad).unwrap());
             assert_eq!(RequestId::of(&headers).text().len(), 28);
         }
-        assert_ne!(
-            RequestId::of(&HeaderMap::new()).text(),
-            RequestId::of(&HeaderMap::new()).text()
-        );
+        assert_ne!(RequestId::of(&HeaderMap::new()).text(), RequestId::of(&HeaderMap::new()).text());
     }
 }

@@ -63,22 +63,10 @@ pub fn router(state: ApiState) -> Router {
         .route("/admin/users/{id}/unban", post(users::unban))
         // a guild
         .route("/guilds/{guild}", get(guilds::one))
-        .route(
-            "/guilds/{guild}/license-types",
-            get(license_types::list).post(license_types::define),
-        )
-        .route(
-            "/guilds/{guild}/license-types/{slug}",
-            patch(license_types::change),
-        )
-        .route(
-            "/guilds/{guild}/role-rules",
-            get(role_rules::list).post(role_rules::set),
-        )
-        .route(
-            "/guilds/{guild}/api-keys",
-            get(api_keys::list).post(api_keys::issue),
-        )
+        .route("/guilds/{guild}/license-types", get(license_types::list).post(license_types::define))
+        .route("/guilds/{guild}/license-types/{slug}", patch(license_types::change))
+        .route("/guilds/{guild}/role-rules", get(role_rules::list).post(role_rules::set))
+        .route("/guilds/{guild}/api-keys", get(api_keys::list).post(api_keys::issue))
         .route("/guilds/{guild}/api-keys/{id}", delete(api_keys::revoke))
         // the command line
         .route("/_admin/status", get(admin::status))

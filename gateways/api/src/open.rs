@@ -22,10 +22,7 @@ async fn keys(state: &ApiState, subjects: BTreeSet<Subject>) -> Result<Box<dyn S
         }
         VaultUnavailable::Ring(why) => {
             tracing::error!(why, "a key of personal fields does not open under this key ring");
-            ApiError::new(
-                Code::Damaged,
-                "Personal fields cannot be opened; the server's log says why.",
-            )
+            ApiError::new(Code::Damaged, "Personal fields cannot be opened; the server's log says why.")
         }
     })
 }
@@ -35,16 +32,10 @@ pub(crate) async fn licenses(state: &ApiState, licenses: &[License]) -> Result<V
     let fields = licenses.iter().flat_map(|license| {
         let names = license.devices.iter().filter_map(|device| device.name.as_ref());
         let owner = license.owner.iter().map(|owner| &owner.discord_id);
-        owner
-            .chain(&license.metadata)
-            .chain(&license.private_metadata)
-            .chain(names)
+        owner.chain(&license.metadata).chain(&license.private_metadata).chain(names)
     });
     let keys = keys(state, fields.filter_map(Private::subject).collect()).await?;
-    Ok(licenses
-        .iter()
-        .map(|license| license.personal(keys.as_ref()))
-        .collect())
+    Ok(licenses.iter().map(|license| license.personal(keys.as_ref())).collect())
 }
 
 /// A user's snowflake, name and e-mail address.
@@ -57,27 +48,11 @@ pub(crate) struct OpenedUser {
 /// The personal part of a user.
 pub(crate) async fn user(state: &ApiState, user: &User) -> Result<OpenedUser, ApiError> {
     let Some(person) = &user.person else {
-        return Ok(OpenedUser {
-            snowflake: None,
-            username: None,
-            email: None,
-        });
+        return Ok(OpenedUser { snowflake: None, username: None, email: None });
     };
-    let fields = [
-        Some(&person.discord_id),
-        user.profile.username.as_ref(),
-        user.profile.email.as_ref(),
-    ];
+    let fields = [Some(&person.discord_id), user.profile.username.as_ref(), user.profile.email.as_ref()];
     let given: Vec<&Private> = fields.into_iter().flatten().collect();
-    let mut opened = state
-        .queries()
-        .unseal(&StreamId::user(&person.id), &given)
-        .await?
-        .into_iter();
+    let mut opened = state.queries().unseal(&StreamId::user(&person.id), &given).await?.into_iter();
     let [snowflake, username, email] = fields.map(|field| field.and_then(|_| opened.next()));
-    Ok(OpenedUser {
-        snowflake,
-        username,
-        email,
-    })
+    Ok(OpenedUser { snowflake, username, email })
 }

@@ -37,19 +37,11 @@ pub(crate) enum Recipe {
     /// New licenses with their keys.
     Generated { batch: Batch, guild: GuildId },
     /// A license type.
-    LicenseType {
-        guild: GuildId,
-        slug: String,
-        created: Created,
-    },
+    LicenseType { guild: GuildId, slug: String, created: Created },
     /// A role rule.
     Rule { guild: GuildId, rule: RuleId },
     /// An API key.
-    ApiKey {
-        guild: GuildId,
-        api_key: ApiKeyId,
-        created: Created,
-    },
+    ApiKey { guild: GuildId, api_key: ApiKeyId, created: Created },
     /// A user.
     User { user: Pseudonym },
 }
@@ -77,19 +69,12 @@ pub(crate) struct Batch {
 impl Batch {
     /// `count` new ids for licenses that have `version` events after the write.
     pub(crate) fn new(count: u32, version: u64) -> Self {
-        Self {
-            seed: Uuid::new_v4(),
-            more: Uuid::new_v4(),
-            count,
-            version,
-        }
+        Self { seed: Uuid::new_v4(), more: Uuid::new_v4(), count, version }
     }
 
     /// The ids: UUID v4 out of SHA-256(seed ‖ n); the 244 random bits of the seed cannot be guessed from them.
     pub(crate) fn ids(&self) -> Vec<LicenseId> {
-        let seed = Sha256::new()
-            .chain_update(self.seed.as_bytes())
-            .chain_update(self.more.as_bytes());
+        let seed = Sha256::new().chain_update(self.seed.as_bytes()).chain_update(self.more.as_bytes());
         let id = |n: u32| {
             let digest = seed.clone().chain_update(n.to_be_bytes()).finalize();
             let mut bytes = [0; 16];
@@ -123,10 +108,7 @@ pub(crate) struct Outcome {
 
 impl From<Done<License>> for Outcome {
     fn from(done: Done<License>) -> Self {
-        Self {
-            subject: Subject::License(Box::new(done.state)),
-            position: done.position,
-        }
+        Self { subject: Subject::License(Box::new(done.state)), position: done.position }
     }
 }
 
@@ -138,28 +120,19 @@ impl From<Activated> for Outcome {
 
 impl From<Generated> for Outcome {
     fn from(generated: Generated) -> Self {
-        Self {
-            subject: Subject::Licenses(generated.licenses),
-            position: Some(generated.last),
-        }
+        Self { subject: Subject::Licenses(generated.licenses), position: Some(generated.last) }
     }
 }
 
 impl From<Done<Guild>> for Outcome {
     fn from(done: Done<Guild>) -> Self {
-        Self {
-            subject: Subject::Guild(Box::new(done.state)),
-            position: done.position,
-        }
+        Self { subject: Subject::Guild(Box::new(done.state)), position: done.position }
     }
 }
 
 impl From<Done<User>> for Outcome {
     fn from(done: Done<User>) -> Self {
-        Self {
-            subject: Subject::User(Box::new(done.state)),
-            position: done.position,
-        }
+        Self { subject: Subject::User(Box::new(done.state)), position: done.position }
     }
 }
 
@@ -241,18 +214,9 @@ mod tests {
     #[test]
     fn a_recipe_is_read_as_it_was_written() {
         for recipe in [
-            Recipe::License {
-                license: LicenseId::default(),
-            },
-            Recipe::Generated {
-                batch: Batch::new(3, 2),
-                guild: GuildId(7),
-            },
-            Recipe::LicenseType {
-                guild: GuildId(7),
-                slug: "pro".to_owned(),
-                created: Created::Now,
-            },
+            Recipe::License { license: LicenseId::default() },
+            Recipe::Generated { batch: Batch::new(3, 2), guild: GuildId(7) },
+            Recipe::LicenseType { guild: GuildId(7), slug: "pro".to_owned(), created: Created::Now },
         ] {
             let text = serde_json::to_string(&recipe).unwrap();
             assert_eq!(serde_json::from_str::<Recipe>(&text).unwrap(), recipe);

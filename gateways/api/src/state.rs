@@ -61,11 +61,7 @@ pub struct Hosts(Vec<String>);
 impl Hosts {
     /// `127.0.0.1`, `[::1]` and `localhost`, each with `port`.
     pub fn loopback(port: u16) -> Self {
-        Self(
-            ["127.0.0.1", "[::1]", "localhost"]
-                .map(|name| format!("{name}:{port}"))
-                .to_vec(),
-        )
+        Self(["127.0.0.1", "[::1]", "localhost"].map(|name| format!("{name}:{port}")).to_vec())
     }
 
     /// Exactly these values of `Host`, for example `auth.example.org` or `127.0.0.1:8787`.
@@ -116,12 +112,7 @@ struct Inner {
 impl ApiState {
     /// Puts it together.
     pub fn new(parts: Parts) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                parts,
-                in_flight: Mutex::default(),
-            }),
-        }
+        Self { inner: Arc::new(Inner { parts, in_flight: Mutex::default() }) }
     }
 
     /// The instant of a request: asked once each.
@@ -164,18 +155,12 @@ impl ApiState {
     /// Marks a write as being done by this process; `None` if its twin is.
     pub(crate) fn begin(&self, key: IdempotencyKey) -> Option<InFlight> {
         let is_new = self.lock().insert(key.clone());
-        is_new.then(|| InFlight {
-            state: self.clone(),
-            key,
-        })
+        is_new.then(|| InFlight { state: self.clone(), key })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<IdempotencyKey>> {
         // A set of keys is whole after every call, so a panic elsewhere while it was held does no harm.
-        self.inner
-            .in_flight
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.inner.in_flight.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

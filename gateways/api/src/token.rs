@@ -87,12 +87,7 @@ impl TokenKeys {
             })
             .collect::<Result<_, _>>()?;
         let sign = Arc::new(Signer::active(ring, SigningPurpose::AccessTokens));
-        Ok(Self {
-            issuer,
-            sign,
-            known,
-            rules,
-        })
+        Ok(Self { issuer, sign, known, rules })
     }
 
     /// Reads a token and checks everything that it says.
@@ -105,14 +100,9 @@ impl TokenKeys {
             return Err(TokenError::Invalid);
         }
         let id = header.kid.ok_or(TokenError::Invalid)?;
-        let (_, key) = self
-            .known
-            .iter()
-            .find(|(known, _)| *known == id)
-            .ok_or(TokenError::Invalid)?;
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &self.rules)
-            .map_err(|_| TokenError::Invalid)?
-            .claims;
+        let (_, key) = self.known.iter().find(|(known, _)| *known == id).ok_or(TokenError::Invalid)?;
+        let claims =
+            jsonwebtoken::decode::<Claims>(token, key, &self.rules).map_err(|_| TokenError::Invalid)?.claims;
         let (now_s, leeway_s) = (now.ms() / 1_000, LEEWAY.ms() / 1_000);
         if claims.iat > now_s + leeway_s {
             return Err(TokenError::Invalid);
@@ -163,31 +153,19 @@ mod tests {
         let token = mint(&keys, OPERATOR, NOW);
         assert_eq!(keys.verify(&token, NOW).unwrap().sub, OPERATOR);
         assert!(keys.verify(&token, NOW.after(Span::seconds(359))).is_ok());
-        assert_eq!(
-            keys.verify(&token, NOW.after(Span::seconds(360))),
-            Err(TokenError::Expired)
-        );
-        assert_eq!(
-            keys.verify(&token, Timestamp(NOW.0 - 61_000)),
-            Err(TokenError::Invalid)
-        );
+        assert_eq!(keys.verify(&token, NOW.after(Span::seconds(360))), Err(TokenError::Expired));
+        assert_eq!(keys.verify(&token, Timestamp(NOW.0 - 61_000)), Err(TokenError::Invalid));
     }
 
     #[test]
     fn tokens_of_others_are_refused() {
         let keys = TokenKeys::of(&ring(), "https://auth.example").unwrap();
         let other_ring = TokenKeys::of(&ring(), "https://auth.example").unwrap();
-        assert_eq!(
-            keys.verify(&mint(&other_ring, OPERATOR, NOW), NOW),
-            Err(TokenError::Invalid)
-        );
+        assert_eq!(keys.verify(&mint(&other_ring, OPERATOR, NOW), NOW), Err(TokenError::Invalid));
         let ring = ring();
         let here = TokenKeys::of(&ring, "https://auth.example").unwrap();
         let elsewhere = TokenKeys::of(&ring, "https://other.example").unwrap();
-        assert_eq!(
-            here.verify(&mint(&elsewhere, OPERATOR, NOW), NOW),
-            Err(TokenError::Invalid)
-        );
+        assert_eq!(here.verify(&mint(&elsewhere, OPERATOR, NOW), NOW), Err(TokenError::Invalid));
     }
 
     #[test]

@@ -58,7 +58,11 @@ pub(crate) async fn ask(config: &Config, command: Command, format: Format) -> Ou
 /// Sends the request. A write counts as done when the read models show it, so that the next request of anybody
 /// sees its effect.
 async fn send(door: &Door, ask: &Ask) -> Outcome<Answer> {
-    let done = door.call(ask.method, &ask.path, ask.body.as_ref()).await?;
+    let mut done = door.call(ask.method, &ask.path, ask.body.as_ref()).await?;
+    // Work that takes longer than a request may is asked for until it is done; each time the server waits a little.
+    while done.body["running"].is_string() {
+        done = door.call(ask.method, &ask.path, ask.body.as_ref()).await?;
+    }
     if ask.method != Method::Get {
         door.settle(done.position.as_deref()).await?;
     }

@@ -56,8 +56,9 @@ impl Door {
             Found::Free(lock) => {
                 let listener = process::listen(([127, 0, 0, 1], 0).into()).await?;
                 let end = CancellationToken::new();
-                let process = Process::start(config, lock, listener, Purpose::Command, end.clone(), end).await?;
+                let mut process = Process::start(config, lock, listener, Purpose::Command, end.clone(), end).await?;
                 process.catch_up().await?;
+                process.open_doors()?;
                 let token = token(config, &folder, api::token::OPERATOR, process.assembled().clock.now())?;
                 Ok(Self { client: connect(process.url(), token)?, local: Some(process) })
             }

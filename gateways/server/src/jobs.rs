@@ -45,6 +45,15 @@ struct Inner {
     announcing: Mutex<Announcing>,
 }
 
+/// Whether the list of guilds is read again before it is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guilds {
+    /// Only if the log has moved, and not more often than every few seconds.
+    AsKnown,
+    /// In any case.
+    Read,
+}
+
 /// Guilds that want coming ends announced, and how long ahead.
 #[derive(Default)]
 struct Announcing {
@@ -117,7 +126,7 @@ impl Jobs {
         if sweep || next.is_some_and(|due| due <= self.inner.clock.now()) {
             self.run_due().await?;
         }
-        self.announce().await?;
+        self.announce(Guilds::AsKnown).await?;
         let next = self.inner.queries.next_due().await?;
         // What is due and did not change just now (the guild is frozen, or the index lags) waits for the next tick.
         let ahead = next.map(|due| (due - self.inner.clock.now()).ms()).filter(|ms| *ms > 0);
@@ -144,10 +153,10 @@ impl Jobs {
     ///
     /// # Errors
     /// As [`Jobs::run_due`].
-    pub(crate) async fn announce(&self) -> Result<(), JobError> {
+    pub(crate) async fn announce(&self, guilds: Guilds) -> Result<(), JobError> {
         let _one = self.inner.pass.lock().await;
         let (queries, now) = (&self.inner.queries, self.inner.clock.now());
-        for (guild, ahead) in self.announcing().await? {
+        for (guild, ahead) in self.announcing(guilds).await? {
             loop {
                 let near = queries.expiring(guild, now, ahead, self.inner.limits.due_batch).await?;
                 let due: Vec<Due> = near
@@ -162,12 +171,12 @@ impl Jobs {
         Ok(())
     }
 
-    /// Guilds that want announcements; read again when the log has moved, but not more often than every few seconds.
-    async fn announcing(&self) -> Result<Vec<(GuildId, Span)>, JobError> {
+    /// Guilds that want announcements.
+    async fn announcing(&self, guilds: Guilds) -> Result<Vec<(GuildId, Span)>, JobError> {
         let mut known = self.inner.announcing.lock().await;
         let head = self.inner.queries.head();
         let fresh = known.read.is_some_and(|read| known.head == head || read.elapsed() < GUILDS_FRESH);
-        if !fresh {
+        if !fresh || guilds == Guilds::Read {
             let guilds = self.inner.queries.guilds().await?;
             let wants = |facts: &GuildFacts| facts.guild.id.zip(facts.guild.settings.expiring_ahead);
             *known = Announcing { guilds: guilds.iter().filter_map(wants).collect(), head, read: Some(Instant::now()) };

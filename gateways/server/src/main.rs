@@ -14,6 +14,7 @@ mod folder;
 mod http;
 mod jobs;
 mod keys;
+mod long;
 mod mode;
 mod operator;
 mod output;

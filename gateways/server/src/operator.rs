@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use api::{Component, Condition, Operator, OperatorError};
 use domain::time::{Span, Timestamp};
@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use crate::assemble::Assembled;
 use crate::failure::Outcome;
 use crate::folder::{Lock, Run};
-use crate::jobs::Jobs;
+use crate::jobs::{Guilds, Jobs};
+use crate::long::Long;
 use crate::mode::Mode;
 use crate::seed;
 
@@ -24,38 +25,40 @@ use crate::seed;
 pub(crate) struct Host {
     assembled: Arc<Assembled>,
     jobs: Jobs,
-    caught_up: AtomicBool,
+    ready: AtomicBool,
     draining: CancellationToken,
     /// The folder and what it says about this server; `None` for the server inside a command.
     announced: Option<(Arc<Lock>, Run)>,
     /// One verify or rebuild at a time.
-    heavy: Mutex<()>,
+    long: Long,
     /// One move of the clock at a time.
     clock: Mutex<()>,
 }
 
 impl Host {
-    /// The process; `announced` is where it says that it serves.
+    /// The process; `announced` is where it says that it serves, `long_wait` how long one request waits for work that
+    /// takes long.
     pub(crate) fn new(
         assembled: Arc<Assembled>,
         jobs: Jobs,
         draining: CancellationToken,
         announced: Option<(Arc<Lock>, Run)>,
+        long_wait: Duration,
     ) -> Self {
         Self {
             assembled,
             jobs,
-            caught_up: AtomicBool::new(false),
+            ready: AtomicBool::new(false),
             draining,
             announced,
-            heavy: Mutex::default(),
+            long: Long::new(long_wait),
             clock: Mutex::default(),
         }
     }
 
-    /// The read models show what the log had when the process started.
-    pub(crate) fn set_caught_up(&self) {
-        self.caught_up.store(true, Ordering::Release);
+    /// The read models show what the log had when the process started: it may take traffic.
+    pub(crate) fn set_ready(&self) {
+        self.ready.store(true, Ordering::Release);
     }
 
     /// Tells commands of this machine where this server answers.
@@ -80,7 +83,7 @@ impl Host {
         self.assembled.keep_offset(Span(ahead)).await.map_err(|e| OperatorError::Unavailable(e.what().to_owned()))?;
         let due = async {
             self.jobs.run_due().await?;
-            self.jobs.announce().await
+            self.jobs.announce(Guilds::Read).await
         };
         due.await.map_err(|e| OperatorError::Unavailable(format!("the clock was moved, and due work failed: {e}")))?;
         Ok(clock.now())
@@ -118,7 +121,7 @@ fn unavailable(error: impl std::fmt::Display) -> OperatorError {
 
 impl Operator for Host {
     fn is_ready(&self) -> bool {
-        self.caught_up.load(Ordering::Acquire) && !self.draining.is_cancelled()
+        self.ready.load(Ordering::Acquire) && !self.draining.is_cancelled()
     }
 
     fn health(&self) -> BoxFuture<'_, Vec<Component>> {
@@ -147,18 +150,22 @@ impl Operator for Host {
 
     fn verify(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {
         async move {
-            let _one = self.heavy.try_lock().map_err(|_| busy())?;
-            let log = self.assembled.store.check().await.map_err(unavailable)?;
-            let models = projections::rebuild::verify(&self.assembled.queries).await.map_err(unavailable)?;
-            Ok(crate::verify::report(&log, &models))
+            let assembled = Arc::clone(&self.assembled);
+            let work = async move {
+                let log = assembled.store.check().await.map_err(unavailable)?;
+                let models = projections::rebuild::verify(&assembled.queries).await.map_err(unavailable)?;
+                Ok(crate::verify::report(&log, &models))
+            };
+            self.long.run("verify", work).await
         }
         .boxed()
     }
 
     fn rebuild<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Value, OperatorError>> {
         async move {
-            let _one = self.heavy.try_lock().map_err(|_| busy())?;
-            crate::verify::rebuild(&self.assembled.queries, name).await
+            let (queries, model) = (self.assembled.queries.clone(), name.to_owned());
+            let work = async move { crate::verify::rebuild(&queries, &model).await };
+            self.long.run(&format!("rebuild {name}"), work).await
         }
         .boxed()
     }
@@ -166,10 +173,6 @@ impl Operator for Host {
     fn advance_clock(&self, by: Span) -> BoxFuture<'_, Result<Timestamp, OperatorError>> {
         self.move_clock(by).boxed()
     }
-}
-
-fn busy() -> OperatorError {
-    OperatorError::Busy("a verify or a rebuild is running already; try again when it has ended".to_owned())
 }
 
 fn component(name: &str, status: Condition, detail: Option<String>) -> Component {

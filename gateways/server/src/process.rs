@@ -21,6 +21,9 @@ use crate::mode::Mode;
 use crate::operator::Host;
 use crate::seed;
 
+/// Longest wait of one request for work that takes long.
+const LONG_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// What a process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -34,6 +37,8 @@ pub(crate) enum Purpose {
 pub(crate) struct Process {
     assembled: Arc<Assembled>,
     host: Arc<Host>,
+    /// Background work, in a server that serves.
+    jobs: Option<Jobs>,
     url: String,
     http: tokio::task::JoinHandle<std::io::Result<()>>,
     background: JoinSet<()>,
@@ -79,7 +84,7 @@ impl Process {
             assembled.clock.clone(),
             config.jobs,
         );
-        let host = Arc::new(Host::new(Arc::clone(&assembled), jobs.clone(), draining, announced));
+        let host = Arc::new(Host::new(Arc::clone(&assembled), jobs.clone(), draining, announced, long_wait(config)));
         let stopping = CancellationToken::new();
         let mut background = JoinSet::new();
         // Before the first question: floors under what happened in the last minute.
@@ -87,15 +92,13 @@ impl Process {
         let (queries, token) = (assembled.queries.clone(), stopping.clone());
         background.spawn(async move { queries.follow(token).await });
         background.spawn(Projector::new(&assembled.queries).run(stopping.clone()));
-        if purpose == Purpose::Serve {
-            jobs.start(&mut background, &stopping);
-        }
         let router = api::router(api_state(config, &assembled, &host, address)?);
         let http = tokio::spawn(http::serve(listener, router, config.http.connections_max, closing.clone()));
-        Ok(Self { assembled, host, url, http, background, closing, stopping, _lock: lock })
+        let jobs = Some(jobs).filter(|_| purpose == Purpose::Serve);
+        Ok(Self { assembled, host, jobs, url, http, background, closing, stopping, _lock: lock })
     }
 
-    /// Waits until the read models show what the log had at the start, then says so to `/ready`.
+    /// Waits until the read models show what the log had at the start.
     ///
     /// # Errors
     /// If they do not get there while the listener is open.
@@ -111,7 +114,18 @@ impl Process {
                 tracing::info!(%error, "the read models are catching up");
             }
         }
-        self.host.set_caught_up();
+        Ok(())
+    }
+
+    /// Begins background work, answers `/ready` with 200, and tells commands of this machine where to ask.
+    ///
+    /// # Errors
+    /// If `run.json` cannot be written.
+    pub(crate) fn open_doors(&mut self) -> Outcome<()> {
+        if let Some(jobs) = &self.jobs {
+            jobs.start(&mut self.background, &self.stopping);
+        }
+        self.host.set_ready();
         self.host.announce()
     }
 
@@ -155,6 +169,11 @@ impl Process {
         self.http.abort();
         self.assembled.store.clone().close().await;
     }
+}
+
+/// How long one request waits for a verify or a rebuild, before it is told to ask again.
+fn long_wait(config: &Config) -> Duration {
+    (config.http.limits.request_timeout / 2).min(LONG_WAIT_MAX)
 }
 
 fn api_state(config: &Config, assembled: &Arc<Assembled>, host: &Arc<Host>, address: SocketAddr) -> Outcome<api::ApiState> {

@@ -32,6 +32,7 @@ pub(crate) async fn serve(config: &Config) -> Outcome<()> {
     process.catch_up().await?;
     let place = Place { url: process.url(), data: place(config, &folder), mode };
     say(&banner(&place, &process.assembled().commands).await?);
+    process.open_doors()?;
     tracing::info!(url = process.url(), mode = mode.as_str(), "serving");
     let served = process.served(config.drain).await;
     process.stop().await;

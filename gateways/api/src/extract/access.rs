@@ -43,26 +43,15 @@ pub(crate) const TRANSFER: Right = MANAGE.or_owner();
 /// End for good.
 pub(crate) const REVOKE: Right = Right::staff(StaffRole::Admin, Scope::LicensesRevoke);
 /// Issue, list and revoke API keys.
-pub(crate) const CREDENTIALS: Right = Right {
-    rank: StaffRole::Admin,
-    scope: None,
-    owner: OwnerMay::No,
-};
+pub(crate) const CREDENTIALS: Right = Right { rank: StaffRole::Admin, scope: None, owner: OwnerMay::No };
 
 impl Right {
     const fn staff(rank: StaffRole, scope: Scope) -> Self {
-        Self {
-            rank,
-            scope: Some(scope),
-            owner: OwnerMay::No,
-        }
+        Self { rank, scope: Some(scope), owner: OwnerMay::No }
     }
 
     const fn or_owner(self) -> Self {
-        Self {
-            owner: OwnerMay::Yes,
-            ..self
-        }
+        Self { owner: OwnerMay::Yes, ..self }
     }
 
     fn of_key(self, key: &super::principal::Key) -> Result<(), ApiError> {
@@ -155,11 +144,7 @@ pub(crate) async fn license(
         Principal::Key(_) => return Err(absent()),
         Principal::User(user) => of_user(state, user, &facts, guild, right).await?,
     };
-    Ok(LicenseAccess {
-        facts,
-        standing,
-        guild,
-    })
+    Ok(LicenseAccess { facts, standing, guild })
 }
 
 async fn of_user(
@@ -173,11 +158,7 @@ async fn of_user(
         Some(guild) => user.rank(state, &guild).await?,
         None => None,
     };
-    let owns = facts
-        .license
-        .owner
-        .as_ref()
-        .is_some_and(|owner| owner.id == user.id);
+    let owns = facts.license.owner.as_ref().is_some_and(|owner| owner.id == user.id);
     match (rank, owns) {
         (Some(rank), _) if rank >= right.rank => Ok(Standing::Staff),
         (_, true) if right.owner == OwnerMay::Yes => Ok(Standing::Owner),

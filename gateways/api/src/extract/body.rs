@@ -43,9 +43,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 
 /// Takes the body of a request. An empty one stands for `{}`, so that members that must be there are named.
 pub(crate) async fn read(limits: &Limits, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let stated = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let stated = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if stated.is_some_and(|length| length > limits.body_max_bytes) {
         return Err(too_large(limits));
     }
@@ -72,10 +70,7 @@ pub(crate) async fn read(limits: &Limits, headers: &HeaderMap, body: Body) -> Re
 fn too_large(limits: &Limits) -> ApiError {
     ApiError::new(
         Code::BodyTooLarge,
-        format!(
-            "The body may have {} bytes; send less at once.",
-            limits.body_max_bytes
-        ),
+        format!("The body may have {} bytes; send less at once.", limits.body_max_bytes),
     )
 }
 
@@ -107,22 +102,14 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// Reads a body as `T`, borrowing from it where that is possible.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, ApiError> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        ApiError::invalid(
-            "",
-            "NOT_JSON",
-            format!("is not UTF-8 at byte {}", error.valid_up_to()),
-        )
+        ApiError::invalid("", "NOT_JSON", format!("is not UTF-8 at byte {}", error.valid_up_to()))
     })?;
     let Object(parsed) = serde_json::from_str(text).map_err(|_| explained::<Object<T>>(text))?;
     // U+0000 can stand in JSON only behind a backslash.
     if bytes.contains(&b'\\')
         && let Some(pointer) = pointer_to_nul(text)
     {
-        return Err(ApiError::invalid(
-            pointer,
-            "NUL_CHARACTER",
-            "holds U+0000, which nothing here may hold",
-        ));
+        return Err(ApiError::invalid(pointer, "NUL_CHARACTER", "holds U+0000, which nothing here may hold"));
     }
     Ok(parsed)
 }
@@ -138,11 +125,7 @@ fn explained<'a, T: Deserialize<'a>>(text: &'a str) -> ApiError {
             let place = format!(" (line {}, column {})", inner.line(), inner.column());
             let message = inner.to_string();
             let message = message.split(" at line ").next().unwrap_or_default();
-            if inner.is_data() {
-                of_data(path, message)
-            } else {
-                not_json(message, &place)
-            }
+            if inner.is_data() { of_data(path, message) } else { not_json(message, &place) }
         }
     }
 }
@@ -170,11 +153,7 @@ fn of_data(path: String, message: &str) -> ApiError {
         return ApiError::invalid(member(&name), "MISSING_MEMBER", "is missing and must be there");
     }
     if let Some(name) = named("duplicate field `") {
-        return ApiError::invalid(
-            member(&name),
-            "DUPLICATE_MEMBER",
-            "stands there twice; give it once",
-        );
+        return ApiError::invalid(member(&name), "DUPLICATE_MEMBER", "stands there twice; give it once");
     }
     if message.starts_with("invalid type") {
         return ApiError::invalid(
@@ -203,11 +182,7 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
 
 /// RFC 6901: `~` is `~0`, `/` is `~1`.
 fn escaped(name: &str) -> Cow<'_, str> {
-    if name.contains(['~', '/']) {
-        name.replace('~', "~0").replace('/', "~1").into()
-    } else {
-        name.into()
-    }
+    if name.contains(['~', '/']) { name.replace('~', "~0").replace('/', "~1").into() } else { name.into() }
 }
 
 /// Where U+0000 stands in a body that was read; `None` if nowhere.
@@ -215,17 +190,12 @@ fn pointer_to_nul(text: &str) -> Option<String> {
     fn find(value: &Value, path: String) -> Option<String> {
         match value {
             Value::String(text) => text.contains('\0').then_some(path),
-            Value::Array(items) => items
-                .iter()
-                .enumerate()
-                .find_map(|(index, item)| find(item, format!("{path}/{index}"))),
+            Value::Array(items) => {
+                items.iter().enumerate().find_map(|(index, item)| find(item, format!("{path}/{index}")))
+            }
             Value::Object(members) => members.iter().find_map(|(name, member)| {
                 let path = format!("{path}/{}", escaped(name));
-                if name.contains('\0') {
-                    Some(path)
-                } else {
-                    find(member, path)
-                }
+                if name.contains('\0') { Some(path) } else { find(member, path) }
             }),
             Value::Null | Value::Bool(_) | Value::Number(_) => None,
         }
@@ -275,55 +245,30 @@ mod tests {
             (r#"{"key":"a","colour":1}"#, "/colour", "UNKNOWN_MEMBER"),
             (r#"{"key":"a","a/b":1}"#, "/a~1b", "UNKNOWN_MEMBER"),
             (r#"{"key":"a","key":"b"}"#, "/key", "DUPLICATE_MEMBER"),
-            (
-                r#"{"key":"a","parts":[{"name":"x"},{"name":2}]}"#,
-                "/parts/1/name",
-                "WRONG_TYPE",
-            ),
-            (
-                r#"{"key":"a","parts":[{"name":"x","extra":2}]}"#,
-                "/parts/0/extra",
-                "UNKNOWN_MEMBER",
-            ),
+            (r#"{"key":"a","parts":[{"name":"x"},{"name":2}]}"#, "/parts/1/name", "WRONG_TYPE"),
+            (r#"{"key":"a","parts":[{"name":"x","extra":2}]}"#, "/parts/0/extra", "UNKNOWN_MEMBER"),
             (r#"{"key":"a","parts":[{}]}"#, "/parts/0/name", "MISSING_MEMBER"),
             (r#"{"key":"a","guildId":"x"}"#, "/guildId", "WRONG_FORM"),
             (r#"{"key":"a\u0000"}"#, "/key", "NUL_CHARACTER"),
-            (
-                r#"{"key":"a","parts":[{"name":"\u0000"}]}"#,
-                "/parts/0/name",
-                "NUL_CHARACTER",
-            ),
+            (r#"{"key":"a","parts":[{"name":"\u0000"}]}"#, "/parts/0/name", "NUL_CHARACTER"),
             (r#"{"key":"\ud800"}"#, "", "NOT_JSON"),
         ] {
             assert_eq!(refused(body), (pointer.to_owned(), code), "{body}");
         }
         let error = parse::<Whole<'_>>(b"{\"key\":\"\xff\"}").unwrap_err();
-        assert_eq!(
-            (error.errors()[0].pointer.as_str(), error.errors()[0].code),
-            ("", "NOT_JSON")
-        );
+        assert_eq!((error.errors()[0].pointer.as_str(), error.errors()[0].code), ("", "NOT_JSON"));
     }
 
     #[tokio::test]
     async fn a_long_body_is_too_large_even_if_no_length_was_stated() {
-        let limits = Limits {
-            body_max_bytes: 10,
-            ..Limits::default()
-        };
+        let limits = Limits { body_max_bytes: 10, ..Limits::default() };
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, "application/json".parse().unwrap())]);
         let stream = futures::stream::iter(vec![Ok::<_, std::io::Error>("0123456"), Ok("789012")]);
-        let error = read(&limits, &headers, Body::from_stream(stream))
-            .await
-            .unwrap_err();
+        let error = read(&limits, &headers, Body::from_stream(stream)).await.unwrap_err();
         assert_eq!(error.status(), 413);
-        let error = read(&limits, &HeaderMap::new(), Body::from("{}"))
-            .await
-            .unwrap_err();
+        let error = read(&limits, &HeaderMap::new(), Body::from("{}")).await.unwrap_err();
         assert_eq!(error.status(), 415);
-        assert_eq!(
-            read(&limits, &HeaderMap::new(), Body::empty()).await.unwrap(),
-            "{}"
-        );
+        assert_eq!(read(&limits, &HeaderMap::new(), Body::empty()).await.unwrap(), "{}");
     }
 
     #[test]

@@ -57,10 +57,7 @@ pub(crate) fn device_name(text: &str) -> Result<(), ApiError> {
 
 /// Why something is done.
 pub(crate) fn reason(text: Option<String>) -> Result<Option<String>, ApiError> {
-    let Some(text) = text
-        .map(|text| text.trim().to_owned())
-        .filter(|text| !text.is_empty())
-    else {
+    let Some(text) = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
     characters("/reason", &text, 1, 500).map(|()| Some(text))
@@ -102,11 +99,7 @@ pub(crate) fn metadata(pointer: &str, raw: &RawValue) -> Result<String, ApiError
         Err(error) if error.is_data() => {
             Err(ApiError::invalid(pointer, "WRONG_TYPE", "must be a JSON object"))
         }
-        Err(error) => Err(ApiError::invalid(
-            pointer,
-            "NOT_JSON",
-            format!("cannot be read: {error}"),
-        )),
+        Err(error) => Err(ApiError::invalid(pointer, "NOT_JSON", format!("cannot be read: {error}"))),
     }
 }
 
@@ -141,10 +134,7 @@ mod tests {
     use super::*;
 
     fn part(name: &str, value: &str) -> Object<Component> {
-        Object(Component {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        })
+        Object(Component { name: name.to_owned(), value: value.to_owned() })
     }
 
     fn parts(list: &[(&str, &str)]) -> Vec<Object<Component>> {
@@ -153,16 +143,10 @@ mod tests {
 
     #[test]
     fn a_fingerprint_names_each_component_once() {
-        assert_eq!(
-            components(parts(&[("cpu", "a"), ("disk", "b")])).unwrap().len(),
-            2
-        );
+        assert_eq!(components(parts(&[("cpu", "a"), ("disk", "b")])).unwrap().len(), 2);
         let error = components(parts(&[("cpu", "a"), ("cpu", "b")])).unwrap_err();
         assert_eq!(error.errors()[0].pointer, "/components/1/name");
-        assert_eq!(
-            components(parts(&[("", "a")])).unwrap_err().errors()[0].pointer,
-            "/components/0/name"
-        );
+        assert_eq!(components(parts(&[("", "a")])).unwrap_err().errors()[0].pointer, "/components/0/name");
         let long = "x".repeat(257);
         assert_eq!(
             components(parts(&[("a", &long)])).unwrap_err().errors()[0].pointer,
@@ -175,16 +159,10 @@ mod tests {
     #[test]
     fn metadata_is_an_object_of_8_kib() {
         let of = |text: &str| metadata("/metadata", &RawValue::from_string(text.to_owned()).unwrap());
-        assert_eq!(
-            of(r#"{"n":12345678901234567890.5}"#).unwrap(),
-            r#"{"n":12345678901234567890.5}"#
-        );
+        assert_eq!(of(r#"{"n":12345678901234567890.5}"#).unwrap(), r#"{"n":12345678901234567890.5}"#);
         assert_eq!(of("[]").unwrap_err().errors()[0].code, "WRONG_TYPE");
         assert_eq!(
-            of(&format!(r#"{{"a":"{}"}}"#, "x".repeat(8200)))
-                .unwrap_err()
-                .errors()[0]
-                .code,
+            of(&format!(r#"{{"a":"{}"}}"#, "x".repeat(8200))).unwrap_err().errors()[0].code,
             "WRONG_LENGTH"
         );
         assert_eq!(of(r#"{"a":"\ud800"}"#).unwrap_err().status(), 400);

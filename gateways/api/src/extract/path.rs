@@ -14,10 +14,7 @@ pub(crate) struct PathIds(RawPathParams);
 impl PathIds {
     /// The text of a parameter.
     pub(crate) fn text(&self, name: &str) -> &str {
-        self.0
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map_or("", |(_, value)| value)
+        self.0.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
     }
 
     /// An id; `what` it names is for the message.

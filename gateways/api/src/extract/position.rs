@@ -35,9 +35,7 @@ pub(crate) async fn wait(state: &ApiState, headers: &HeaderMap) -> Result<(), Ap
             "The log ends before `DCA-Min-Position`; take the position from an answer of this server.";
         return Err(ApiError::new(Code::PositionUnknown, detail));
     }
-    Ok(queries
-        .wait_for(number, state.limits().min_position_timeout)
-        .await?)
+    Ok(queries.wait_for(number, state.limits().min_position_timeout).await?)
 }
 
 fn parsed(value: &HeaderValue) -> Option<(&str, i64)> {

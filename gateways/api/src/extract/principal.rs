@@ -178,11 +178,7 @@ fn presented(headers: &HeaderMap) -> Result<Presented<'_>, ApiError> {
             return Err(ApiError::new(Code::InvalidCredential, detail));
         }
     };
-    Ok(if text.starts_with("dca_") {
-        Presented::ApiKey(text)
-    } else {
-        Presented::Token(text)
-    })
+    Ok(if text.starts_with("dca_") { Presented::ApiKey(text) } else { Presented::Token(text) })
 }
 
 fn not_ours() -> ApiError {
@@ -203,10 +199,7 @@ fn of_token(state: &ApiState, text: &str, now: Timestamp) -> Result<Principal, A
         return Ok(Principal::Operator);
     }
     let account: DiscordId = claims.sub.parse().map_err(|_| not_ours())?;
-    Ok(Principal::User(User {
-        id: Pseudonym::of(state.mac(), account),
-        account,
-    }))
+    Ok(Principal::User(User { id: Pseudonym::of(state.mac(), account), account }))
 }
 
 impl Key {
@@ -219,10 +212,7 @@ impl Key {
         }
         // The tag proves that we made the key, so the read model may only not have it yet: the log decides.
         let from_log = state.commands().load_guild(guild).await?;
-        from_log
-            .api_key(id)
-            .ok_or_else(not_ours)
-            .and_then(|key| Self::checked(key, kind, guild, now))
+        from_log.api_key(id).ok_or_else(not_ours).and_then(|key| Self::checked(key, kind, guild, now))
     }
 
     fn checked(key: &ApiKey, kind: ApiKeyKind, guild: GuildId, now: Timestamp) -> Result<Self, ApiError> {
@@ -230,17 +220,11 @@ impl Key {
             return Err(not_ours());
         }
         match key.usable_at(now) {
-            Ok(()) => Ok(Self {
-                id: key.id,
-                kind,
-                guild,
-                scopes: Scopes::of(&key.scopes),
-            }),
+            Ok(()) => Ok(Self { id: key.id, kind, guild, scopes: Scopes::of(&key.scopes) }),
             Err(ApiKeyState::Revoked) => Err(not_ours()),
-            Err(ApiKeyState::Expired) => Err(ApiError::new(
-                Code::CredentialExpired,
-                "This API key has expired; issue a new one.",
-            )),
+            Err(ApiKeyState::Expired) => {
+                Err(ApiError::new(Code::CredentialExpired, "This API key has expired; issue a new one."))
+            }
         }
     }
 }
@@ -258,10 +242,7 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .collect()
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
     }
 
     #[test]
@@ -278,16 +259,9 @@ mod tests {
             presented(&headers(&[("authorization", "Bearer a.b.c")])),
             Ok(Presented::Token("a.b.c"))
         ));
-        let code = |pairs: &[_]| {
-            presented(&headers(pairs))
-                .err()
-                .map(|error| error.code().to_owned())
-        };
+        let code = |pairs: &[_]| presented(&headers(pairs)).err().map(|error| error.code().to_owned());
         assert_eq!(code(&[]).as_deref(), Some("CREDENTIAL_REQUIRED"));
-        assert_eq!(
-            code(&[("authorization", "Basic x")]).as_deref(),
-            Some("INVALID_CREDENTIAL")
-        );
+        assert_eq!(code(&[("authorization", "Basic x")]).as_deref(), Some("INVALID_CREDENTIAL"));
         assert_eq!(
             code(&[("x-api-key", "a"), ("authorization", "Bearer b")]).as_deref(),
             Some("INVALID_REQUEST")
@@ -298,10 +272,7 @@ mod tests {
     fn scopes_are_a_set() {
         let scopes = Scopes::of(&[Scope::Validate, Scope::WebhooksWrite]);
         for scope in Scope::ALL {
-            assert_eq!(
-                scopes.has(scope),
-                matches!(scope, Scope::Validate | Scope::WebhooksWrite)
-            );
+            assert_eq!(scopes.has(scope), matches!(scope, Scope::Validate | Scope::WebhooksWrite));
         }
     }
 }

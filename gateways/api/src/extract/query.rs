@@ -22,12 +22,7 @@ impl Query {
     pub(crate) fn of(uri: &Uri, known: &[&str]) -> Result<Self, ApiError> {
         let mut members: Vec<(String, String)> = Vec::new();
         let mut errors = Vec::new();
-        for member in uri
-            .query()
-            .unwrap_or_default()
-            .split('&')
-            .filter(|member| !member.is_empty())
-        {
+        for member in uri.query().unwrap_or_default().split('&').filter(|member| !member.is_empty()) {
             let (name, value) = member.split_once('=').unwrap_or((member, ""));
             let (name, value) = (decoded(name), decoded(value));
             if !known.contains(&&*name) {
@@ -69,17 +64,12 @@ impl Query {
 
     /// The text of a member.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// A member of a form of its own.
     pub(crate) fn get<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, ApiError> {
-        self.text(name)
-            .map(|text| text.parse().map_err(|error: T::Err| wrong(name, &error)))
-            .transpose()
+        self.text(name).map(|text| text.parse().map_err(|error: T::Err| wrong(name, &error))).transpose()
     }
 
     /// `true` or `false`; absent is false.
@@ -91,16 +81,11 @@ impl Query {
     pub(crate) fn limit(&self) -> Result<u32, ApiError> {
         let limit: i64 = match self.text("limit") {
             None => return Ok(LIMIT_DEFAULT),
-            Some(text) => text
-                .parse()
-                .map_err(|_| wrong("limit", &"must be a whole number"))?,
+            Some(text) => text.parse().map_err(|_| wrong("limit", &"must be a whole number"))?,
         };
-        u32::try_from(limit)
-            .ok()
-            .filter(|limit| (1..=LIMIT_MAX).contains(limit))
-            .ok_or_else(|| {
-                ApiError::impossible("?limit", format!("must be from 1 to {LIMIT_MAX}, and is {limit}"))
-            })
+        u32::try_from(limit).ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| {
+            ApiError::impossible("?limit", format!("must be from 1 to {LIMIT_MAX}, and is {limit}"))
+        })
     }
 }
 
@@ -156,10 +141,7 @@ mod tests {
 
     #[test]
     fn members_are_decoded() {
-        assert_eq!(
-            query("q=a+b%20c%C3%BC&limit=7").unwrap().text("q"),
-            Some("a b cü")
-        );
+        assert_eq!(query("q=a+b%20c%C3%BC&limit=7").unwrap().text("q"), Some("a b cü"));
         assert_eq!(query("q=%zz%4").unwrap().text("q"), Some("%zz%4"));
         assert_eq!(query("q").unwrap().text("q"), Some(""));
     }
@@ -167,11 +149,7 @@ mod tests {
     #[test]
     fn unknown_and_doubled_members_are_named() {
         let error = query("size=1&page=2").unwrap_err();
-        let names: Vec<_> = error
-            .errors()
-            .iter()
-            .map(|e| (e.pointer.as_str(), e.code))
-            .collect();
+        let names: Vec<_> = error.errors().iter().map(|e| (e.pointer.as_str(), e.code)).collect();
         assert_eq!(names, [("?size", "UNKNOWN_MEMBER"), ("?page", "UNKNOWN_MEMBER")]);
         assert_eq!(query("q=1&q=2").unwrap_err().errors()[0].code, "DUPLICATE_MEMBER");
         assert_eq!(query("q=%00").unwrap_err().errors()[0].code, "NUL_CHARACTER");
@@ -183,11 +161,7 @@ mod tests {
         assert_eq!(query("limit=200").unwrap().limit().unwrap(), 200);
         for (text, status) in [("0", 422), ("201", 422), ("-1", 422), ("x", 400), ("", 400)] {
             assert_eq!(
-                query(&format!("limit={text}"))
-                    .unwrap()
-                    .limit()
-                    .unwrap_err()
-                    .status(),
+                query(&format!("limit={text}")).unwrap().limit().unwrap_err().status(),
                 status,
                 "{text}"
             );

@@ -35,10 +35,7 @@ impl Read {
 /// Which part of a list a query asks for.
 pub(crate) fn page(query: &Query) -> Result<Page, ApiError> {
     let cursor = query.text("cursor").map(Cursor::parse).transpose()?;
-    Ok(Page {
-        limit: query.limit()?,
-        cursor,
-    })
+    Ok(Page { limit: query.limit()?, cursor })
 }
 
 impl FromRequestParts<ApiState> for Read {
@@ -48,11 +45,6 @@ impl FromRequestParts<ApiState> for Read {
         let now = state.now();
         let principal = Principal::of(state, &parts.headers, now).await?;
         position::wait(state, &parts.headers).await?;
-        Ok(Self {
-            state: state.clone(),
-            principal,
-            now,
-            uri: parts.uri.clone(),
-        })
+        Ok(Self { state: state.clone(), principal, now, uri: parts.uri.clone() })
     }
 }

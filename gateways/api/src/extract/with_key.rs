@@ -49,24 +49,13 @@ pub(crate) async fn named(write: &Write, text: &str, scope: Scope) -> Result<Nam
         Principal::Operator => None,
         Principal::User(user) => {
             let facts = write.state.queries().license(key.license).await?;
-            let own = facts.filter(|facts| {
-                facts
-                    .license
-                    .owner
-                    .as_ref()
-                    .is_some_and(|owner| owner.id == user.id)
-            });
+            let own =
+                facts.filter(|facts| facts.license.owner.as_ref().is_some_and(|owner| owner.id == user.id));
             let verdict = Verdict::not_found();
-            own.ok_or_else(|| ApiError::verdict(verdict.code, &verdict.detail))?
-                .license
-                .guild
+            own.ok_or_else(|| ApiError::verdict(verdict.code, &verdict.detail))?.license.guild
         }
     };
-    Ok(Named {
-        key,
-        tenant,
-        audience,
-    })
+    Ok(Named { key, tenant, audience })
 }
 
 /// Who reads the answer to an API key.

@@ -80,10 +80,8 @@ impl Write {
                 key,
             },
         });
-        let request_id = parts
-            .extensions
-            .get::<RequestId>()
-            .map_or_else(String::new, |id| id.text().to_owned());
+        let request_id =
+            parts.extensions.get::<RequestId>().map_or_else(String::new, |id| id.text().to_owned());
         let trace = parts.headers.get(TRACEPARENT).and_then(traceparent);
         Ok(Self {
             state: state.clone(),
@@ -137,19 +135,13 @@ impl Write {
         O: Into<Outcome>,
         F: Future<Output = Result<O, CommandError>>,
     {
-        let reader = Reader {
-            audience: plan.audience,
-            now: self.now,
-        };
+        let reader = Reader { audience: plan.audience, now: self.now };
         let mut context = self.context(plan.tenant, plan.reason);
         let Some(repeat) = &self.repeat else {
             let outcome = act(context).await?.into();
             return answer::of(&self.state, reader, &plan.recipe, &outcome).await;
         };
-        let _in_flight = self
-            .state
-            .begin(repeat.key.clone())
-            .ok_or_else(ApiError::in_flight)?;
+        let _in_flight = self.state.begin(repeat.key.clone()).ok_or_else(ApiError::in_flight)?;
         if let Some(row) = self.state.commands().idempotency(&repeat.key).await? {
             return self.replay(reader, repeat, &row).await;
         }
@@ -161,12 +153,8 @@ impl Write {
         match act(context).await {
             Ok(outcome) => answer::of(&self.state, reader, &plan.recipe, &outcome.into()).await,
             Err(CommandError::IdempotencyTaken) => {
-                let row = self
-                    .state
-                    .commands()
-                    .idempotency(&repeat.key)
-                    .await?
-                    .ok_or_else(ApiError::in_flight)?;
+                let row =
+                    self.state.commands().idempotency(&repeat.key).await?.ok_or_else(ApiError::in_flight)?;
                 self.replay(reader, repeat, &row).await
             }
             Err(error) => Err(error.into()),
@@ -193,14 +181,9 @@ impl Write {
             Stored::Refused { refused } => Err(ApiError::from(refused).replayed()),
             Stored::Done { recipe, versions } => {
                 let subject = recipe.load(self.state.commands(), &versions).await?;
-                let outcome = Outcome {
-                    subject,
-                    position: row.last,
-                };
+                let outcome = Outcome { subject, position: row.last };
                 let mut response = answer::of(&self.state, reader, &recipe, &outcome).await?;
-                response
-                    .headers_mut()
-                    .insert(REPLAYED, HeaderValue::from_static("true"));
+                response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
                 Ok(response)
             }
         }
@@ -242,16 +225,9 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     }
     let digits = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let plain = digits.filter(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()));
-    plain
-        .and_then(|digits| digits.parse().ok())
-        .map(Some)
-        .ok_or_else(|| {
-            ApiError::invalid(
-                "If-Match",
-                "WRONG_FORM",
-                "must be one `ETag` as an answer gave it, such as \"7\"",
-            )
-        })
+    plain.and_then(|digits| digits.parse().ok()).map(Some).ok_or_else(|| {
+        ApiError::invalid("If-Match", "WRONG_FORM", "must be one `ETag` as an answer gave it, such as \"7\"")
+    })
 }
 
 /// 1 to 255 printable ASCII characters; the quotes of a structured field may stand around them or not.
@@ -260,10 +236,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
         return Ok(None);
     };
     let text = std::str::from_utf8(value.as_bytes()).unwrap_or_default();
-    let bare = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(text);
+    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
     let good =
         (1..=IDEMPOTENCY_KEY_MAX).contains(&bare.len()) && bare.bytes().all(|b| (0x20..0x7f).contains(&b));
     if good {
@@ -288,9 +261,7 @@ fn payload_hash(method: &str, uri: &Uri, body: &[u8]) -> String {
 fn traceparent(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
     let lengths: Vec<usize> = text.split('-').map(str::len).collect();
-    let plain = text
-        .bytes()
-        .all(|b| b == b'-' || b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let plain = text.bytes().all(|b| b == b'-' || b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     (plain && lengths == [2, 32, 16, 2]).then(|| text.to_owned())
 }
 
@@ -299,10 +270,7 @@ mod tests {
     use super::*;
 
     fn headers(name: &'static str, value: &[u8]) -> HeaderMap {
-        HeaderMap::from_iter([(
-            HeaderName::from_static(name),
-            HeaderValue::from_bytes(value).unwrap(),
-        )])
+        HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap())])
     }
 
     #[test]
@@ -310,14 +278,7 @@ mod tests {
         assert_eq!(if_match(&HeaderMap::new()).unwrap(), None);
         assert_eq!(if_match(&headers("if-match", b"\"7\"")).unwrap(), Some(7));
         assert_eq!(if_match(&headers("if-match", b"*")).unwrap(), None);
-        for bad in [
-            &b"7"[..],
-            b"W/\"7\"",
-            b"\"7\", \"8\"",
-            b"\"\"",
-            b"\"-1\"",
-            b"\xff",
-        ] {
+        for bad in [&b"7"[..], b"W/\"7\"", b"\"7\", \"8\"", b"\"\"", b"\"-1\"", b"\xff"] {
             assert_eq!(if_match(&headers("if-match", bad)).unwrap_err().status(), 400);
         }
     }
@@ -353,10 +314,7 @@ mod tests {
     #[test]
     fn only_a_whole_traceparent_is_kept() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(
-            traceparent(&HeaderValue::from_static(good)).as_deref(),
-            Some(good)
-        );
+        assert_eq!(traceparent(&HeaderValue::from_static(good)).as_deref(), Some(good));
         assert_eq!(traceparent(&HeaderValue::from_static("00-x")), None);
     }
 }

@@ -13,14 +13,7 @@ use super::instant::Instant;
 use super::license::LicenseBody;
 
 /// Members of a payload that hold personal data, at any depth.
-const PERSONAL: [&str; 6] = [
-    "discordId",
-    "deviceName",
-    "name",
-    "metadata",
-    "privateMetadata",
-    "externalRef",
-];
+const PERSONAL: [&str; 6] = ["discordId", "deviceName", "name", "metadata", "privateMetadata", "externalRef"];
 
 /// An event of a license.
 #[derive(Serialize)]
@@ -92,11 +85,7 @@ fn wire_name(event: &DomainEvent) -> String {
 }
 
 fn is_owner(entry: &HistoryEntry, own: &Pseudonym) -> bool {
-    entry
-        .state_after
-        .owner
-        .as_ref()
-        .is_some_and(|owner| owner.id == *own)
+    entry.state_after.owner.as_ref().is_some_and(|owner| owner.id == *own)
 }
 
 /// Takes members out of a JSON value, at any depth.

@@ -58,11 +58,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     (year, month, day)
 }
@@ -75,13 +71,7 @@ mod tests {
     fn instants_are_written_as_the_domain_writes_them() {
         let day = 86_400_000;
         let starts = (0..40_000).map(|n| n * 73 * day + n * 1_234_567);
-        for ms in starts.chain([
-            0,
-            951_782_399_999,
-            951_782_400_000,
-            4_107_542_399_999,
-            Timestamp::MAX.0,
-        ]) {
+        for ms in starts.chain([0, 951_782_399_999, 951_782_400_000, 4_107_542_399_999, Timestamp::MAX.0]) {
             let instant = Timestamp(ms.min(Timestamp::MAX.0));
             let mut buffer = *b"0000-00-00T00:00:00.000Z";
             assert_eq!(written(instant, &mut buffer).unwrap(), instant.to_string());

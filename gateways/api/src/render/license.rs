@@ -55,10 +55,7 @@ impl<'a> LicenseBody<'a> {
             user_id: (audience != Audience::Publishable).then(user_id),
             r#type: &license.license_type,
             status,
-            is_active: !matches!(
-                status,
-                None | Some(Status::Suspended | Status::Expired | Status::Revoked)
-            ),
+            is_active: !matches!(status, None | Some(Status::Suspended | Status::Expired | Status::Revoked)),
             max_devices: license.terms.max_devices,
             device_count: license.devices.len(),
             created_at: license.created_at.into(),
@@ -106,11 +103,7 @@ impl<'a> DeviceBody<'a> {
         now: Timestamp,
     ) -> Self {
         let name = personal.device_names.iter().find(|(id, _)| *id == device.id);
-        let leases = license
-            .ledger
-            .leases
-            .iter()
-            .filter(|lease| lease.device_id == device.device_id);
+        let leases = license.ledger.leases.iter().filter(|lease| lease.device_id == device.device_id);
         Self {
             id: device.id,
             license_id: license.id,
@@ -118,11 +111,7 @@ impl<'a> DeviceBody<'a> {
             device_name: name.map(|(_, name)| name.shown()),
             activated_at: device.activated_at.into(),
             last_seen: last_seen.map(Instant),
-            lease_until: leases
-                .map(|lease| lease.until)
-                .max()
-                .filter(|until| now < *until)
-                .map(Instant),
+            lease_until: leases.map(|lease| lease.until).max().filter(|until| now < *until).map(Instant),
         }
     }
 }
@@ -195,10 +184,7 @@ mod tests {
         assert_eq!(staff["privateMetadata"], json!({ "b": 2 }));
         assert_eq!(staff["status"], "active");
         assert_eq!(staff["isActive"], true);
-        assert_eq!(
-            (&staff["maxDevices"], &staff["deviceCount"]),
-            (&json!(2), &json!(1))
-        );
+        assert_eq!((&staff["maxDevices"], &staff["deviceCount"]), (&json!(2), &json!(1)));
         assert_eq!(staff["expiresAt"], Value::Null);
         let owner = shown(Audience::Owner);
         assert_eq!(owner["userId"], "42");
@@ -228,9 +214,6 @@ mod tests {
         let device = DeviceBody::new(&license, &personal, &license.devices[0], None, NOW);
         let device = serde_json::to_value(device).unwrap();
         assert_eq!(device["deviceName"], "erased");
-        assert_eq!(
-            device["leaseUntil"],
-            NOW.after(domain::time::Span::days(1)).to_string()
-        );
+        assert_eq!(device["leaseUntil"], NOW.after(domain::time::Span::days(1)).to_string());
     }
 }

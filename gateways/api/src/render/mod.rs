@@ -42,10 +42,7 @@ pub(crate) struct List<T> {
 impl<T> List<T> {
     /// A list that is whole.
     pub(crate) fn whole(data: Vec<T>) -> Self {
-        Self {
-            data,
-            next_cursor: None,
-        }
+        Self { data, next_cursor: None }
     }
 }
 
@@ -58,9 +55,7 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
     }
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

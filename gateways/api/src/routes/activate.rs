@@ -39,30 +39,17 @@ pub(crate) async fn activate(write: Write) -> Result<Response, ApiError> {
     let hashed = |(name, value): &(String, String)| Hashed::hashed(mac, named.key.license, name, value);
     let mut hashes: Vec<Hashed> = components.iter().map(hashed).collect();
     hashes.sort();
-    let order = DeviceOrder {
-        id: Uuid::new_v4(),
-        device_id: asked.device_id,
-        name: asked.device_name,
-        components,
-    };
+    let order =
+        DeviceOrder { id: Uuid::new_v4(), device_id: asked.device_id, name: asked.device_name, components };
     let recipe = Recipe::Activation {
         license: named.key.license,
         device: order.id,
         device_id: order.device_id.clone(),
         components: hashes,
     };
-    let plan = Plan {
-        tenant: named.tenant,
-        reason: None,
-        audience: named.audience,
-        recipe,
-    };
+    let plan = Plan { tenant: named.tenant, reason: None, audience: named.audience, recipe };
     let commands = write.state.commands();
-    write
-        .perform(plan, |context| async move {
-            commands.activate(&context, named.key, order).await
-        })
-        .await
+    write.perform(plan, |context| async move { commands.activate(&context, named.key, order).await }).await
 }
 
 #[derive(Deserialize)]
@@ -79,21 +66,12 @@ pub(crate) async fn deactivate(write: Write) -> Result<Response, ApiError> {
     checks::device_id(&asked.device_id)?;
     write.principal.key(Scope::Deactivate)?;
     let named = named(&write, &asked.key, Scope::Deactivate).await?;
-    let recipe = Recipe::License {
-        license: named.key.license,
-    };
-    let plan = Plan {
-        tenant: named.tenant,
-        reason: None,
-        audience: named.audience,
-        recipe,
-    };
+    let recipe = Recipe::License { license: named.key.license };
+    let plan = Plan { tenant: named.tenant, reason: None, audience: named.audience, recipe };
     let commands = write.state.commands();
     write
         .perform(plan, |context| async move {
-            commands
-                .deactivate_with_key(&context, named.key, &asked.device_id, Authority::Client)
-                .await
+            commands.deactivate_with_key(&context, named.key, &asked.device_id, Authority::Client).await
         })
         .await
 }

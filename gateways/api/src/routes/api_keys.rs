@@ -24,19 +24,9 @@ pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError>
     read.query(&[])?;
     let id: GuildId = ids.id("guild", "guild")?;
     let facts = access::guild(&read.state, &read.principal, id, access::CREDENTIALS).await?;
-    let data = facts
-        .guild
-        .api_keys
-        .values()
-        .map(|key| ApiKeyBody::new(&facts.guild, key))
-        .collect();
+    let data = facts.guild.api_keys.values().map(|key| ApiKeyBody::new(&facts.guild, key)).collect();
     let mut response = json(StatusCode::OK, &List::whole(data));
-    stamp(
-        &read.state,
-        &mut response,
-        Some(facts.guild.version),
-        facts.position,
-    );
+    stamp(&read.state, &mut response, Some(facts.guild.version), facts.position);
     Ok(response)
 }
 
@@ -60,30 +50,9 @@ pub(crate) async fn issue(ids: PathIds, write: Write) -> Result<Response, ApiErr
     let mut random = [0; 4];
     getrandom::fill(&mut random).map_err(|_| ApiError::unavailable())?;
     let id = ApiKeyId::new(guild, random);
-    let Issue {
-        kind,
-        scopes,
-        name,
-        expires_at,
-    } = asked;
-    let action = Action::IssueApiKey {
-        id,
-        kind,
-        scopes,
-        name,
-        expires_at,
-    };
-    act(
-        &write,
-        guild,
-        Recipe::ApiKey {
-            guild,
-            api_key: id,
-            created: Created::Now,
-        },
-        action,
-    )
-    .await
+    let Issue { kind, scopes, name, expires_at } = asked;
+    let action = Action::IssueApiKey { id, kind, scopes, name, expires_at };
+    act(&write, guild, Recipe::ApiKey { guild, api_key: id, created: Created::Now }, action).await
 }
 
 /// 200 with the API key, which does not work any more.
@@ -92,25 +61,12 @@ pub(crate) async fn revoke(ids: PathIds, write: Write) -> Result<Response, ApiEr
     let guild: GuildId = ids.id("guild", "guild")?;
     access::guild(&write.state, &write.principal, guild, access::CREDENTIALS).await?;
     let id: ApiKeyId = ids.id("id", "API key")?;
-    let recipe = Recipe::ApiKey {
-        guild,
-        api_key: id,
-        created: Created::Before,
-    };
+    let recipe = Recipe::ApiKey { guild, api_key: id, created: Created::Before };
     act(&write, guild, recipe, Action::RevokeApiKey { id }).await
 }
 
 async fn act(write: &Write, guild: GuildId, recipe: Recipe, action: Action) -> Result<Response, ApiError> {
-    let plan = Plan {
-        tenant: Some(guild),
-        reason: None,
-        audience: Audience::Staff,
-        recipe,
-    };
+    let plan = Plan { tenant: Some(guild), reason: None, audience: Audience::Staff, recipe };
     let commands = write.state.commands();
-    write
-        .perform(plan, |context| async move {
-            commands.guild(&context, guild, action).await
-        })
-        .await
+    write.perform(plan, |context| async move { commands.guild(&context, guild, action).await }).await
 }

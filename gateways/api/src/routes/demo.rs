@@ -28,12 +28,7 @@ struct Clock {
 /// The time of the demo. It is no secret, and whoever mints a token has to know it first.
 pub(crate) async fn clock(State(state): State<ApiState>, uri: Uri) -> Result<Response, ApiError> {
     Query::none(&uri)?;
-    Ok(json(
-        StatusCode::OK,
-        &Clock {
-            now: state.now().into(),
-        },
-    ))
+    Ok(json(StatusCode::OK, &Clock { now: state.now().into() }))
 }
 
 #[derive(Deserialize)]

@@ -28,28 +28,15 @@ pub(crate) async fn rename(ids: PathIds, write: Write) -> Result<Response, ApiEr
     checks::device_name(&asked.device_name)?;
     let id: LicenseId = ids.id("id", "license")?;
     let found = access::license(&write.state, &write.principal, id, access::DEVICES).await?;
-    let device = found
-        .facts
-        .license
-        .device(ids.text("deviceId"))
-        .ok_or_else(|| ApiError::not_found("device"))?;
+    let device =
+        found.facts.license.device(ids.text("deviceId")).ok_or_else(|| ApiError::not_found("device"))?;
     let device = device.id.to_string();
-    let recipe = Recipe::Device {
-        license: id,
-        device: device.clone(),
-    };
-    let plan = Plan {
-        tenant: Some(found.guild),
-        reason: None,
-        audience: found.standing.audience(),
-        recipe,
-    };
+    let recipe = Recipe::Device { license: id, device: device.clone() };
+    let plan = Plan { tenant: Some(found.guild), reason: None, audience: found.standing.audience(), recipe };
     let commands = write.state.commands();
     write
         .perform(plan, |context| async move {
-            commands
-                .rename_device(&context, id, &device, asked.device_name)
-                .await
+            commands.rename_device(&context, id, &device, asked.device_name).await
         })
         .await
 }
@@ -100,10 +87,7 @@ pub(crate) async fn free(
 }
 
 fn which(query: &Query) -> Result<Which, ApiError> {
-    match (
-        query.text("deviceId").filter(|text| !text.is_empty()),
-        query.flag("all")?,
-    ) {
+    match (query.text("deviceId").filter(|text| !text.is_empty()), query.flag("all")?) {
         (Some(device), false) => Ok(Which::One(device.to_owned())),
         (None, true) => Ok(Which::All),
         (Some(_), true) => Err(ApiError::invalid(

@@ -44,7 +44,8 @@ impl Generate {
     /// The order for these `ids`, once every text of it was looked at.
     fn order(self, ids: Vec<LicenseId>) -> Result<GenerateOrder, ApiError> {
         checks::bytes("/type", &self.r#type, 1, TOKEN_MAX_BYTES)?;
-        let text = |pointer, raw: Option<Box<RawValue>>| raw.map(|raw| checks::metadata(pointer, &raw)).transpose();
+        let text =
+            |pointer, raw: Option<Box<RawValue>>| raw.map(|raw| checks::metadata(pointer, &raw)).transpose();
         Ok(GenerateOrder {
             guild: self.guild_id,
             license_type: self.r#type,

@@ -41,28 +41,15 @@ pub(crate) async fn heartbeat(State(state): State<ApiState>, request: Request) -
     checks::key(&asked.key)?;
     checks::device_id(&asked.device_id)?;
     let components = checks::components(asked.components)?;
-    let device = Some(DeviceAsk {
-        device_id: &asked.device_id,
-        components: &components,
-    });
-    let ask = Ask {
-        guild: caller.guild,
-        key: &asked.key,
-        device,
-        license_type: None,
-        entitlements: &[],
-        now,
-    };
+    let device = Some(DeviceAsk { device_id: &asked.device_id, components: &components });
+    let ask =
+        Ask { guild: caller.guild, key: &asked.key, device, license_type: None, entitlements: &[], now };
     let answer = state.queries().validate(ask).await?;
     let (Some(facts), Some(id), true) = (&answer.license, answer.device, answer.code.is_valid()) else {
         return Err(ApiError::verdict(answer.code, &answer.detail));
     };
     let license = &facts.license;
-    let device = license
-        .devices
-        .iter()
-        .find(|device| device.id == id)
-        .ok_or_else(ApiError::internal)?;
+    let device = license.devices.iter().find(|device| device.id == id).ok_or_else(ApiError::internal)?;
     let body = LicenseAndDevice {
         license: LicenseBody::new(license, &facts.personal, with_key::audience(caller), now),
         device: Some(DeviceBody::new(license, &facts.personal, device, Some(now), now)),

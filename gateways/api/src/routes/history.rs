@@ -21,17 +21,9 @@ pub(crate) async fn history(read: Read, ids: PathIds) -> Result<Response, ApiErr
         (Standing::Owner, Principal::User(user)) => Viewer::Owner(&user.id),
         _ => Viewer::Staff,
     };
-    let entries = read
-        .state
-        .queries()
-        .history(id, page)
-        .await?
-        .ok_or_else(|| ApiError::not_found("license"))?;
-    let data = entries
-        .data
-        .iter()
-        .map(|entry| EntryBody::new(entry, viewer))
-        .collect();
+    let entries =
+        read.state.queries().history(id, page).await?.ok_or_else(|| ApiError::not_found("license"))?;
+    let data = entries.data.iter().map(|entry| EntryBody::new(entry, viewer)).collect();
     let next_cursor = entries.next.as_ref().map(ToString::to_string);
     Ok(json(StatusCode::OK, &List { data, next_cursor }))
 }

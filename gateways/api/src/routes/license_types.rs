@@ -26,19 +26,10 @@ pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError>
     read.query(&[])?;
     let id: GuildId = ids.id("guild", "guild")?;
     let facts = access::guild(&read.state, &read.principal, id, access::READ).await?;
-    let data = facts
-        .guild
-        .types
-        .values()
-        .map(|license_type| TypeBody::new(&facts.guild, license_type))
-        .collect();
+    let data =
+        facts.guild.types.values().map(|license_type| TypeBody::new(&facts.guild, license_type)).collect();
     let mut response = json(StatusCode::OK, &List::whole(data));
-    stamp(
-        &read.state,
-        &mut response,
-        Some(facts.guild.version),
-        facts.position,
-    );
+    stamp(&read.state, &mut response, Some(facts.guild.version), facts.position);
     Ok(response)
 }
 
@@ -56,16 +47,8 @@ pub(crate) async fn define(ids: PathIds, write: Write) -> Result<Response, ApiEr
     let asked: Define = write.json()?;
     let guild: GuildId = ids.id("guild", "guild")?;
     access::guild(&write.state, &write.principal, guild, access::MANAGE).await?;
-    let recipe = Recipe::LicenseType {
-        guild,
-        slug: asked.slug.clone(),
-        created: Created::Now,
-    };
-    let action = Action::DefineType {
-        slug: asked.slug,
-        name: asked.name,
-        terms: asked.terms.0,
-    };
+    let recipe = Recipe::LicenseType { guild, slug: asked.slug.clone(), created: Created::Now };
+    let action = Action::DefineType { slug: asked.slug, name: asked.name, terms: asked.terms.0 };
     act(&write, guild, recipe, action).await
 }
 
@@ -84,36 +67,14 @@ pub(crate) async fn change(ids: PathIds, write: Write) -> Result<Response, ApiEr
     let guild: GuildId = ids.id("guild", "guild")?;
     access::guild(&write.state, &write.principal, guild, access::MANAGE).await?;
     let slug = ids.text("slug").to_owned();
-    let recipe = Recipe::LicenseType {
-        guild,
-        slug: slug.clone(),
-        created: Created::Before,
-    };
-    act(
-        &write,
-        guild,
-        recipe,
-        Action::ChangeType {
-            slug,
-            name: asked.name,
-            terms: asked.terms.0,
-        },
-    )
-    .await
+    let recipe = Recipe::LicenseType { guild, slug: slug.clone(), created: Created::Before };
+    act(&write, guild, recipe, Action::ChangeType { slug, name: asked.name, terms: asked.terms.0 }).await
 }
 
 async fn act(write: &Write, guild: GuildId, recipe: Recipe, action: Action) -> Result<Response, ApiError> {
-    let plan = Plan {
-        tenant: Some(guild),
-        reason: None,
-        audience: Audience::Staff,
-        recipe,
-    };
+    let plan = Plan { tenant: Some(guild), reason: None, audience: Audience::Staff, recipe };
     let commands = write.state.commands();
-    let done = write
-        .perform(plan, |context| async move {
-            commands.guild(&context, guild, action).await
-        })
-        .await;
+    let done =
+        write.perform(plan, |context| async move { commands.guild(&context, guild, action).await }).await;
     done.map_err(|error| error.moved_under("/terms", &NO_TERMS))
 }

@@ -22,16 +22,7 @@ use crate::extract::read::{Read, page};
 use crate::render::license::{DeviceBody, LicenseBody};
 use crate::render::{Audience, List, json};
 
-const MEMBERS: [&str; 8] = [
-    "guildId",
-    "userId",
-    "status",
-    "type",
-    "q",
-    "expiresBefore",
-    "limit",
-    "cursor",
-];
+const MEMBERS: [&str; 8] = ["guildId", "userId", "status", "type", "q", "expiresBefore", "limit", "cursor"];
 const STATUSES: [Status; 8] = [
     Status::Generated,
     Status::Assigned,
@@ -47,23 +38,11 @@ const STATUSES: [Status; 8] = [
 pub(crate) async fn list(read: Read) -> Result<Response, ApiError> {
     let query = read.query(&MEMBERS)?;
     let (filter, audience) = filter(&read, &query).await?;
-    let found = read
-        .state
-        .queries()
-        .licenses(&filter, page(&query)?, read.now)
-        .await?;
-    let data = found
-        .data
-        .iter()
-        .map(|facts| LicenseBody::new(&facts.license, &facts.personal, audience, read.now));
+    let found = read.state.queries().licenses(&filter, page(&query)?, read.now).await?;
+    let data =
+        found.data.iter().map(|facts| LicenseBody::new(&facts.license, &facts.personal, audience, read.now));
     let next_cursor = found.next.as_ref().map(ToString::to_string);
-    Ok(json(
-        StatusCode::OK,
-        &List {
-            data: data.collect(),
-            next_cursor,
-        },
-    ))
+    Ok(json(StatusCode::OK, &List { data: data.collect(), next_cursor }))
 }
 
 async fn filter(read: &Read, query: &Query) -> Result<(LicenseFilter, Audience), ApiError> {
@@ -146,19 +125,9 @@ pub(crate) async fn one(read: Read, ids: PathIds) -> Result<Response, ApiError> 
         return as_it_was(&read, &found, id, as_of).await;
     }
     let facts = &found.facts;
-    let body = LicenseBody::new(
-        &facts.license,
-        &facts.personal,
-        found.standing.audience(),
-        read.now,
-    );
+    let body = LicenseBody::new(&facts.license, &facts.personal, found.standing.audience(), read.now);
     let mut response = json(StatusCode::OK, &body);
-    stamp(
-        &read.state,
-        &mut response,
-        Some(facts.license.version),
-        facts.position,
-    );
+    stamp(&read.state, &mut response, Some(facts.license.version), facts.position);
     Ok(response)
 }
 
@@ -179,17 +148,9 @@ async fn as_it_was(
     id: LicenseId,
     as_of: AsOf,
 ) -> Result<Response, ApiError> {
-    let facts = read
-        .state
-        .queries()
-        .license_as_of(id, as_of)
-        .await?
-        .ok_or_else(|| {
-            ApiError::new(
-                Code::NotYetExisting,
-                "The license was made after that; `createdAt` says when.",
-            )
-        })?;
+    let facts = read.state.queries().license_as_of(id, as_of).await?.ok_or_else(|| {
+        ApiError::new(Code::NotYetExisting, "The license was made after that; `createdAt` says when.")
+    })?;
     let is_foreign = found.standing == Standing::Owner && owner(&facts) != owner(&found.facts);
     let audience = if is_foreign { Audience::Publishable } else { found.standing.audience() };
     let instant = match as_of {
@@ -201,12 +162,7 @@ async fn as_it_was(
         body.hide_metadata();
     }
     let mut response = json(StatusCode::OK, &body);
-    stamp(
-        &read.state,
-        &mut response,
-        Some(facts.license.version),
-        facts.position,
-    );
+    stamp(&read.state, &mut response, Some(facts.license.version), facts.position);
     Ok(response)
 }
 
@@ -228,11 +184,6 @@ pub(crate) async fn devices(read: Read, ids: PathIds) -> Result<Response, ApiErr
     let row = |device| DeviceBody::new(license, personal, device, seen_at(&seen, device), read.now);
     let data = license.devices.iter().map(row).collect();
     let mut response = json(StatusCode::OK, &List::whole(data));
-    stamp(
-        &read.state,
-        &mut response,
-        Some(license.version),
-        found.facts.position,
-    );
+    stamp(&read.state, &mut response, Some(license.version), found.facts.position);
     Ok(response)
 }

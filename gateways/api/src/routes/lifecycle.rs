@@ -26,15 +26,7 @@ pub(crate) async fn opened(
     let found = access::license(&write.state, &write.principal, id, right).await?;
     let audience = found.standing.audience();
     let recipe = Recipe::License { license: id };
-    Ok((
-        id,
-        Plan {
-            tenant: Some(found.guild),
-            reason,
-            audience,
-            recipe,
-        },
-    ))
+    Ok((id, Plan { tenant: Some(found.guild), reason, audience, recipe }))
 }
 
 #[derive(Deserialize)]
@@ -50,11 +42,7 @@ pub(crate) async fn assign(ids: PathIds, write: Write) -> Result<Response, ApiEr
     let asked: Assign = write.json()?;
     let (id, plan) = opened(&write, &ids, access::MANAGE, asked.reason).await?;
     let commands = write.state.commands();
-    write
-        .perform(plan, |context| async move {
-            commands.assign(&context, id, asked.user_id).await
-        })
-        .await
+    write.perform(plan, |context| async move { commands.assign(&context, id, asked.user_id).await }).await
 }
 
 #[derive(Deserialize)]
@@ -78,11 +66,7 @@ pub(crate) async fn suspend(ids: PathIds, write: Write) -> Result<Response, ApiE
     }
     let (id, plan) = opened(&write, &ids, access::MODERATE, asked.reason).await?;
     let commands = write.state.commands();
-    write
-        .perform(plan, |context| async move {
-            commands.suspend(&context, id, hold).await
-        })
-        .await
+    write.perform(plan, |context| async move { commands.suspend(&context, id, hold).await }).await
 }
 
 /// Lifts a hold: `admin` unless another is named.
@@ -91,11 +75,7 @@ pub(crate) async fn resume(ids: PathIds, write: Write) -> Result<Response, ApiEr
     let hold = asked.by.unwrap_or(Hold::Admin);
     let (id, plan) = opened(&write, &ids, access::MODERATE, asked.reason).await?;
     let commands = write.state.commands();
-    write
-        .perform(plan, |context| async move {
-            commands.resume(&context, id, hold).await
-        })
-        .await
+    write.perform(plan, |context| async move { commands.resume(&context, id, hold).await }).await
 }
 
 #[derive(Deserialize)]
@@ -121,11 +101,8 @@ impl Renew {
             (Some(span), None) => Ok(RenewTo::For(span)),
             (None, Some(until)) => Ok(RenewTo::Until(until)),
             (Some(_), Some(_)) => {
-                let both = FieldError::new(
-                    "/until",
-                    "WRONG_FORM",
-                    "stands beside `for`; give one of them, or none",
-                );
+                let both =
+                    FieldError::new("/until", "WRONG_FORM", "stands beside `for`; give one of them, or none");
                 Err(ApiError::fields(crate::error::Code::InvalidRequest, vec![both]))
             }
         }
@@ -142,9 +119,7 @@ pub(crate) async fn renew(ids: PathIds, write: Write) -> Result<Response, ApiErr
     let (id, plan) = opened(&write, &ids, access::MANAGE, asked.reason).await?;
     let commands = write.state.commands();
     write
-        .perform(plan, |context| async move {
-            commands.renew(&context, id, to, asked.external_ref).await
-        })
+        .perform(plan, |context| async move { commands.renew(&context, id, to, asked.external_ref).await })
         .await
 }
 
@@ -168,11 +143,7 @@ pub(crate) async fn revoke(ids: PathIds, write: Write) -> Result<Response, ApiEr
     }
     let (id, plan) = opened(&write, &ids, access::REVOKE, asked.reason).await?;
     let commands = write.state.commands();
-    write
-        .perform(plan, |context| async move {
-            commands.revoke(&context, id, category).await
-        })
-        .await
+    write.perform(plan, |context| async move { commands.revoke(&context, id, category).await }).await
 }
 
 #[derive(Deserialize)]
@@ -187,7 +158,5 @@ pub(crate) async fn rekey(ids: PathIds, write: Write) -> Result<Response, ApiErr
     let asked: Rekey = write.json()?;
     let (id, plan) = opened(&write, &ids, access::MANAGE, asked.reason).await?;
     let commands = write.state.commands();
-    write
-        .perform(plan, |context| async move { commands.rekey(&context, id).await })
-        .await
+    write.perform(plan, |context| async move { commands.rekey(&context, id).await }).await
 }

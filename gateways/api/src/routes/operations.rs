@@ -90,14 +90,5 @@ pub(crate) async fn health(State(state): State<ApiState>) -> Response {
         (false, false) => Condition::Ok,
     };
     let (version, timestamp) = (env!("CARGO_PKG_VERSION"), state.now().into());
-    json(
-        StatusCode::OK,
-        &Health {
-            status,
-            version,
-            mode: mode(&state),
-            timestamp,
-            components,
-        },
-    )
+    json(StatusCode::OK, &Health { status, version, mode: mode(&state), timestamp, components })
 }

@@ -47,8 +47,5 @@ struct Rebuild {
 pub(crate) async fn rebuild(write: Write) -> Result<Response, ApiError> {
     write.principal.operator()?;
     let asked: Rebuild = write.json()?;
-    Ok(json(
-        StatusCode::OK,
-        &write.state.operator().rebuild(&asked.name).await?,
-    ))
+    Ok(json(StatusCode::OK, &write.state.operator().rebuild(&asked.name).await?))
 }

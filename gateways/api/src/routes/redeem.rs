@@ -21,16 +21,7 @@ pub(crate) async fn redeem(write: Write) -> Result<Response, ApiError> {
     let asked: Redeem = write.json()?;
     let key = with_key::open(&write.state, &asked.key)?;
     let recipe = Recipe::License { license: key.license };
-    let plan = Plan {
-        tenant: None,
-        reason: None,
-        audience: Audience::Owner,
-        recipe,
-    };
+    let plan = Plan { tenant: None, reason: None, audience: Audience::Owner, recipe };
     let commands = write.state.commands();
-    write
-        .perform(plan, |context| async move {
-            commands.redeem(&context, key, user).await
-        })
-        .await
+    write.perform(plan, |context| async move { commands.redeem(&context, key, user).await }).await
 }

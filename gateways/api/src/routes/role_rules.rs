@@ -22,18 +22,9 @@ pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError>
     read.query(&[])?;
     let id: GuildId = ids.id("guild", "guild")?;
     let facts = access::guild(&read.state, &read.principal, id, access::READ).await?;
-    let data = facts
-        .guild
-        .active_rules()
-        .map(|rule| RuleBody::new(&facts.guild, rule))
-        .collect();
+    let data = facts.guild.active_rules().map(|rule| RuleBody::new(&facts.guild, rule)).collect();
     let mut response = json(StatusCode::OK, &List::whole(data));
-    stamp(
-        &read.state,
-        &mut response,
-        Some(facts.guild.version),
-        facts.position,
-    );
+    stamp(&read.state, &mut response, Some(facts.guild.version), facts.position);
     Ok(response)
 }
 
@@ -54,25 +45,10 @@ pub(crate) async fn set(ids: PathIds, write: Write) -> Result<Response, ApiError
         return Err(ApiError::impossible("/type", detail));
     }
     let id = RuleId(Uuid::new_v4());
-    let source = RuleSource::Role {
-        role_id: asked.role_id,
-    };
-    let action = Action::SetRule {
-        id,
-        source,
-        license_type: asked.r#type,
-    };
+    let source = RuleSource::Role { role_id: asked.role_id };
+    let action = Action::SetRule { id, source, license_type: asked.r#type };
     let recipe = Recipe::Rule { guild, rule: id };
-    let plan = Plan {
-        tenant: Some(guild),
-        reason: None,
-        audience: Audience::Staff,
-        recipe,
-    };
+    let plan = Plan { tenant: Some(guild), reason: None, audience: Audience::Staff, recipe };
     let commands = write.state.commands();
-    write
-        .perform(plan, |context| async move {
-            commands.guild(&context, guild, action).await
-        })
-        .await
+    write.perform(plan, |context| async move { commands.guild(&context, guild, action).await }).await
 }

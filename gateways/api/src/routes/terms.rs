@@ -34,27 +34,18 @@ struct Terms {
 pub(crate) async fn terms(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Terms = write.json()?;
     if asked.deactivate.len() > DEACTIVATE_MAX {
-        let detail = format!(
-            "may have {DEACTIVATE_MAX} entries, and has {}",
-            asked.deactivate.len()
-        );
+        let detail = format!("may have {DEACTIVATE_MAX} entries, and has {}", asked.deactivate.len());
         return Err(ApiError::invalid("/deactivate", "WRONG_LENGTH", detail));
     }
     for (index, device) in asked.deactivate.iter().enumerate() {
         checks::bytes(&format!("/deactivate/{index}"), device, 1, 128)?;
     }
     let (id, plan) = opened(&write, &ids, access::MANAGE, asked.reason).await?;
-    let order = TermsOrder {
-        terms: asked.terms.0,
-        expires_at: asked.expires_at,
-        deactivate: asked.deactivate,
-    };
+    let order =
+        TermsOrder { terms: asked.terms.0, expires_at: asked.expires_at, deactivate: asked.deactivate };
     let commands = write.state.commands();
-    let changed = write
-        .perform(plan, |context| async move {
-            commands.change_terms(&context, id, order).await
-        })
-        .await;
+    let changed =
+        write.perform(plan, |context| async move { commands.change_terms(&context, id, order).await }).await;
     changed.map_err(|error| error.moved_under("/terms", &["/expiresAt", "/deactivate", "/reason"]))
 }
 
@@ -91,8 +82,6 @@ pub(crate) async fn metadata(ids: PathIds, write: Write) -> Result<Response, Api
     let (id, plan) = opened(&write, &ids, access::MANAGE, asked.reason).await?;
     let commands = write.state.commands();
     write
-        .perform(plan, |context| async move {
-            commands.change_metadata(&context, id, public, private).await
-        })
+        .perform(plan, |context| async move { commands.change_metadata(&context, id, public, private).await })
         .await
 }

@@ -43,12 +43,7 @@ pub(crate) async fn accept(ids: PathIds, write: Write) -> Result<Response, ApiEr
     write.is_empty()?;
     let user = write.principal.user()?;
     let id: LicenseId = ids.id("id", "license")?;
-    let facts = write
-        .state
-        .queries()
-        .license(id)
-        .await?
-        .ok_or_else(|| ApiError::not_found("license"))?;
+    let facts = write.state.queries().license(id).await?.ok_or_else(|| ApiError::not_found("license"))?;
     let license = &facts.license;
     let offered = license.offer.as_ref().is_some_and(|offer| offer.to.id == user.id);
     let owned = license.owner.as_ref().is_some_and(|owner| owner.id == user.id);
@@ -62,9 +57,5 @@ pub(crate) async fn accept(ids: PathIds, write: Write) -> Result<Response, ApiEr
         recipe: Recipe::License { license: id },
     };
     let (commands, account) = (write.state.commands(), user.account);
-    write
-        .perform(plan, |context| async move {
-            commands.accept_transfer(&context, id, account).await
-        })
-        .await
+    write.perform(plan, |context| async move { commands.accept_transfer(&context, id, account).await }).await
 }

@@ -22,40 +22,20 @@ fn opened(write: &Write, ids: &PathIds) -> Result<(DiscordId, Plan), ApiError> {
     write.principal.operator()?;
     let reason = checks::reason(write.json::<Why>()?.reason)?;
     let account: DiscordId = ids.id("id", "user")?;
-    let recipe = Recipe::User {
-        user: Pseudonym::of(write.state.mac(), account),
-    };
-    Ok((
-        account,
-        Plan {
-            tenant: None,
-            reason,
-            audience: Audience::Staff,
-            recipe,
-        },
-    ))
+    let recipe = Recipe::User { user: Pseudonym::of(write.state.mac(), account) };
+    Ok((account, Plan { tenant: None, reason, audience: Audience::Staff, recipe }))
 }
 
 /// 200 with the user.
 pub(crate) async fn ban(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let (account, plan) = opened(&write, &ids)?;
     let commands = write.state.commands();
-    write
-        .perform(
-            plan,
-            |context| async move { commands.ban(&context, account).await },
-        )
-        .await
+    write.perform(plan, |context| async move { commands.ban(&context, account).await }).await
 }
 
 /// 200 with the user.
 pub(crate) async fn unban(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let (account, plan) = opened(&write, &ids)?;
     let commands = write.state.commands();
-    write
-        .perform(
-            plan,
-            |context| async move { commands.unban(&context, account).await },
-        )
-        .await
+    write.perform(plan, |context| async move { commands.unban(&context, account).await }).await
 }

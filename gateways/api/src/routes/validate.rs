@@ -102,22 +102,16 @@ pub(crate) async fn validate(State(state): State<ApiState>, request: Request) ->
         .validate(Ask {
             guild: caller.guild,
             key: &asked.key,
-            device: asked.device_id.as_deref().map(|device_id| DeviceAsk {
-                device_id,
-                components: &components,
-            }),
+            device: asked
+                .device_id
+                .as_deref()
+                .map(|device_id| DeviceAsk { device_id, components: &components }),
             license_type: asked.r#type.as_deref(),
             entitlements: &asked.entitlements,
             now,
         })
         .await?;
-    Ok(rendered(
-        &state,
-        &answer,
-        asked.nonce.as_deref(),
-        with_key::audience(caller),
-        now,
-    ))
+    Ok(rendered(&state, &answer, asked.nonce.as_deref(), with_key::audience(caller), now))
 }
 
 fn rendered(
@@ -131,13 +125,7 @@ fn rendered(
     let device = facts.zip(answer.device).and_then(|(facts, id)| {
         let device = facts.license.devices.iter().find(|device| device.id == id)?;
         // A device is recognised in a valid answer only, which has just been noted as a sight of it.
-        Some(DeviceBody::new(
-            &facts.license,
-            &facts.personal,
-            device,
-            Some(now),
-            now,
-        ))
+        Some(DeviceBody::new(&facts.license, &facts.personal, device, Some(now), now))
     });
     json(
         StatusCode::OK,
@@ -148,10 +136,7 @@ fn rendered(
             timestamp: now.into(),
             nonce,
             degraded: answer.degraded,
-            position: Position {
-                epoch: state.queries().epoch(),
-                number: answer.position,
-            },
+            position: Position { epoch: state.queries().epoch(), number: answer.position },
             license: facts.map(|facts| LicenseBody::new(&facts.license, &facts.personal, audience, now)),
             device,
         },

@@ -8,16 +8,8 @@ use crate::world::{ADA, BOB, GUILD, OTHER_GUILD, World};
 
 async fn promote(world: &World, user: &str, role: StaffRole) {
     let person = Person::new(world.commands.ring().as_ref(), user.parse().unwrap());
-    let action = Action::ChangeStaff {
-        person,
-        role: Some(role),
-        granted_by: StaffRole::Owner,
-    };
-    world
-        .commands
-        .guild(&world.context(), GUILD, action)
-        .await
-        .unwrap();
+    let action = Action::ChangeStaff { person, role: Some(role), granted_by: StaffRole::Owner };
+    world.commands.guild(&world.context(), GUILD, action).await.unwrap();
 }
 
 /// Every staff's write to one license, the scope and the lowest rank that it needs.
@@ -48,32 +40,15 @@ async fn each_write_needs_its_rank() {
     for rank in [StaffRole::Auditor, StaffRole::Moderator, StaffRole::Admin] {
         promote(&world, BOB, rank).await;
         for (what, _, needed) in WRITES {
-            let reply = world
-                .post(&format!("/licenses/{id}/{what}"))
-                .token(BOB)
-                .json(&body(what))
-                .await;
+            let reply = world.post(&format!("/licenses/{id}/{what}")).token(BOB).json(&body(what)).await;
             if rank < needed {
                 assert_eq!(reply.problem(403), "FORBIDDEN", "{what} as {rank:?}");
             } else {
-                assert!(
-                    !matches!(reply.status.as_u16(), 401 | 403 | 404),
-                    "{what} as {rank:?}: {reply:?}"
-                );
+                assert!(!matches!(reply.status.as_u16(), 401 | 403 | 404), "{what} as {rank:?}: {reply:?}");
             }
         }
-        world
-            .get(&format!("/licenses/{id}"))
-            .token(BOB)
-            .empty()
-            .await
-            .ok(200);
-        world
-            .get(&format!("/licenses/{id}/history"))
-            .token(BOB)
-            .empty()
-            .await
-            .ok(200);
+        world.get(&format!("/licenses/{id}")).token(BOB).empty().await.ok(200);
+        world.get(&format!("/licenses/{id}/history")).token(BOB).empty().await.ok(200);
     }
 }
 
@@ -82,29 +57,15 @@ async fn each_write_needs_its_scope() {
     let world = World::new().await;
     let (id, _) = world.license("team").await;
     let other = world
-        .api_key(
-            OTHER_GUILD,
-            json!({ "kind": "secret", "scopes": ["licenses:write", "licenses:revoke"] }),
-        )
+        .api_key(OTHER_GUILD, json!({ "kind": "secret", "scopes": ["licenses:write", "licenses:revoke"] }))
         .await;
     let publishable = world.publishable().await;
     for (what, scope, _) in WRITES {
-        let ask = async |key: &str| {
-            world
-                .post(&format!("/licenses/{id}/{what}"))
-                .key(key)
-                .json(&body(what))
-                .await
-        };
+        let ask =
+            async |key: &str| world.post(&format!("/licenses/{id}/{what}")).key(key).json(&body(what)).await;
         assert_eq!(ask(&publishable).await.problem(403), "MISSING_SCOPE", "{what}");
-        let lacking = if scope == "licenses:write" {
-            "licenses:revoke"
-        } else {
-            "licenses:write"
-        };
-        let narrow = world
-            .api_key(GUILD, json!({ "kind": "secret", "scopes": [lacking] }))
-            .await;
+        let lacking = if scope == "licenses:write" { "licenses:revoke" } else { "licenses:write" };
+        let narrow = world.api_key(GUILD, json!({ "kind": "secret", "scopes": [lacking] })).await;
         let refused = ask(&narrow).await;
         assert_eq!(refused.problem(403), "MISSING_SCOPE", "{what}");
         assert!(refused.body["detail"].as_str().unwrap().contains(scope));
@@ -117,9 +78,7 @@ async fn another_tenants_things_are_not_there() {
     let world = World::new().await;
     let (id, _) = world.license_of("pro", ADA).await;
     let scopes = ["licenses:read", "licenses:write", "licenses:revoke"];
-    let other = world
-        .api_key(OTHER_GUILD, json!({ "kind": "secret", "scopes": scopes }))
-        .await;
+    let other = world.api_key(OTHER_GUILD, json!({ "kind": "secret", "scopes": scopes })).await;
     for path in [
         format!("/licenses/{id}"),
         format!("/licenses/{id}/history"),
@@ -140,27 +99,13 @@ async fn another_tenants_things_are_not_there() {
         .json(&json!({ "deviceName": "x" }))
         .await;
     assert_eq!(rename.problem(404), "NOT_FOUND");
-    let free = world
-        .delete(&format!("/licenses/{id}/deactivate?all=true"))
-        .key(&other)
-        .empty()
-        .await;
+    let free = world.delete(&format!("/licenses/{id}/deactivate?all=true")).key(&other).empty().await;
     assert_eq!(free.problem(404), "NOT_FOUND");
     for (path, body) in [
-        (
-            format!("/guilds/{GUILD}/license-types"),
-            json!({ "slug": "x", "name": "X" }),
-        ),
-        (
-            format!("/guilds/{GUILD}/role-rules"),
-            json!({ "roleId": "1", "type": "pro" }),
-        ),
+        (format!("/guilds/{GUILD}/license-types"), json!({ "slug": "x", "name": "X" })),
+        (format!("/guilds/{GUILD}/role-rules"), json!({ "roleId": "1", "type": "pro" })),
     ] {
-        assert_eq!(
-            world.post(&path).key(&other).json(&body).await.problem(404),
-            "NOT_FOUND",
-            "{path}"
-        );
+        assert_eq!(world.post(&path).key(&other).json(&body).await.problem(404), "NOT_FOUND", "{path}");
     }
     let change = world
         .patch(&format!("/guilds/{GUILD}/license-types/pro"))
@@ -175,21 +120,12 @@ async fn an_owner_may_not_do_what_staff_do() {
     let world = World::new().await;
     let (id, _) = world.license_of("pro", ADA).await;
     for (what, _, _) in WRITES.into_iter().filter(|(what, ..)| *what != "transfer") {
-        let reply = world
-            .post(&format!("/licenses/{id}/{what}"))
-            .token(ADA)
-            .json(&body(what))
-            .await;
+        let reply = world.post(&format!("/licenses/{id}/{what}")).token(ADA).json(&body(what)).await;
         assert_eq!(reply.problem(403), "FORBIDDEN", "{what}");
     }
     let guild = json!({ "guildId": GUILD.to_string(), "type": "pro", "count": 1 });
     assert_eq!(
-        world
-            .post("/admin/licenses/generate")
-            .token(ADA)
-            .json(&guild)
-            .await
-            .problem(404),
+        world.post("/admin/licenses/generate").token(ADA).json(&guild).await.problem(404),
         "NOT_FOUND"
     );
 }

@@ -9,12 +9,7 @@ async fn if_match_guards_a_write() {
     let world = World::new().await;
     let (id, _) = world.license("pro").await;
     let suspend = async |tag: &str| {
-        world
-            .post(&format!("/licenses/{id}/suspend"))
-            .token("operator")
-            .header("if-match", tag)
-            .empty()
-            .await
+        world.post(&format!("/licenses/{id}/suspend")).token("operator").header("if-match", tag).empty().await
     };
     let stale = suspend("\"7\"").await;
     assert_eq!(stale.problem(412), "VERSION_MISMATCH");
@@ -32,39 +27,19 @@ async fn a_read_can_wait_for_a_write() {
     let secret = world.secret().await;
     for n in 1..=5 {
         let body = json!({ "guildId": crate::world::GUILD.to_string(), "type": "pro", "count": 1 });
-        let made = world
-            .post("/admin/licenses/generate")
-            .token("operator")
-            .json(&body)
-            .await;
+        let made = world.post("/admin/licenses/generate").token("operator").json(&body).await;
         let position = made.header("dca-position").unwrap().to_owned();
-        let listed = world
-            .get("/licenses")
-            .key(&secret)
-            .header("dca-min-position", &position)
-            .empty()
-            .await
-            .ok(200);
+        let listed =
+            world.get("/licenses").key(&secret).header("dca-min-position", &position).empty().await.ok(200);
         assert_eq!(listed["data"].as_array().unwrap().len(), n);
     }
     let ask = async |position: &str| {
-        world
-            .get("/licenses")
-            .key(&secret)
-            .header("dca-min-position", position)
-            .empty()
-            .await
+        world.get("/licenses").key(&secret).header("dca-min-position", position).empty().await
     };
-    assert_eq!(
-        ask("00112233445566aa.99999").await.problem(400),
-        "POSITION_UNKNOWN"
-    );
+    assert_eq!(ask("00112233445566aa.99999").await.problem(400), "POSITION_UNKNOWN");
     assert_eq!(ask("ffffffffffffffff.1").await.problem(400), "POSITION_UNKNOWN");
     let odd = ask("soon").await;
-    assert_eq!(
-        (odd.problem(400), odd.pointer()),
-        ("INVALID_REQUEST", "DCA-Min-Position")
-    );
+    assert_eq!((odd.problem(400), odd.pointer()), ("INVALID_REQUEST", "DCA-Min-Position"));
     ask("00112233445566aa.1").await.ok(200);
 }
 
@@ -73,11 +48,7 @@ async fn a_write_with_nothing_to_do_has_a_position_too() {
     let world = World::new().await;
     let (id, _) = world.license("pro").await;
     for _ in 0..2 {
-        let reply = world
-            .post(&format!("/licenses/{id}/suspend"))
-            .token("operator")
-            .empty()
-            .await;
+        let reply = world.post(&format!("/licenses/{id}/suspend")).token("operator").empty().await;
         assert!(reply.header("dca-position").is_some());
         assert_eq!(reply.header("etag"), Some("\"2\""));
         reply.ok(200);
@@ -86,29 +57,13 @@ async fn a_write_with_nothing_to_do_has_a_position_too() {
 
 #[tokio::test]
 async fn a_read_model_that_stays_behind_is_a_503() {
-    let limits = api::Limits {
-        min_position_timeout: std::time::Duration::ZERO,
-        ..api::Limits::default()
-    };
-    let world = World::with(crate::world::Config {
-        limits,
-        ..Default::default()
-    })
-    .await;
+    let limits = api::Limits { min_position_timeout: std::time::Duration::ZERO, ..api::Limits::default() };
+    let world = World::with(crate::world::Config { limits, ..Default::default() }).await;
     let secret = world.secret().await;
     let body = json!({ "guildId": crate::world::GUILD.to_string(), "type": "pro", "count": 2000 });
-    let made = world
-        .post("/admin/licenses/generate")
-        .token("operator")
-        .json(&body)
-        .await;
+    let made = world.post("/admin/licenses/generate").token("operator").json(&body).await;
     let position = made.header("dca-position").unwrap().to_owned();
-    let reply = world
-        .get("/licenses")
-        .key(&secret)
-        .header("dca-min-position", &position)
-        .empty()
-        .await;
+    let reply = world.get("/licenses").key(&secret).header("dca-min-position", &position).empty().await;
     if reply.status != 200 {
         assert_eq!(reply.problem(503), "READ_MODEL_BEHIND");
         assert_eq!(reply.header("retry-after"), Some("1"));

@@ -31,11 +31,7 @@ async fn every_address_asks_for_a_credential() {
         "/_admin/verify",
         "/_demo/clock",
     ] {
-        assert_eq!(
-            world.post(path).json(&json!({})).await.problem(401),
-            "CREDENTIAL_REQUIRED",
-            "{path}"
-        );
+        assert_eq!(world.post(path).json(&json!({})).await.problem(401), "CREDENTIAL_REQUIRED", "{path}");
     }
 }
 
@@ -50,12 +46,7 @@ async fn forged_and_altered_credentials_are_refused_without_a_look_at_the_databa
     for bad in [altered.as_str(), &publishable, "dca_sec_", "dca_sec_x", "x", ""] {
         let reply = world.get("/licenses").key(bad).empty().await;
         assert_eq!(reply.problem(401), "INVALID_CREDENTIAL", "{bad}");
-        assert!(
-            reply
-                .header("www-authenticate")
-                .unwrap()
-                .contains("invalid_token")
-        );
+        assert!(reply.header("www-authenticate").unwrap().contains("invalid_token"));
     }
     for bad in ["Bearer a.b.c", "Bearer", "Basic abc", "Bearer "] {
         let reply = world.get("/licenses").header("authorization", bad).empty().await;
@@ -63,12 +54,7 @@ async fn forged_and_altered_credentials_are_refused_without_a_look_at_the_databa
     }
     assert_eq!(world.queries.sql_statements(), before);
     let bearer = format!("Bearer {good}");
-    world
-        .get("/licenses")
-        .header("authorization", &bearer)
-        .empty()
-        .await
-        .ok(200);
+    world.get("/licenses").header("authorization", &bearer).empty().await.ok(200);
     let two = world.get("/licenses").key(&good).token("operator").empty().await;
     assert_eq!(two.problem(400), "INVALID_REQUEST");
 }
@@ -77,29 +63,12 @@ async fn forged_and_altered_credentials_are_refused_without_a_look_at_the_databa
 async fn tokens_follow_the_movable_clock() {
     let world = World::new().await;
     let token = format!("Bearer {}", world.token(ADA));
-    world
-        .get("/licenses")
-        .header("authorization", &token)
-        .empty()
-        .await
-        .ok(200);
+    world.get("/licenses").header("authorization", &token).empty().await.ok(200);
     world.advance(Span::seconds(361));
-    let reply = world
-        .get("/licenses")
-        .header("authorization", &token)
-        .empty()
-        .await;
+    let reply = world.get("/licenses").header("authorization", &token).empty().await;
     assert_eq!(reply.problem(401), "CREDENTIAL_EXPIRED");
     world.get("/licenses").token(ADA).empty().await.ok(200);
-    assert_eq!(
-        world
-            .get("/licenses")
-            .token("not a person")
-            .empty()
-            .await
-            .problem(401),
-        "INVALID_CREDENTIAL"
-    );
+    assert_eq!(world.get("/licenses").token("not a person").empty().await.problem(401), "INVALID_CREDENTIAL");
 }
 
 #[tokio::test]
@@ -107,11 +76,6 @@ async fn a_new_key_works_at_once_and_a_revoked_one_never_again() {
     let world = World::new().await;
     for _ in 0..3 {
         let key = world.publishable().await;
-        world
-            .post("/licenses/validate")
-            .key(&key)
-            .json(&json!({ "key": "x" }))
-            .await
-            .ok(200);
+        world.post("/licenses/validate").key(&key).json(&json!({ "key": "x" })).await.ok(200);
     }
 }

@@ -22,11 +22,7 @@ async fn every_answer_has_an_id_and_the_security_headers() {
             Some("default-src 'none'; frame-ancestors 'none'")
         );
     }
-    let made = world
-        .get("/live")
-        .header("x-request-id", &"x".repeat(129))
-        .empty()
-        .await;
+    let made = world.get("/live").header("x-request-id", &"x".repeat(129)).empty().await;
     assert_eq!(made.header("x-request-id").unwrap().len(), 28);
 }
 
@@ -47,10 +43,7 @@ async fn unknown_addresses_and_methods_are_problems() {
         let reply = world.ask(method, path).empty().await;
         let allowed = reply.header("allow").unwrap().to_owned();
         let sorted = |text: &str| {
-            text.split(',')
-                .map(str::trim)
-                .map(str::to_owned)
-                .collect::<std::collections::BTreeSet<_>>()
+            text.split(',').map(str::trim).map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
         };
         if path != "/licenses/validate" {
             assert_eq!(sorted(&allowed), sorted(allow), "{path}");
@@ -73,36 +66,20 @@ async fn secrets_in_addresses_are_refused_before_anything_else() {
         "/licenses?q=dca_sec_abc".to_owned(),
         format!("/licenses?q={key}"),
     ] {
-        assert_eq!(
-            world.get(&path).empty().await.problem(400),
-            "KEY_IN_URL",
-            "{path}"
-        );
+        assert_eq!(world.get(&path).empty().await.problem(400), "KEY_IN_URL", "{path}");
     }
 }
 
 #[tokio::test]
 async fn a_foreign_host_is_refused() {
-    let config = Config {
-        hosts: Some(api::Hosts::loopback(8787)),
-        ..Config::default()
-    };
+    let config = Config { hosts: Some(api::Hosts::loopback(8787)), ..Config::default() };
     let open = World::bare(Config::default()).await;
-    open.get("/live")
-        .header("host", "anything.example")
-        .empty()
-        .await
-        .ok(200);
+    open.get("/live").header("host", "anything.example").empty().await.ok(200);
     let world = World::bare(config).await;
     for good in ["127.0.0.1:8787", "localhost:8787", "[::1]:8787", "LOCALHOST:8787"] {
         world.get("/live").header("host", good).empty().await.ok(200);
     }
-    for bad in [
-        "evil.example",
-        "127.0.0.1",
-        "127.0.0.1:1",
-        "localhost.evil.example:8787",
-    ] {
+    for bad in ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example:8787"] {
         let reply = world.get("/live").header("host", bad).empty().await;
         assert_eq!(reply.problem(421), "HOST_NOT_ALLOWED", "{bad}");
     }
@@ -112,11 +89,7 @@ async fn a_foreign_host_is_refused() {
 #[tokio::test]
 async fn a_panic_is_a_problem_that_says_nothing_of_the_inside() {
     let world = World::new().await;
-    let reply = world
-        .post("/_admin/rebuild")
-        .token("operator")
-        .json(&json!({ "name": "panic" }))
-        .await;
+    let reply = world.post("/_admin/rebuild").token("operator").json(&json!({ "name": "panic" })).await;
     assert_eq!(reply.problem(500), "INTERNAL");
     assert!(!reply.body.to_string().contains("secret of the inside"));
     world.get("/live").empty().await.ok(200);
@@ -129,22 +102,11 @@ async fn requests_and_bodies_have_a_time_limit() {
         body_timeout: Duration::from_millis(100),
         ..api::Limits::default()
     };
-    let world = World::bare(Config {
-        limits,
-        ..Config::default()
-    })
-    .await;
-    let reply = world
-        .post("/_admin/rebuild")
-        .token("operator")
-        .json(&json!({ "name": "slow" }))
-        .await;
+    let world = World::bare(Config { limits, ..Config::default() }).await;
+    let reply = world.post("/_admin/rebuild").token("operator").json(&json!({ "name": "slow" })).await;
     assert_eq!(reply.problem(503), "TIMEOUT");
     assert!(reply.header("retry-after").is_some());
     let never = Body::from_stream(futures::stream::pending::<Result<&'static str, std::io::Error>>());
-    let ask = world
-        .post("/_admin/rebuild")
-        .token("operator")
-        .header("content-type", "application/json");
+    let ask = world.post("/_admin/rebuild").token("operator").header("content-type", "application/json");
     assert_eq!(ask.raw(never).await.problem(408), "REQUEST_TIMEOUT");
 }

@@ -70,11 +70,7 @@ impl Reply {
     #[track_caller]
     pub(crate) fn problem(&self, status: u16) -> &str {
         assert_eq!(self.status, status, "{self:?}");
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         assert_eq!(self.body["status"], status);
         let code = self.body["code"].as_str().unwrap();
         assert_eq!(self.body["type"], format!("/docs/errors#{code}"));
@@ -103,10 +99,7 @@ pub(crate) struct Ask<'w> {
 
 impl Ask<'_> {
     pub(crate) fn header(self, name: &str, value: &str) -> Self {
-        Self {
-            request: self.request.header(name, value),
-            ..self
-        }
+        Self { request: self.request.header(name, value), ..self }
     }
 
     pub(crate) fn key(self, key: &str) -> Self {
@@ -120,9 +113,7 @@ impl Ask<'_> {
     }
 
     pub(crate) async fn json(self, body: &Value) -> Reply {
-        self.header("content-type", "application/json")
-            .raw(body.to_string())
-            .await
+        self.header("content-type", "application/json").raw(body.to_string()).await
     }
 
     pub(crate) async fn empty(self) -> Reply {
@@ -134,16 +125,8 @@ impl Ask<'_> {
         let response = self.world.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 1 << 26).await.unwrap();
-        let body = if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes).unwrap()
-        };
-        Reply {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        Reply { status: parts.status, headers: parts.headers, body }
     }
 }
 
@@ -162,52 +145,20 @@ impl World {
     pub(crate) async fn bare(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let offset = Arc::new(AtomicI64::new(0));
+        let engine = EngineConfig::Sqlite { path: folder.path().join("test.db"), readers: 2 };
         let store = Store::open(StoreConfig {
-            engine: EngineConfig::Sqlite {
-                path: folder.path().join("test.db"),
-                readers: 2,
-            },
+            engine,
             epoch: "00112233445566aa".to_owned(),
             clock_offset_ms: offset.clone(),
             limits: AppendLimits::default(),
-        })
-        .await
-        .unwrap();
+        });
         let clock: api::Clock = Arc::new({
             let offset = offset.clone();
             move || now(&offset)
         });
         let ring = Arc::new(KeyRing::generate(clock(), &mut os_random).unwrap());
-        let vault = Arc::new(Vault::new(
-            Arc::new(store.clone()),
-            ring.clone(),
-            clock.clone(),
-            1_000,
-        ));
-        let bus = Bus::memory();
-        let floors = Arc::new(Floors::new(bus.clone()));
-        let db = match store.pools() {
-            Pools::Sqlite { read, write } => Db::Sqlite { read, write },
-            Pools::Memory | Pools::Postgres(_) => unreachable!("the store of this world is SQLite"),
-        };
-        let queries = Queries::new(projections::Parts {
-            db,
-            epoch: store.epoch().await.unwrap(),
-            mac: ring.clone(),
-            vault: vault.clone(),
-            floors: floors.clone(),
-            bus,
-            config: projections::Config::default(),
-        });
-        queries.prepare().await.unwrap();
         let tokens = TokenKeys::of(&ring, "https://auth.example").unwrap();
-        let commands = Commands::new(commands::Parts {
-            store,
-            ring,
-            vault,
-            floor: floors,
-            simulated: true,
-        });
+        let (commands, queries) = halves(store.await.unwrap(), ring, clock.clone()).await;
         let shutdown = CancellationToken::new();
         tokio::spawn(Projector::new(&queries).run(shutdown.clone()));
         let following = (queries.clone(), shutdown.clone());
@@ -217,22 +168,12 @@ impl World {
             queries: queries.clone(),
             clock,
             tokens: tokens.clone(),
-            operator: Arc::new(Host {
-                offset: offset.clone(),
-            }),
+            operator: Arc::new(Host { offset: offset.clone() }),
             mode: if config.live { Mode::Live } else { Mode::Demo },
             hosts: config.hosts,
             limits: config.limits,
         }));
-        Self {
-            router,
-            commands,
-            queries,
-            tokens,
-            offset,
-            shutdown,
-            _folder: folder,
-        }
+        Self { router, commands, queries, tokens, offset, shutdown, _folder: folder }
     }
 
     /// Two guilds of Grace's, each with the types `pro` (2 devices, device required) and `team` (ends after 30 days).
@@ -246,10 +187,7 @@ impl World {
                 .unwrap();
             for (slug, terms) in [
                 ("pro", json!({ "maxDevices": 2, "deviceResetCooldown": "PT1H" })),
-                (
-                    "team",
-                    json!({ "duration": "P30D", "expiryGrace": "P3D", "transferable": true }),
-                ),
+                ("team", json!({ "duration": "P30D", "expiryGrace": "P3D", "transferable": true })),
             ] {
                 let body = json!({ "slug": slug, "name": slug.to_uppercase(), "terms": terms });
                 let path = format!("/guilds/{guild}/license-types");
@@ -275,10 +213,7 @@ impl World {
     }
 
     pub(crate) fn ask(&self, method: Method, path: &str) -> Ask<'_> {
-        Ask {
-            world: self,
-            request: Request::builder().method(method).uri(path),
-        }
+        Ask { world: self, request: Request::builder().method(method).uri(path) }
     }
 
     pub(crate) fn get(&self, path: &str) -> Ask<'_> {
@@ -319,25 +254,14 @@ impl World {
             "licenses:write",
             "licenses:revoke",
         ];
-        self.api_key(GUILD, json!({ "kind": "secret", "scopes": scopes }))
-            .await
+        self.api_key(GUILD, json!({ "kind": "secret", "scopes": scopes })).await
     }
 
     /// New licenses: id and key of each.
     pub(crate) async fn licenses(&self, request: Value) -> Vec<(String, String)> {
-        let body = self
-            .post("/admin/licenses/generate")
-            .token("operator")
-            .json(&request)
-            .await
-            .ok(201);
+        let body = self.post("/admin/licenses/generate").token("operator").json(&request).await.ok(201);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        body["data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|row| (text(&row["id"]), text(&row["key"])))
-            .collect()
+        body["data"].as_array().unwrap().iter().map(|row| (text(&row["id"]), text(&row["key"]))).collect()
     }
 
     /// One new license of a type.
@@ -357,21 +281,36 @@ impl World {
     pub(crate) async fn observe(&self, user: &str, roles: &[RoleId]) -> Value {
         let roles: Vec<String> = roles.iter().map(ToString::to_string).collect();
         let body = json!({ "guildId": GUILD.to_string(), "userId": user, "roles": roles });
-        self.post("/_demo/members/observe")
-            .token("operator")
-            .json(&body)
-            .await
-            .ok(200)
+        self.post("/_demo/members/observe").token("operator").json(&body).await.ok(200)
     }
 
     /// Waits until the read models show everything that was written.
     pub(crate) async fn settled(&self) {
         let head = self.queries.current_head().await.unwrap();
-        self.queries
-            .wait_for(head, Duration::from_secs(10))
-            .await
-            .unwrap();
+        self.queries.wait_for(head, Duration::from_secs(10)).await.unwrap();
     }
+}
+
+/// Both doors over one store.
+async fn halves(store: Store, ring: Arc<KeyRing>, clock: api::Clock) -> (Commands, Queries) {
+    let vault = Arc::new(Vault::new(Arc::new(store.clone()), ring.clone(), clock, 1_000));
+    let bus = Bus::memory();
+    let floors = Arc::new(Floors::new(bus.clone()));
+    let db = match store.pools() {
+        Pools::Sqlite { read, write } => Db::Sqlite { read, write },
+        Pools::Memory | Pools::Postgres(_) => unreachable!("the store of this world is SQLite"),
+    };
+    let queries = Queries::new(projections::Parts {
+        db,
+        epoch: store.epoch().await.unwrap(),
+        mac: ring.clone(),
+        vault: vault.clone(),
+        floors: floors.clone(),
+        bus,
+        config: projections::Config::default(),
+    });
+    queries.prepare().await.unwrap();
+    (Commands::new(commands::Parts { store, ring, vault, floor: floors, simulated: true }), queries)
 }
 
 impl Drop for World {
@@ -403,13 +342,8 @@ impl Operator for Host {
             lag_events: None,
             detail: None,
         };
-        async move {
-            vec![
-                component("store", Condition::Ok),
-                component("discord", Condition::Degraded),
-            ]
-        }
-        .boxed()
+        async move { vec![component("store", Condition::Ok), component("discord", Condition::Degraded)] }
+            .boxed()
     }
 
     fn status(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {
@@ -417,12 +351,7 @@ impl Operator for Host {
     }
 
     fn verify(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {
-        async {
-            Err(OperatorError::Busy(
-                "A verification is running already.".to_owned(),
-            ))
-        }
-        .boxed()
+        async { Err(OperatorError::Busy("A verification is running already.".to_owned())) }.boxed()
     }
 
     fn rebuild<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Value, OperatorError>> {
@@ -434,10 +363,7 @@ impl Operator for Host {
                     futures::future::pending::<()>().await;
                     Ok(Value::Null)
                 }
-                _ => Err(OperatorError::Invalid {
-                    member: "name",
-                    detail: "is no read model".to_owned(),
-                }),
+                _ => Err(OperatorError::Invalid { member: "name", detail: "is no read model".to_owned() }),
             }
         }
         .boxed()

@@ -180,6 +180,8 @@ fn team_members(steps: &mut Vec<Timed>) {
         (day(80), Step::Settle(team("joan"))),
         (day(83), Step::Observe("niklaus", &[])),
         (day(83) + 60, Step::MemberDue("niklaus")),
+        (day(85), Step::Settle(team("niklaus"))),
+        (day(87), Step::Settle(team("seymour"))),
     ]);
 }
 
@@ -196,10 +198,11 @@ fn sold(steps: &mut Vec<Timed>) {
         (day(31), Step::Redeem(over, "tim")),
         (day(31) + 10, Step::Activate(over, "tim-laptop", "Laptop")),
         (day(31) + 12, Step::Validated(over)),
-        (day(48), Step::Settle(over)),
+        (day(48) + 15, Step::Settle(over)),
         (day(82), Step::Redeem(used, "dennis")),
         (day(82) + 10, Step::Activate(used, "dennis-desk", "Desk")),
         (day(82) + 12, Step::Validated(used)),
+        (day(89) + 15, Step::Settle(used)),
         (day(84), Step::Redeem(fresh, "john")),
         (day(85), Step::Revoke(Which::Made(15), RevokeCategory::Leaked, "The key was posted in a public channel")),
         (day(65), Step::Make(100..=115, "trial", None)),

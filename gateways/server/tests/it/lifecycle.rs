@@ -78,7 +78,9 @@ async fn a_license_walks_through_every_state(engine: Engine) {
     world.owner("POST", &path("/resume"), json!({ "reason": "the chargeback was withdrawn" })).await.expect(200);
     assert_eq!(code!(of("laptop")), "VALID");
 
-    world.advance("P30D").await;
+    world.advance("P24D").await;
+    assert_eq!(code!(of("laptop")), "VALID");
+    world.advance("P6D").await;
     assert_eq!(code!(of("laptop")), "IN_GRACE");
     world.advance("P1D").await;
     assert_eq!(code!(of("laptop")), "EXPIRED");
@@ -120,7 +122,7 @@ async fn a_license_walks_through_every_state(engine: Engine) {
 }
 
 /// Every event of the walk.
-const STEPS: [&str; 18] = [
+const STEPS: [&str; 16] = [
     "license.generated",
     "license.assigned",
     "license.device_activated",
@@ -137,8 +139,6 @@ const STEPS: [&str; 18] = [
     "license.rekeyed",
     "license.rekeyed",
     "license.revoked",
-    "",
-    "",
 ];
 
 async fn history(world: &mut World, id: &str) -> Vec<Value> {
