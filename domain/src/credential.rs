@@ -229,28 +229,41 @@ fn to_base62(mut number: [u8; ID + TAG]) -> String {
     digits.iter().map(|digit| *digit as char).collect()
 }
 
+/// Five digits at a time (62^5 < 2^32), in limbs of 32 bits: every request with an API key comes through here.
 fn from_base62(text: &str) -> Option<[u8; ID + TAG]> {
     if text.len() != SYMBOLS {
         return None;
     }
-    let mut number = [0_u8; ID + TAG];
-    for symbol in text.bytes() {
-        let value = match symbol {
-            b'0'..=b'9' => symbol - b'0',
-            b'A'..=b'Z' => symbol - b'A' + 10,
-            b'a'..=b'z' => symbol - b'a' + 36,
-            _ => return None,
-        };
-        let carry = number.iter_mut().rev().fold(u32::from(value), |carry, byte| {
-            let value = u32::from(*byte) * 62 + carry;
-            *byte = (value & 0xff) as u8;
-            value >> 8
+    let mut limbs = [0_u32; (ID + TAG) / 4];
+    for group in text.as_bytes().chunks(5) {
+        let (mut value, mut base) = (0_u64, 1_u64);
+        for symbol in group {
+            value = value * 62 + u64::from(base62_value(*symbol)?);
+            base *= 62;
+        }
+        let carry = limbs.iter_mut().rev().fold(value, |carry, limb| {
+            let value = u64::from(*limb) * base + carry;
+            *limb = value as u32;
+            value >> 32
         });
         if carry != 0 {
             return None;
         }
     }
-    Some(number)
+    let mut bytes = [0; ID + TAG];
+    for (chunk, limb) in bytes.chunks_exact_mut(4).zip(limbs) {
+        chunk.copy_from_slice(&limb.to_be_bytes());
+    }
+    Some(bytes)
+}
+
+const fn base62_value(symbol: u8) -> Option<u8> {
+    match symbol {
+        b'0'..=b'9' => Some(symbol - b'0'),
+        b'A'..=b'Z' => Some(symbol - b'A' + 10),
+        b'a'..=b'z' => Some(symbol - b'a' + 36),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::World;
+use crate::world::{Config, World};
 
 #[tokio::test]
 async fn if_match_guards_a_write() {
@@ -56,16 +56,21 @@ async fn a_write_with_nothing_to_do_has_a_position_too() {
 }
 
 #[tokio::test]
-async fn a_read_model_that_stays_behind_is_a_503() {
-    let limits = api::Limits { min_position_timeout: std::time::Duration::ZERO, ..api::Limits::default() };
-    let world = World::with(crate::world::Config { limits, ..Default::default() }).await;
+async fn a_read_model_that_stays_behind_is_a_503_and_single_things_are_not() {
+    let limits =
+        api::Limits { min_position_timeout: std::time::Duration::from_millis(20), ..api::Limits::default() };
+    let world = World::with(Config { limits, stalled: true, ..Config::default() }).await;
     let secret = world.secret().await;
-    let body = json!({ "guildId": crate::world::GUILD.to_string(), "type": "pro", "count": 2000 });
-    let made = world.post("/admin/licenses/generate").token("operator").json(&body).await;
-    let position = made.header("dca-position").unwrap().to_owned();
-    let reply = world.get("/licenses").key(&secret).header("dca-min-position", &position).empty().await;
-    if reply.status != 200 {
-        assert_eq!(reply.problem(503), "READ_MODEL_BEHIND");
-        assert_eq!(reply.header("retry-after"), Some("1"));
-    }
+    let (id, key) = world.license("team").await;
+    let reply = world.post(&format!("/licenses/{id}/suspend")).key(&secret).empty().await;
+    let position = reply.header("dca-position").unwrap().to_owned();
+    let ask = world.get("/licenses").key(&secret).header("dca-min-position", &position);
+    let reply = ask.empty().await;
+    assert_eq!(reply.problem(503), "READ_MODEL_BEHIND");
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    // What this process wrote it shows at once, whatever the read models do.
+    let one = world.get(&format!("/licenses/{id}")).key(&secret).empty().await.ok(200);
+    assert_eq!(one["status"], "suspended");
+    let verdict = world.post("/licenses/validate").key(&secret).json(&json!({ "key": key })).await.ok(200);
+    assert_eq!(verdict["code"], "SUSPENDED");
 }

@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) hosts: Option<Hosts>,
     pub(crate) live: bool,
+    /// No read model ever moves.
+    pub(crate) stalled: bool,
 }
 
 pub(crate) struct World {
@@ -160,7 +162,9 @@ impl World {
         let tokens = TokenKeys::of(&ring, "https://auth.example").unwrap();
         let (commands, queries) = halves(store.await.unwrap(), ring, clock.clone()).await;
         let shutdown = CancellationToken::new();
-        tokio::spawn(Projector::new(&queries).run(shutdown.clone()));
+        if !config.stalled {
+            tokio::spawn(Projector::new(&queries).run(shutdown.clone()));
+        }
         let following = (queries.clone(), shutdown.clone());
         tokio::spawn(async move { following.0.follow(following.1).await });
         let router = api::router(ApiState::new(Parts {
