@@ -92,9 +92,11 @@ impl Commands {
             part.decide(&Command { now: context.now, action: Action::Generate(generate) })?;
             parts.push(part);
         }
-        let mut pending: Vec<&mut dyn Pending> = parts.iter_mut().map(|part| part as &mut dyn Pending).collect();
+        let mut pending: Vec<&mut dyn Pending> =
+            parts.iter_mut().map(|part| part as &mut dyn Pending).collect();
         let appended = self.commit(context, &mut pending, Vec::new(), Vec::new()).await?;
-        let appended = appended.ok_or_else(|| CommandError::Damaged("a bulk append made no event".to_owned()))?;
+        let appended =
+            appended.ok_or_else(|| CommandError::Damaged("a bulk append made no event".to_owned()))?;
         let licenses = parts.into_iter().map(|part| part.state).collect();
         Ok(Generated { licenses, first: appended.first, last: appended.last })
     }

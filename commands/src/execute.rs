@@ -110,7 +110,8 @@ impl<A: Aggregate> Part<A> {
 
     /// Decides one more command of this append.
     pub(crate) fn decide(&mut self, command: &A::Command) -> Result<(), CommandError> {
-        let events = self.working.decide(command).map_err(|refusal| CommandError::refusal(A::KIND, &refusal))?;
+        let events =
+            self.working.decide(command).map_err(|refusal| CommandError::refusal(A::KIND, &refusal))?;
         for event in &events {
             self.working.evolve(event);
         }
@@ -184,7 +185,12 @@ pub(crate) struct Stamp<'a> {
 }
 
 impl Stamp<'_> {
-    fn seal(&self, fields: &mut dyn PrivateFields, stream: &StreamId, sequence: u64) -> Result<(), CommandError> {
+    fn seal(
+        &self,
+        fields: &mut dyn PrivateFields,
+        stream: &StreamId,
+        sequence: u64,
+    ) -> Result<(), CommandError> {
         let mut fault = None;
         fields.private_fields(&mut |name, field| {
             let Private::Clear { subject, text } = &*field else { return };
@@ -196,7 +202,12 @@ impl Stamp<'_> {
         fault.map_or(Ok(()), |error| Err(program_fault(error)))
     }
 
-    fn metadata(&mut self, stream: &StreamId, sequence: u64, subject: Option<&Subject>) -> Result<String, CommandError> {
+    fn metadata(
+        &mut self,
+        stream: &StreamId,
+        sequence: u64,
+        subject: Option<&Subject>,
+    ) -> Result<String, CommandError> {
         let context = self.context;
         let reason = match (&context.reason, subject) {
             (Some(text), Some(subject)) => {
@@ -292,7 +303,8 @@ impl Commands {
         let order = order(&state)?;
         let mut part = Part::new(stream.clone(), state);
         part.decide(&order.command)?;
-        let claims = order.claims.into_iter().map(|(scope, value)| Claim { scope, value, stream: stream.clone() });
+        let claims =
+            order.claims.into_iter().map(|(scope, value)| Claim { scope, value, stream: stream.clone() });
         let appended = self.commit(context, &mut [&mut part], claims.collect(), Vec::new()).await?;
         Ok(Done { state: part.state, position: appended.map(|appended| appended.last) })
     }
@@ -345,7 +357,9 @@ impl Commands {
 
     /// Keeps a refusal for the repeat of the same write; the error is given back, or the twin's.
     pub(crate) async fn noted(&self, context: &Context, error: CommandError) -> CommandError {
-        let (Some(idempotency), Some(refused)) = (&context.idempotency, lasting(&error)) else { return error };
+        let (Some(idempotency), Some(refused)) = (&context.idempotency, lasting(&error)) else {
+            return error;
+        };
         let row = NewIdempotency {
             key: idempotency.key.clone(),
             payload_hash: idempotency.payload_hash.clone(),

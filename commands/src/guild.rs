@@ -14,7 +14,12 @@ impl Commands {
     ///
     /// # Errors
     /// [`CommandError::NotFound`] for another guild than the context's tenant, or a refusal.
-    pub async fn guild(&self, context: &Context, id: GuildId, action: Action) -> Result<Done<Guild>, CommandError> {
+    pub async fn guild(
+        &self,
+        context: &Context,
+        id: GuildId,
+        action: Action,
+    ) -> Result<Done<Guild>, CommandError> {
         if context.tenant.is_some_and(|tenant| tenant != id) {
             return Err(CommandError::NotFound("guild"));
         }

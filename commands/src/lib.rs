@@ -121,7 +121,11 @@ impl Commands {
     ///
     /// # Errors
     /// As [`Commands::load_license`].
-    pub async fn load_guild_at(&self, id: GuildId, version: u64) -> Result<domain::guild::Guild, CommandError> {
+    pub async fn load_guild_at(
+        &self,
+        id: GuildId,
+        version: u64,
+    ) -> Result<domain::guild::Guild, CommandError> {
         Ok(self.store().load_until(&StreamId::guild(id), version).await?)
     }
 
@@ -137,7 +141,11 @@ impl Commands {
     ///
     /// # Errors
     /// As [`Commands::load_license`].
-    pub async fn load_user_at(&self, id: &Pseudonym, version: u64) -> Result<domain::user::User, CommandError> {
+    pub async fn load_user_at(
+        &self,
+        id: &Pseudonym,
+        version: u64,
+    ) -> Result<domain::user::User, CommandError> {
         Ok(self.store().load_until(&StreamId::user(id), version).await?)
     }
 

@@ -55,7 +55,12 @@ pub struct TermsOrder {
 
 impl Commands {
     /// Any action on one license that needs no facts beside it.
-    async fn license(&self, context: &Context, id: LicenseId, action: Action) -> Result<Done<License>, CommandError> {
+    async fn license(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        action: Action,
+    ) -> Result<Done<License>, CommandError> {
         let command = Command { now: context.now, action };
         self.run(context, StreamId::license(id), |license: &License| {
             present(license)?;
@@ -65,7 +70,12 @@ impl Commands {
     }
 
     /// The same for a program that holds the license key: the key must be the current one.
-    async fn with_key(&self, context: &Context, key: OpenedKey, action: Action) -> Result<Done<License>, CommandError> {
+    async fn with_key(
+        &self,
+        context: &Context,
+        key: OpenedKey,
+        action: Action,
+    ) -> Result<Done<License>, CommandError> {
         let command = Command { now: context.now, action };
         self.run(context, StreamId::license(key.license), |license: &License| {
             current(license, key)?;
@@ -87,22 +97,32 @@ impl Commands {
         let license = self.load_license(key.license).await?;
         let owner_banned = self.owner_banned(&license).await?;
         let claim = self.claim(key.license, &order);
-        let action =
-            Action::ActivateDevice { id: order.id, claim: claim.clone(), name: order.name.clone(), owner_banned };
+        let action = Action::ActivateDevice {
+            id: order.id,
+            claim: claim.clone(),
+            name: order.name.clone(),
+            owner_banned,
+        };
         let done = self.with_key(context, key, action).await?;
         let created = done.state.devices.iter().any(|device| device.id == order.id);
         let device = if created { Some(order.id) } else { known_device(&done.state, &claim) };
         match device {
             Some(device) => Ok(Activated { done, device, created }),
-            None => Err(CommandError::Damaged(format!("license {} lost a device while it was activated", key.license))),
+            None => Err(CommandError::Damaged(format!(
+                "license {} lost a device while it was activated",
+                key.license
+            ))),
         }
     }
 
     /// Hashes the components of a device under the license's own key.
     fn claim(&self, license: LicenseId, order: &DeviceOrder) -> DeviceClaim {
         let mac: &dyn Mac = self.ring().as_ref();
-        let mut components: Vec<Component> =
-            order.components.iter().map(|(name, value)| Component::hashed(mac, license, name, value)).collect();
+        let mut components: Vec<Component> = order
+            .components
+            .iter()
+            .map(|(name, value)| Component::hashed(mac, license, name, value))
+            .collect();
         components.sort();
         DeviceClaim { device_id: order.device_id.clone(), components }
     }
@@ -205,7 +225,12 @@ impl Commands {
     ///
     /// # Errors
     /// A refusal if it is revoked.
-    pub async fn suspend(&self, context: &Context, id: LicenseId, hold: Hold) -> Result<Done<License>, CommandError> {
+    pub async fn suspend(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        hold: Hold,
+    ) -> Result<Done<License>, CommandError> {
         self.license(context, id, Action::Suspend { hold }).await
     }
 
@@ -213,7 +238,12 @@ impl Commands {
     ///
     /// # Errors
     /// A refusal if that hold is not there.
-    pub async fn resume(&self, context: &Context, id: LicenseId, hold: Hold) -> Result<Done<License>, CommandError> {
+    pub async fn resume(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        hold: Hold,
+    ) -> Result<Done<License>, CommandError> {
         self.license(context, id, Action::Resume { hold }).await
     }
 
@@ -293,7 +323,10 @@ impl Commands {
         license.decide(&Command { now: context.now, action: Action::Revoke { category } })?;
         let mut member = Part::new(member.clone(), self.store().load::<member::Member>(member).await?);
         if member.state.slots.get(&license_type).is_some_and(|slot| slot.license_id == id) {
-            member.decide(&member::Command { now: context.now, action: member::Action::Block { license_type } })?;
+            member.decide(&member::Command {
+                now: context.now,
+                action: member::Action::Block { license_type },
+            })?;
         }
         let parts: &mut [&mut dyn Pending] = &mut [&mut license, &mut member];
         let appended = self.commit(context, parts, Vec::new(), Vec::new()).await?;
@@ -313,7 +346,12 @@ impl Commands {
     ///
     /// # Errors
     /// `ROLE_BOUND`.
-    pub async fn transfer(&self, context: &Context, id: LicenseId, to: DiscordId) -> Result<Done<License>, CommandError> {
+    pub async fn transfer(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        to: DiscordId,
+    ) -> Result<Done<License>, CommandError> {
         self.ensure_user(context, to).await?;
         let to = Person::new(self.ring().as_ref(), to);
         let secret_id = self.ring().active_license_secret();
@@ -416,7 +454,10 @@ impl Commands {
         }
         match guild.types.get(license_type) {
             Some(found) if !found.retired => Ok(found),
-            Some(_) => Err(CommandError::invalid("/type", format!("the license type `{license_type}` is retired; name a live one"))),
+            Some(_) => Err(CommandError::invalid(
+                "/type",
+                format!("the license type `{license_type}` is retired; name a live one"),
+            )),
             None => Err(CommandError::invalid(
                 "/type",
                 format!("there is no license type `{license_type}`; the guild has: {}", names(guild)),

@@ -28,7 +28,10 @@ impl Locks {
     }
 
     /// Waits for the stripes of several streams, in one order for everybody, so that nobody waits in a circle.
-    pub(crate) async fn all<'s>(&self, streams: impl IntoIterator<Item = &'s StreamId>) -> Vec<MutexGuard<'_, ()>> {
+    pub(crate) async fn all<'s>(
+        &self,
+        streams: impl IntoIterator<Item = &'s StreamId>,
+    ) -> Vec<MutexGuard<'_, ()>> {
         let stripes: BTreeSet<usize> = streams.into_iter().map(|stream| self.stripe(stream)).collect();
         let mut guards = Vec::with_capacity(stripes.len());
         for stripe in stripes {

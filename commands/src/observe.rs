@@ -8,7 +8,9 @@ use std::sync::Mutex;
 use domain::guild::Guild;
 use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym, RoleId, StreamId};
 use domain::key::KeyVersion;
-use domain::license::{Action, AssignedHow, Command, Generate, Hold, License, RenewTo, RevokeCategory, SlotRef};
+use domain::license::{
+    Action, AssignedHow, Command, Generate, Hold, License, RenewTo, RevokeCategory, SlotRef,
+};
 use domain::member::{self, Member};
 use domain::ports::Mac;
 use domain::private::{Person, Subject, Unsealed};
@@ -88,7 +90,11 @@ impl Commands {
     ///
     /// # Errors
     /// [`CommandError::NotFound`] for an unknown guild, [`CommandError::Conflict`].
-    pub async fn observe(&self, context: &Context, order: ObserveMember) -> Result<Observation, CommandError> {
+    pub async fn observe(
+        &self,
+        context: &Context,
+        order: ObserveMember,
+    ) -> Result<Observation, CommandError> {
         if context.tenant.is_some_and(|tenant| tenant != order.guild) {
             return Err(CommandError::NotFound("guild"));
         }
@@ -103,7 +109,11 @@ impl Commands {
             // Before the member's lock is taken: registering takes a lock of its own.
             self.ensure_user(context, order.user).await?;
         }
-        let sight = Sight { guild, person, seen: Seen::Fresh { present: order.present, roles, at: order.observed_at } };
+        let sight = Sight {
+            guild,
+            person,
+            seen: Seen::Fresh { present: order.present, roles, at: order.observed_at },
+        };
         let observation = self.look(context, &stream, &sight).await?;
         self.inner.observations.note(stream, order.observed_at);
         Ok(observation)
@@ -150,12 +160,22 @@ impl Commands {
         if guild.version == 0 { Err(CommandError::NotFound("guild")) } else { Ok(guild) }
     }
 
-    async fn look(&self, context: &Context, stream: &StreamId, sight: &Sight) -> Result<Observation, CommandError> {
+    async fn look(
+        &self,
+        context: &Context,
+        stream: &StreamId,
+        sight: &Sight,
+    ) -> Result<Observation, CommandError> {
         let streams = [stream.clone()];
         self.retried(context, &streams, || Box::pin(self.look_once(context, stream, sight))).await
     }
 
-    async fn look_once(&self, context: &Context, stream: &StreamId, sight: &Sight) -> Result<Observation, CommandError> {
+    async fn look_once(
+        &self,
+        context: &Context,
+        stream: &StreamId,
+        sight: &Sight,
+    ) -> Result<Observation, CommandError> {
         let guild = &sight.guild;
         let member: Member = self.store().load(stream).await?;
         let licenses = self.slot_licenses(&member).await?;
@@ -196,8 +216,10 @@ impl Commands {
         licenses: BTreeMap<LicenseId, License>,
         plan: Plan,
     ) -> Result<Observation, CommandError> {
-        let mut parts: BTreeMap<LicenseId, Part<License>> =
-            licenses.into_iter().map(|(id, license)| (id, Part::new(StreamId::license(id), license))).collect();
+        let mut parts: BTreeMap<LicenseId, Part<License>> = licenses
+            .into_iter()
+            .map(|(id, license)| (id, Part::new(StreamId::license(id), license)))
+            .collect();
         for action in plan.licenses {
             let (id, action) = self.license_action(sight, action)?;
             if let Action::Generate(_) = action {
@@ -205,12 +227,15 @@ impl Commands {
                 parts.insert(id, Part::new(stream.clone(), self.store().load(&stream).await?));
             }
             let Some(part) = parts.get_mut(&id) else {
-                return Err(CommandError::Damaged(format!("the role plan names license {id}, which is in no slot")));
+                return Err(CommandError::Damaged(format!(
+                    "the role plan names license {id}, which is in no slot"
+                )));
             };
             part.decide(&Command { now: context.now, action })?;
         }
         let mut pending: Vec<&mut dyn Pending> = vec![&mut member];
-        pending.extend(parts.values_mut().filter(|part| !part.is_empty()).map(|part| part as &mut dyn Pending));
+        pending
+            .extend(parts.values_mut().filter(|part| !part.is_empty()).map(|part| part as &mut dyn Pending));
         let appended = self.commit(context, &mut pending, Vec::new(), Vec::new()).await?;
         let licenses = parts.into_values().map(|part| part.state).collect();
         Ok(Observation { member: member.state, licenses, position: appended.map(|appended| appended.last) })

@@ -89,13 +89,7 @@ impl KeyRing {
     fn assembled(root: Secret, created_at: Timestamp, lists: PerList<SecretList>) -> Self {
         let fingerprint = fingerprint_of(&root);
         let hashes = KeyedHashes::new(&root, &lists);
-        Self {
-            root,
-            created_at,
-            lists,
-            fingerprint,
-            hashes,
-        }
+        Self { root, created_at, lists, fingerprint, hashes }
     }
 
     fn with_lists(&self, lists: PerList<SecretList>) -> Self {
@@ -139,10 +133,7 @@ impl KeyRing {
     ) -> Result<(Self, u32), RingError> {
         let id = self.list(list).next_id();
         if id >= list.most() {
-            return Err(RingError::Full {
-                list,
-                most: list.most(),
-            });
+            return Err(RingError::Full { list, most: list.most() });
         }
         let mut lists = self.lists.clone();
         lists.get_mut(list).add(draw(random)?, now);
@@ -158,11 +149,7 @@ impl KeyRing {
         if lists.get_mut(list).activate(id) {
             Ok(self.with_lists(lists))
         } else {
-            Err(RingError::NoSuchSecret {
-                list,
-                id,
-                known: self.known(list),
-            })
+            Err(RingError::NoSuchSecret { list, id, known: self.known(list) })
         }
     }
 
@@ -181,15 +168,9 @@ impl KeyRing {
             return Err(RingMismatch::OtherRoot { ring, database });
         }
         let Some(active) = active else { return Ok(()) };
-        let lacks = List::ALL
-            .into_iter()
-            .find(|list| self.list(*list).get(*active.get(*list)).is_none());
+        let lacks = List::ALL.into_iter().find(|list| self.list(*list).get(*active.get(*list)).is_none());
         lacks.map_or(Ok(()), |list| {
-            Err(RingMismatch::MissingActive {
-                list,
-                id: *active.get(list),
-                known: self.known(list),
-            })
+            Err(RingMismatch::MissingActive { list, id: *active.get(list), known: self.known(list) })
         })
     }
 
@@ -224,11 +205,7 @@ impl KeyRing {
     }
 
     fn known(&self, list: List) -> String {
-        self.ids(list)
-            .iter()
-            .map(u32::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
+        self.ids(list).iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -244,10 +221,7 @@ impl KeyedHashes {
         Self {
             purposes: PURPOSES.map(|(_, label)| keyed(&derived(root, label))),
             license,
-            cache: cache
-                .iter()
-                .map(|entry| (entry.id, keyed(entry.secret.bytes())))
-                .collect(),
+            cache: cache.iter().map(|entry| (entry.id, keyed(entry.secret.bytes()))).collect(),
             cache_active: keyed(lists.cache.active_secret().bytes()),
         }
     }
@@ -288,10 +262,7 @@ fn draw(random: Random<'_>) -> Result<Secret, RingError> {
 /// The key under `label`: HKDF-SHA256 (RFC 5869) of the root, without salt.
 fn derived(root: &Secret, label: &str) -> Zeroizing<[u8; SECRET_BYTES]> {
     let mut key = Zeroizing::new([0; SECRET_BYTES]);
-    #[expect(
-        clippy::expect_used,
-        reason = "32 bytes are one block of HKDF-SHA256, which gives up to 255"
-    )]
+    #[expect(clippy::expect_used, reason = "32 bytes are one block of HKDF-SHA256, which gives up to 255")]
     Hkdf::<Sha256>::new(None, root.bytes())
         .expand(label.as_bytes(), key.as_mut())
         .expect("a length that HKDF can give");

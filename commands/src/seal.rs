@@ -127,12 +127,7 @@ impl Vault {
         clock: Clock,
         cached_keys: usize,
     ) -> Self {
-        Self {
-            table,
-            ring,
-            clock,
-            cache: Mutex::new(KeyCache::new(cached_keys, CACHED_FOR)),
-        }
+        Self { table, ring, clock, cache: Mutex::new(KeyCache::new(cached_keys, CACHED_FOR)) }
     }
 
     /// The keys of `subjects`, for one command or one batch.
@@ -189,24 +184,15 @@ impl Vault {
             .iter()
             .zip(&texts)
             .filter_map(|(subject, text)| Some((subject, rows.get(text.as_str())?)));
-        found
-            .map(|(subject, row)| Ok((subject.clone(), unwrap(&self.ring, row)?)))
-            .collect()
+        found.map(|(subject, row)| Ok((subject.clone(), unwrap(&self.ring, row)?))).collect()
     }
 
     /// Makes a key for each of `subjects`; where another process was faster, its key stays.
     async fn create(&self, subjects: &[Subject]) -> Result<(), VaultError> {
         let now = (self.clock)();
-        let rows = subjects
-            .iter()
-            .map(|subject| wrapped_new(&self.ring, subject, now));
-        let rows = rows
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(VaultError::NoNewKey)?;
-        self.table
-            .insert_subject_keys_if_absent(&rows)
-            .await
-            .map_err(VaultError::Table)
+        let rows = subjects.iter().map(|subject| wrapped_new(&self.ring, subject, now));
+        let rows = rows.collect::<Result<Vec<_>, _>>().map_err(VaultError::NoNewKey)?;
+        self.table.insert_subject_keys_if_absent(&rows).await.map_err(VaultError::Table)
     }
 
     fn hold(
@@ -245,17 +231,12 @@ impl domain::ports::Vault for Vault {
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Vault")
-            .field("ring", &self.ring)
-            .finish_non_exhaustive()
+        f.debug_struct("Vault").field("ring", &self.ring).finish_non_exhaustive()
     }
 }
 
 fn without_key(held: &BTreeMap<Subject, Option<Arc<DataKey>>>) -> Vec<Subject> {
-    held.iter()
-        .filter(|(_, key)| key.is_none())
-        .map(|(subject, _)| subject.clone())
-        .collect()
+    held.iter().filter(|(_, key)| key.is_none()).map(|(subject, _)| subject.clone()).collect()
 }
 
 /// What a wrapped key is bound to, so that no row can be copied to another subject.
@@ -272,45 +253,21 @@ fn wrapped_new(ring: &KeyRing, subject: &Subject, now: Timestamp) -> Result<Subj
     getrandom::fill(&mut key_id).map_err(no_randomness)?;
     let (subject, key_id) = (subject.to_string(), HEXLOWER.encode(&key_id));
     let keks = ring.list(List::Encryption);
-    let wrapped = aead::seal(
-        keks.active_secret().bytes(),
-        &wrap_aad(&subject, &key_id),
-        secret.as_ref(),
-    )?;
-    Ok(SubjectKeyRow {
-        subject,
-        key_id,
-        kek_id: keks.active().into(),
-        wrapped,
-        created_at: now,
-    })
+    let wrapped = aead::seal(keks.active_secret().bytes(), &wrap_aad(&subject, &key_id), secret.as_ref())?;
+    Ok(SubjectKeyRow { subject, key_id, kek_id: keks.active().into(), wrapped, created_at: now })
 }
 
 fn unwrap(ring: &KeyRing, row: &SubjectKeyRow) -> Result<DataKey, VaultError> {
-    let kek = u32::try_from(row.kek_id)
-        .ok()
-        .and_then(|id| ring.list(List::Encryption).get(id));
+    let kek = u32::try_from(row.kek_id).ok().and_then(|id| ring.list(List::Encryption).get(id));
     let Some(kek) = kek else {
         let (subject, ring) = (row.subject.clone(), ring.fingerprint().to_owned());
-        return Err(VaultError::NoKek {
-            subject,
-            kek_id: row.kek_id,
-            ring,
-        });
+        return Err(VaultError::NoKek { subject, kek_id: row.kek_id, ring });
     };
     let opened =
         aead::open(kek.bytes(), &wrap_aad(&row.subject, &row.key_id), &row.wrapped).map(Zeroizing::new);
-    let Some(Ok(bytes)) = opened
-        .as_deref()
-        .map(|bytes| <&[u8; KEY_BYTES]>::try_from(bytes.as_slice()))
+    let Some(Ok(bytes)) = opened.as_deref().map(|bytes| <&[u8; KEY_BYTES]>::try_from(bytes.as_slice()))
     else {
-        return Err(VaultError::DamagedRow {
-            subject: row.subject.clone(),
-            kek_id: row.kek_id,
-        });
+        return Err(VaultError::DamagedRow { subject: row.subject.clone(), kek_id: row.kek_id });
     };
-    Ok(DataKey {
-        id: row.key_id.clone(),
-        secret: Box::new(Zeroizing::new(*bytes)),
-    })
+    Ok(DataKey { id: row.key_id.clone(), secret: Box::new(Zeroizing::new(*bytes)) })
 }

@@ -16,9 +16,8 @@ use zeroize::Zeroizing;
 use crate::ring::{KeyRing, List};
 
 /// PKCS#8 version 1 of an Ed25519 key up to its 32 bytes (RFC 8410, section 7).
-const PKCS8_HEAD: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
+const PKCS8_HEAD: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 /// What a signing key is for. Each has keys of its own, so that no signature can be passed off as another kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,10 +56,7 @@ impl Signer {
 
     fn new(secret: &[u8; 32]) -> Self {
         let key = SigningKey::from_bytes(secret);
-        Self {
-            key_id: key_id(&key.verifying_key().to_bytes()),
-            key,
-        }
+        Self { key_id: key_id(&key.verifying_key().to_bytes()), key }
     }
 
     /// The public key: what `jsonwebtoken::DecodingKey::from_ed_der` takes.
@@ -90,9 +86,7 @@ impl Sign for Signer {
 /// Shows the key id only.
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signer")
-            .field("key_id", &self.key_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Signer").field("key_id", &self.key_id).finish_non_exhaustive()
     }
 }
 
@@ -122,12 +116,7 @@ impl KeySet {
     /// one as long as its signatures are about.
     pub fn of(ring: &KeyRing, purpose: SigningPurpose) -> Self {
         let entries = ring.list(purpose.list()).entries();
-        Self {
-            keys: entries
-                .iter()
-                .map(|entry| PublicKey::of(&Signer::new(entry.secret.bytes())))
-                .collect(),
-        }
+        Self { keys: entries.iter().map(|entry| PublicKey::of(&Signer::new(entry.secret.bytes()))).collect() }
     }
 }
 

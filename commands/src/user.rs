@@ -33,7 +33,12 @@ impl KnownUsers {
 }
 
 impl Commands {
-    async fn user(&self, context: &Context, user: DiscordId, action: Action) -> Result<Done<User>, CommandError> {
+    async fn user(
+        &self,
+        context: &Context,
+        user: DiscordId,
+        action: Action,
+    ) -> Result<Done<User>, CommandError> {
         let id = Pseudonym::of(self.ring().as_ref(), user);
         let command = Command { now: context.now, action };
         self.run(context, StreamId::user(&id), |_: &User| Ok(Order::new(command.clone()))).await
@@ -47,7 +52,8 @@ impl Commands {
         let person = Person::new(self.ring().as_ref(), user);
         let id = person.id.clone();
         if !self.inner.known_users.contains(&id) {
-            let context = Context { idempotency: None, expected_version: None, reason: None, ..context.clone() };
+            let context =
+                Context { idempotency: None, expected_version: None, reason: None, ..context.clone() };
             self.user(&derived(&context, &id), user, Action::Register { person }).await?;
             self.inner.known_users.insert(id.clone());
         }

@@ -15,7 +15,9 @@ pub trait Refuse: std::error::Error + Send + Sync + 'static {
 }
 
 /// A pure aggregate.
-pub trait Decide: cqrs_es::Aggregate<Services = (), Event: PrivateFields + Into<DomainEvent>, Error: Refuse> {
+pub trait Decide:
+    cqrs_es::Aggregate<Services = (), Event: PrivateFields + Into<DomainEvent>, Error: Refuse>
+{
     /// Which kind of stream holds its events.
     const KIND: Kind;
 

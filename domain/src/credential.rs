@@ -182,9 +182,7 @@ impl Serialize for ApiKeyId {
 
 impl<'de> Deserialize<'de> for ApiKeyId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

@@ -43,14 +43,9 @@ impl Component {
     /// Hashes a raw value. The key is derived per license, so equal machines cannot be linked across licenses.
     pub fn hashed(mac: &dyn Mac, license: LicenseId, name: &str, value: &str) -> Self {
         let length = (name.len() as u32).to_be_bytes();
-        let tag = mac.mac(
-            Purpose::Fingerprint,
-            &[license.0.as_bytes(), &length, name.as_bytes(), value.as_bytes()],
-        );
-        Self {
-            name: name.to_owned(),
-            hash: data_encoding::BASE64URL_NOPAD.encode(&tag[..16]),
-        }
+        let tag = mac
+            .mac(Purpose::Fingerprint, &[license.0.as_bytes(), &length, name.as_bytes(), value.as_bytes()]);
+        Self { name: name.to_owned(), hash: data_encoding::BASE64URL_NOPAD.encode(&tag[..16]) }
     }
 }
 
@@ -82,10 +77,7 @@ impl DeviceMatch {
     /// A device without components is nobody's by its components.
     pub fn is_met(self, registered: &[Component], claimed: &[Component]) -> bool {
         let repeated = |known: &&Component| {
-            claimed
-                .iter()
-                .find(|one| one.name == known.name)
-                .is_some_and(|one| one.hash == known.hash)
+            claimed.iter().find(|one| one.name == known.name).is_some_and(|one| one.hash == known.hash)
         };
         !registered.is_empty() && registered.iter().filter(repeated).count() >= self.needed(registered.len())
     }

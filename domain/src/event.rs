@@ -60,9 +60,7 @@ impl Serialize for Actor {
 
 impl<'de> Deserialize<'de> for Actor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -241,9 +239,7 @@ impl StoredEvent {
             check("reason", reason);
         }
         if let Some(name) = moved {
-            return Err(refuse(format!(
-                "its sealed field `{name}` was sealed for another place"
-            )));
+            return Err(refuse(format!("its sealed field `{name}` was sealed for another place")));
         }
         Ok(Recorded {
             position: self.position,

@@ -177,7 +177,11 @@ impl FromStr for Pseudonym {
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let body = text.strip_prefix("u_").filter(|b| b.len() == 26);
         let plain = body.is_some_and(|b| b.bytes().all(|c| matches!(c, b'a'..=b'z' | b'2'..=b'7')));
-        if plain { Ok(Self(text.into())) } else { Err(InvalidId::new(text, "a pseudonym (u_ and 26 symbols)")) }
+        if plain {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidId::new(text, "a pseudonym (u_ and 26 symbols)"))
+        }
     }
 }
 

@@ -62,10 +62,7 @@ impl FromStr for Prefix {
         if (2..=8).contains(&text.len()) && text.bytes().all(letter) {
             Ok(Self(text.into()))
         } else {
-            Err(InvalidId::new(
-                text,
-                "a key prefix (2 to 8 capital letters without I, L and O)",
-            ))
+            Err(InvalidId::new(text, "a key prefix (2 to 8 capital letters without I, L and O)"))
         }
     }
 }
@@ -78,9 +75,7 @@ impl Serialize for Prefix {
 
 impl<'de> Deserialize<'de> for Prefix {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -124,11 +119,7 @@ pub fn render(mac: &dyn Mac, prefix: &Prefix, license: LicenseId, key: KeyVersio
     bytes[HEAD..].copy_from_slice(&tag[..TAG]);
     let mut symbols = [0_u8; BODY_SYMBOLS];
     to_symbols(&bytes, &mut symbols);
-    let check = checksum(
-        prefix.as_str().as_bytes(),
-        &symbols[..DATA_SYMBOLS],
-        [0; CHECK_SYMBOLS],
-    ) ^ BECH32M;
+    let check = checksum(prefix.as_str().as_bytes(), &symbols[..DATA_SYMBOLS], [0; CHECK_SYMBOLS]) ^ BECH32M;
     for (i, symbol) in symbols[DATA_SYMBOLS..].iter_mut().enumerate() {
         *symbol = ((check >> (5 * (CHECK_SYMBOLS - 1 - i))) & 31) as u8;
     }
@@ -147,9 +138,7 @@ pub fn open(mac: &dyn Mac, text: &str) -> Result<OpenedKey, KeyError> {
         return Err(KeyError::Malformed);
     }
     let secret_id = bytes[0] & 0x1f;
-    let tag = mac
-        .license_key_mac(secret_id, &[DOMAIN, &bytes[..HEAD]])
-        .ok_or(KeyError::Forged)?;
+    let tag = mac.license_key_mac(secret_id, &[DOMAIN, &bytes[..HEAD]]).ok_or(KeyError::Forged)?;
     if !bool::from(tag[..TAG].ct_eq(&bytes[HEAD..])) {
         return Err(KeyError::Forged);
     }
@@ -157,10 +146,7 @@ pub fn open(mac: &dyn Mac, text: &str) -> Result<OpenedKey, KeyError> {
     id.copy_from_slice(&bytes[2..HEAD]);
     Ok(OpenedKey {
         license: LicenseId(Uuid::from_bytes(id)),
-        key: KeyVersion {
-            secret_id,
-            version: bytes[1],
-        },
+        key: KeyVersion { secret_id, version: bytes[1] },
     })
 }
 
@@ -213,26 +199,17 @@ const fn symbol_value(byte: u8) -> Option<u8> {
 fn checksum(prefix: &[u8], data: &[u8], check: [u8; CHECK_SYMBOLS]) -> u32 {
     let lower = || prefix.iter().map(u8::to_ascii_lowercase);
     let expanded = lower().map(|b| b >> 5).chain([0]).chain(lower().map(|b| b & 31));
-    expanded
-        .chain(data.iter().copied())
-        .chain(check)
-        .fold(1, |sum, value| {
-            let top = sum >> 25;
-            let shifted = ((sum & 0x01ff_ffff) << 5) ^ u32::from(value);
-            GENERATOR
-                .iter()
-                .enumerate()
-                .filter(|(i, _)| (top >> i) & 1 == 1)
-                .fold(shifted, |c, (_, g)| c ^ g)
-        })
+    expanded.chain(data.iter().copied()).chain(check).fold(1, |sum, value| {
+        let top = sum >> 25;
+        let shifted = ((sum & 0x01ff_ffff) << 5) ^ u32::from(value);
+        GENERATOR.iter().enumerate().filter(|(i, _)| (top >> i) & 1 == 1).fold(shifted, |c, (_, g)| c ^ g)
+    })
 }
 
 /// Five bytes to eight symbols, most significant bits first.
 fn to_symbols(bytes: &[u8], symbols: &mut [u8]) {
     for (chunk, out) in bytes.chunks_exact(5).zip(symbols.chunks_exact_mut(8)) {
-        let block = chunk
-            .iter()
-            .fold(0_u64, |block, byte| (block << 8) | u64::from(*byte));
+        let block = chunk.iter().fold(0_u64, |block, byte| (block << 8) | u64::from(*byte));
         for (i, symbol) in out.iter_mut().enumerate() {
             *symbol = ((block >> (35 - 5 * i)) & 31) as u8;
         }
@@ -241,9 +218,7 @@ fn to_symbols(bytes: &[u8], symbols: &mut [u8]) {
 
 fn from_symbols(symbols: &[u8], bytes: &mut [u8]) {
     for (chunk, out) in symbols.chunks_exact(8).zip(bytes.chunks_exact_mut(5)) {
-        let block = chunk
-            .iter()
-            .fold(0_u64, |block, symbol| (block << 5) | u64::from(*symbol));
+        let block = chunk.iter().fold(0_u64, |block, symbol| (block << 5) | u64::from(*symbol));
         out.copy_from_slice(&block.to_be_bytes()[3..]);
     }
 }

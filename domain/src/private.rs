@@ -103,7 +103,11 @@ impl FromStr for SealedText {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let sealed = Self(text.into());
-        if sealed.parts().is_some() { Ok(sealed) } else { Err(InvalidId::new("…", "a sealed field (s1:…)")) }
+        if sealed.parts().is_some() {
+            Ok(sealed)
+        } else {
+            Err(InvalidId::new("…", "a sealed field (s1:…)"))
+        }
     }
 }
 

@@ -93,22 +93,10 @@ pub fn plan(
     let Some(guild_id) = guild.id.filter(|_| guild.present) else {
         return Plan::default();
     };
-    let mut planner = Planner {
-        mac,
-        guild,
-        guild_id,
-        user,
-        licenses,
-        now,
-        plan: Plan::default(),
-    };
+    let mut planner = Planner { mac, guild, guild_id, user, licenses, now, plan: Plan::default() };
     let wanted = wanted_sources(guild, member, licenses, observed);
-    let slugs: BTreeSet<&str> = member
-        .slots
-        .keys()
-        .map(String::as_str)
-        .chain(wanted.keys().copied())
-        .collect();
+    let slugs: BTreeSet<&str> =
+        member.slots.keys().map(String::as_str).chain(wanted.keys().copied()).collect();
     let none = BTreeSet::new();
     for slug in slugs {
         let sources = wanted.get(slug).unwrap_or(&none);
@@ -155,14 +143,8 @@ fn wanted_sources<'a>(
     if !observed.present {
         return wanted;
     }
-    for rule in guild
-        .active_rules()
-        .filter(|rule| observed.roles.contains(&rule.source.id()))
-    {
-        wanted
-            .entry(rule.license_type.as_str())
-            .or_default()
-            .insert(rule.id);
+    for rule in guild.active_rules().filter(|rule| observed.roles.contains(&rule.source.id())) {
+        wanted.entry(rule.license_type.as_str()).or_default().insert(rule.id);
     }
     let has_license = |slot: &Slot| slot.open && licenses.get(&slot.license_id).is_none_or(is_live);
     for (slug, slot) in member.slots.iter().filter(|(_, slot)| has_license(slot)) {
@@ -218,12 +200,7 @@ impl Planner<'_> {
             license_id,
             sources: sources.clone(),
         });
-        self.plan.licenses.push(LicenseAction::Generate {
-            license_type,
-            generation,
-            license_id,
-            ledger,
-        });
+        self.plan.licenses.push(LicenseAction::Generate { license_type, generation, license_id, ledger });
     }
 
     /// Brings the stored sources to the wanted ones. What is added comes first, so that a role swapped for
@@ -233,14 +210,10 @@ impl Planner<'_> {
         let added = sources.difference(&slot.sources);
         let removed = slot.sources.difference(sources);
         let changes = &mut self.plan.changes;
-        changes.extend(added.map(|rule| SlotChange::AddSource {
-            license_type: license_type(),
-            rule: *rule,
-        }));
-        changes.extend(removed.map(|rule| SlotChange::RemoveSource {
-            license_type: license_type(),
-            rule: *rule,
-        }));
+        changes.extend(added.map(|rule| SlotChange::AddSource { license_type: license_type(), rule: *rule }));
+        changes.extend(
+            removed.map(|rule| SlotChange::RemoveSource { license_type: license_type(), rule: *rule }),
+        );
     }
 
     /// A slot that is neither open nor blocked: a source opens its next generation. A live license does not
@@ -283,12 +256,7 @@ impl Planner<'_> {
                 if self.may_issue(slug, sources) {
                     let (generation, license_id) = (slot.generation, slot.license_id);
                     let ledger = Ledger::default();
-                    let generate = LicenseAction::Generate {
-                        license_type,
-                        generation,
-                        license_id,
-                        ledger,
-                    };
+                    let generate = LicenseAction::Generate { license_type, generation, license_id, ledger };
                     self.plan.licenses.push(generate);
                 } else {
                     self.plan.changes.push(SlotChange::Close { license_type });
@@ -347,9 +315,7 @@ impl Planner<'_> {
             OnRoleLoss::Suspend => actions.push(LicenseAction::Suspend(id)),
             OnRoleLoss::Revoke => {
                 actions.push(LicenseAction::Revoke(id));
-                self.plan.changes.push(SlotChange::Close {
-                    license_type: slug.to_owned(),
-                });
+                self.plan.changes.push(SlotChange::Close { license_type: slug.to_owned() });
             }
         }
     }

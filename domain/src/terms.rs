@@ -119,27 +119,15 @@ impl Terms {
         if bad_device_limit {
             Some(("maxDevices", "must be from 1 to 1000, or null for no limit"))
         } else if self.duration.is_some_and(Span::is_zero) {
-            Some((
-                "duration",
-                "must be longer than zero, or null for a perpetual license",
-            ))
+            Some(("duration", "must be longer than zero, or null for a perpetual license"))
         } else if self.entitlements.len() > ENTITLEMENTS_MAX || self.entitlements.iter().any(bad_name) {
-            Some((
-                "entitlements",
-                "must be at most 64 names of 1 to 64 bytes without control characters",
-            ))
+            Some(("entitlements", "must be at most 64 names of 1 to 64 bytes without control characters"))
         } else if self.device_reset_window.is_zero() {
             Some(("deviceResetWindow", "must be longer than zero"))
         } else if self.duration.is_none() && self.expiry_basis == ExpiryBasis::FirstActivation {
-            Some((
-                "expiryBasis",
-                "needs a duration: a perpetual license has no clock to start",
-            ))
+            Some(("expiryBasis", "needs a duration: a perpetual license has no clock to start"))
         } else if self.offline_lease_max.is_some_and(Span::is_zero) {
-            Some((
-                "offlineLeaseMax",
-                "must be longer than zero, or null for no offline licenses",
-            ))
+            Some(("offlineLeaseMax", "must be longer than zero, or null for no offline licenses"))
         } else {
             None
         }
@@ -216,10 +204,7 @@ impl TermsChange {
 
     /// `base` with these changes.
     pub fn applied_to(&self, base: &Terms) -> Terms {
-        let mut entitlements = self
-            .entitlements
-            .clone()
-            .unwrap_or_else(|| base.entitlements.clone());
+        let mut entitlements = self.entitlements.clone().unwrap_or_else(|| base.entitlements.clone());
         entitlements.sort();
         entitlements.dedup();
         Terms {

@@ -23,10 +23,7 @@ pub(crate) struct TestRing {
 impl Default for TestRing {
     fn default() -> Self {
         let secret = |id: u8| (id, format!("dca-auth test secret {id}").into_bytes());
-        Self {
-            license_secrets: vec![secret(1), secret(2)],
-            active: 1,
-        }
+        Self { license_secrets: vec![secret(1), secret(2)], active: 1 }
     }
 }
 
@@ -68,11 +65,7 @@ impl TestSeal {
     pub(crate) fn seal_event(&self, event: &mut dyn PrivateFields, stream: &StreamId, sequence: u64) {
         event.private_fields(&mut |field, private| {
             if let crate::private::Private::Clear { subject, text } = private {
-                let context = SealContext {
-                    stream,
-                    sequence,
-                    field,
-                };
+                let context = SealContext { stream, sequence, field };
                 *private = crate::private::Private::Sealed(self.seal(subject, context, text).unwrap());
             }
         });
@@ -92,13 +85,7 @@ impl Seal for TestSeal {
         let mut bytes = context.aad();
         bytes.push(0x1e);
         bytes.extend_from_slice(clear.as_bytes());
-        Ok(SealedText::new(
-            subject,
-            KEY_ID,
-            context.sequence,
-            context.field,
-            &HEXLOWER.encode(&bytes),
-        ))
+        Ok(SealedText::new(subject, KEY_ID, context.sequence, context.field, &HEXLOWER.encode(&bytes)))
     }
 
     fn unseal(&self, stream: &StreamId, sealed: &SealedText) -> Unsealed {
@@ -108,12 +95,7 @@ impl Seal for TestSeal {
         if self.erased.contains(&parts.subject) {
             return Unsealed::Erased;
         }
-        let aad = SealContext {
-            stream,
-            sequence: parts.sequence,
-            field: parts.field,
-        }
-        .aad();
+        let aad = SealContext { stream, sequence: parts.sequence, field: parts.field }.aad();
         let clear = HEXLOWER.decode(parts.body.as_bytes()).ok().and_then(|bytes| {
             let clear = bytes.strip_prefix(aad.as_slice())?.strip_prefix(&[0x1e])?;
             String::from_utf8(clear.to_vec()).ok()

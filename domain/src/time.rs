@@ -59,7 +59,9 @@ impl FromStr for Timestamp {
             .ok()
             .map(|time| Self(time.timestamp_millis()))
             .filter(|time| (0..=Self::MAX.0).contains(&time.0))
-            .ok_or_else(|| InvalidId::new(text, "an RFC 3339 time from 1970 to 9999, such as 2026-11-23T12:00:00Z"))
+            .ok_or_else(|| {
+                InvalidId::new(text, "an RFC 3339 time from 1970 to 9999, such as 2026-11-23T12:00:00Z")
+            })
     }
 }
 
@@ -142,9 +144,9 @@ impl fmt::Display for Span {
 impl FromStr for Span {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        parse_span(text)
-            .filter(|span| *span <= Self::MAX)
-            .ok_or_else(|| InvalidId::new(text, "a duration of days to seconds up to P36500D, such as P30D or PT12H"))
+        parse_span(text).filter(|span| *span <= Self::MAX).ok_or_else(|| {
+            InvalidId::new(text, "a duration of days to seconds up to P36500D, such as P30D or PT12H")
+        })
     }
 }
 
@@ -205,7 +207,22 @@ mod tests {
 
     #[test]
     fn other_spellings_of_a_duration_are_refused() {
-        for text in ["", "P", "PT", "P1W", "P1M", "P1Y", "30D", "P-1D", "P1.5D", "PT1M1H", "P1DT", "p1d", "P36501D", "P9999999999999D"] {
+        for text in [
+            "",
+            "P",
+            "PT",
+            "P1W",
+            "P1M",
+            "P1Y",
+            "30D",
+            "P-1D",
+            "P1.5D",
+            "PT1M1H",
+            "P1DT",
+            "p1d",
+            "P36501D",
+            "P9999999999999D",
+        ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }

@@ -25,12 +25,8 @@ struct Step {
 const STEPS: &[Step] = &[];
 
 /// Wire name and newest version of every event, an aggregate each.
-const NAMES: [&[(&str, &str)]; 4] = [
-    license::Event::NAMES,
-    member::Event::NAMES,
-    guild::Event::NAMES,
-    user::Event::NAMES,
-];
+const NAMES: [&[(&str, &str)]; 4] =
+    [license::Event::NAMES, member::Event::NAMES, guild::Event::NAMES, user::Event::NAMES];
 
 /// The payload of `event_type` at its newest version, as JSON text; `None` if it is there already.
 ///
@@ -38,11 +34,7 @@ const NAMES: [&[(&str, &str)]; 4] = [
 /// What is wrong, as the rest of a sentence: an unknown name, a version that is newer than this release knows
 /// or no number, a payload that is no JSON.
 pub fn upcast(event_type: &str, event_version: &str, payload: &str) -> Result<Option<String>, String> {
-    let newest = NAMES
-        .iter()
-        .copied()
-        .flatten()
-        .find(|(name, _)| *name == event_type);
+    let newest = NAMES.iter().copied().flatten().find(|(name, _)| *name == event_type);
     let (name, newest) = newest.ok_or_else(|| {
         format!(
             "no event is named `{event_type}` here; if it was written by a newer release, upgrade this one"
@@ -84,7 +76,5 @@ fn along(
 
 /// A version as it is written: digits without a leading zero or sign.
 fn version(text: &str) -> Option<u32> {
-    text.parse()
-        .ok()
-        .filter(|number: &u32| *number > 0 && number.to_string() == text)
+    text.parse().ok().filter(|number: &u32| *number > 0 && number.to_string() == text)
 }

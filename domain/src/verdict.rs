@@ -153,11 +153,7 @@ impl Verdict<'_> {
     }
 
     const fn fixed(code: Code, detail: &'static str) -> Self {
-        Self {
-            code,
-            detail: Cow::Borrowed(detail),
-            device: None,
-        }
+        Self { code, detail: Cow::Borrowed(detail), device: None }
     }
 }
 
@@ -205,31 +201,19 @@ fn refused_by_license(
     if license.stage == Stage::Absent {
         Some(Verdict::not_found())
     } else if request.presented.is_some_and(|key| key != license.key) {
-        refused(
-            Code::KeySuperseded,
-            "The license has a new key; ask its owner or the staff for it.",
-        )
+        refused(Code::KeySuperseded, "The license has a new key; ask its owner or the staff for it.")
     } else if owner_banned {
         refused(Code::UserBanned, "The owner of the license is banned.")
     } else if license.stage == Stage::Revoked {
-        refused(
-            Code::Revoked,
-            license.revoked.unwrap_or(RevokeCategory::Manual).as_str(),
-        )
+        refused(Code::Revoked, license.revoked.unwrap_or(RevokeCategory::Manual).as_str())
     } else if let Some(hold) = license.holds.first() {
         refused(Code::Suspended, suspended_by(*hold))
     } else if license.starts_at.is_some_and(|start| now < start) {
         refused(Code::NotYetValid, "The license begins later; see `startsAt`.")
     } else if license.has_expired(now) {
-        refused(
-            Code::Expired,
-            "The license is past its end and its grace; renew it.",
-        )
+        refused(Code::Expired, "The license is past its end and its grace; renew it.")
     } else if license.terms.require_owner && license.owner.is_none() {
-        refused(
-            Code::NotAssigned,
-            "The license needs an owner; redeem the key first.",
-        )
+        refused(Code::NotAssigned, "The license needs an owner; redeem the key first.")
     } else {
         None
     }
@@ -245,10 +229,7 @@ const fn suspended_by(hold: Hold) -> &'static str {
 
 /// What the request names and the license does not have.
 fn refused_by_request(license: &License, request: &Request<'_>) -> Option<Verdict<'static>> {
-    if request
-        .license_type
-        .is_some_and(|named| named != license.license_type)
-    {
+    if request.license_type.is_some_and(|named| named != license.license_type) {
         return Some(Verdict::fixed(
             Code::TypeMismatch,
             "The license is of another type than the one asked for.",
@@ -261,11 +242,7 @@ fn refused_by_request(license: &License, request: &Request<'_>) -> Option<Verdic
         detail.push_str(", ");
         detail.push_str(name);
     }
-    Some(Verdict {
-        code: Code::EntitlementsMissing,
-        detail: Cow::Owned(detail),
-        device: None,
-    })
+    Some(Verdict { code: Code::EntitlementsMissing, detail: Cow::Owned(detail), device: None })
 }
 
 /// The device that asks: none if the request names none and none is needed.
@@ -275,10 +252,7 @@ fn recognised<'a>(
 ) -> Result<Option<&'a Device>, Verdict<'static>> {
     let Some(claim) = request.device else {
         return if license.terms.require_device {
-            Err(Verdict::fixed(
-                Code::DeviceRequired,
-                "The license is bound to devices; send `deviceId`.",
-            ))
+            Err(Verdict::fixed(Code::DeviceRequired, "The license is bound to devices; send `deviceId`."))
         } else {
             Ok(None)
         };

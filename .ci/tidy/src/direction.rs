@@ -33,16 +33,7 @@ const ROOMS: &[Room] = &[
     // The one place that sees all, in its tests too.
     room(
         "server",
-        &[
-            "api",
-            "client",
-            "commands",
-            "discord",
-            "domain",
-            "fake-discord",
-            "projections",
-            "webhooks",
-        ],
+        &["api", "client", "commands", "discord", "domain", "fake-discord", "projections", "webhooks"],
         &[],
     ),
     room("tidy", &[], &[]),
@@ -55,10 +46,7 @@ const OWNERS: &[(&[&str], &[&str])] = &[
     (&["axum", "axum-extra", "utoipa-axum"], &["api", "fake-discord"]),
     (&["serenity", "poise"], &["discord"]),
     (&["async-nats", "fred"], &["projections"]),
-    (
-        &["sqlx", "postgres-es", "sqlite-es"],
-        &["commands", "projections"],
-    ),
+    (&["sqlx", "postgres-es", "sqlite-es"], &["commands", "projections"]),
     (&["anyhow"], &["server", "xtask"]),
     (&["jsonwebtoken"], &["api"]),
 ];
@@ -92,11 +80,8 @@ pub(crate) fn check(packages: &[Package], breaches: &mut Vec<Breach>) {
             continue;
         };
         for dependency in &package.dependencies {
-            let complaint = if is_ours(&dependency.name) {
-                inward(room, dependency)
-            } else {
-                outward(room, dependency)
-            };
+            let complaint =
+                if is_ours(&dependency.name) { inward(room, dependency) } else { outward(room, dependency) };
             if let Some((what, remedy)) = complaint {
                 breaches.push(Breach::new(
                     &package.manifest,
@@ -143,15 +128,8 @@ fn outward(room: &Room, dependency: &Dependency) -> Option<(String, String)> {
     let (_, owners) = OWNERS.iter().find(|(crates, _)| crates.contains(&name))?;
     (!owners.contains(&room.name)).then(|| {
         (
-            format!(
-                "`{}` names `{name}`, which belongs to {}",
-                room.name,
-                owners.join(" and ")
-            ),
-            format!(
-                "Use what {} offers instead, or add the missing function there.",
-                owners.join(" or ")
-            ),
+            format!("`{}` names `{name}`, which belongs to {}", room.name, owners.join(" and ")),
+            format!("Use what {} offers instead, or add the missing function there.", owners.join(" or ")),
         )
     })
 }

@@ -56,10 +56,7 @@ fn codes(tree: &Tree, sources: &[Source<'_>], breaches: &mut Vec<Breach>) {
     let rooms = |source: &&Source<'_>| CODE_ROOMS.iter().any(|room| source.path.starts_with(room));
     for source in sources.iter().filter(rooms) {
         for literal in source.literals.iter().filter(|literal| is_code(&literal.text)) {
-            let is_variable = source
-                .code
-                .get(..literal.at)
-                .is_some_and(|before| before.ends_with("env!("));
+            let is_variable = source.code.get(..literal.at).is_some_and(|before| before.ends_with("env!("));
             let is_other = is_variable || NOT_CODES.contains(&literal.text.as_str());
             if !is_other && !source.is_test(literal.at) {
                 let place = || (source.path.to_owned(), source.line_of(literal.at));
@@ -155,10 +152,7 @@ fn wire_names(source: &Source<'_>) -> Vec<(String, String, usize)> {
         let Some(end) = closing_brace(&source.code, at - 1) else {
             continue;
         };
-        let mut inside = source
-            .literals
-            .iter()
-            .filter(|literal| (at..end).contains(&literal.at));
+        let mut inside = source.literals.iter().filter(|literal| (at..end).contains(&literal.at));
         while let (Some(name), Some(version)) = (inside.next(), inside.next()) {
             rows.push((name.text.clone(), version.text.clone(), name.at));
         }
@@ -169,9 +163,7 @@ fn wire_names(source: &Source<'_>) -> Vec<(String, String, usize)> {
 fn is_code(text: &str) -> bool {
     text.len() >= 4
         && text.starts_with(|c: char| c.is_ascii_uppercase())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+        && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
 fn is_wire_name(text: &str) -> bool {
@@ -185,11 +177,7 @@ fn headings(tree: &Tree, document: &str, wanted: fn(&str) -> bool) -> BTreeMap<S
     text.lines()
         .enumerate()
         .filter_map(|(i, line)| {
-            let heading = line
-                .strip_prefix('#')?
-                .trim_start_matches('#')
-                .trim()
-                .trim_matches('`');
+            let heading = line.strip_prefix('#')?.trim_start_matches('#').trim().trim_matches('`');
             wanted(heading).then(|| (heading.to_owned(), (document.to_owned(), i + 1)))
         })
         .collect()
@@ -198,11 +186,7 @@ fn headings(tree: &Tree, document: &str, wanted: fn(&str) -> bool) -> BTreeMap<S
 /// The section of a document whose heading stands at the line `heading`.
 fn section(tree: &Tree, document: &str, heading: usize) -> String {
     let text = tree.file(document).map_or("", |file| file.text.as_str());
-    let lines: Vec<&str> = text
-        .lines()
-        .skip(heading)
-        .take_while(|line| !line.starts_with('#'))
-        .collect();
+    let lines: Vec<&str> = text.lines().skip(heading).take_while(|line| !line.starts_with('#')).collect();
     lines.join("\n")
 }
 
@@ -210,45 +194,23 @@ fn section(tree: &Tree, document: &str, heading: usize) -> String {
 fn golden_members(tree: &Tree, name: &str, version: &str) -> Vec<String> {
     let kind = name.split('.').next().unwrap_or_default();
     let path = format!("domain/tests/golden/{kind}/{name}.v{version}.json");
-    let json = tree
-        .file(&path)
-        .and_then(|file| serde_json::from_str(&file.text).ok());
+    let json = tree.file(&path).and_then(|file| serde_json::from_str(&file.text).ok());
     let members = json.as_ref().and_then(serde_json::Value::as_object);
-    let names = members
-        .into_iter()
-        .flat_map(serde_json::Map::keys)
-        .map(String::as_str);
-    names
-        .filter(|member| !["type", "at"].contains(member))
-        .map(str::to_owned)
-        .collect()
+    let names = members.into_iter().flat_map(serde_json::Map::keys).map(String::as_str);
+    names.filter(|member| !["type", "at"].contains(member)).map(str::to_owned).collect()
 }
 
 /// Paths that begin with `docs/`, and targets of links relative to the document.
 fn links(tree: &Tree, file: &File, breaches: &mut Vec<Breach>) {
     let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
     for (i, line) in file.text.lines().enumerate() {
-        let mentioned = line
-            .match_indices("docs/")
-            .filter(|(at, _)| starts_here(line, *at));
-        let paths = mentioned
-            .filter_map(|(at, _)| line.get(at..))
-            .map(|rest| path_of(rest).to_owned());
-        let targets = line
-            .match_indices("](")
-            .filter_map(|(at, _)| line.get(at + 2..))
-            .map(|rest| {
-                let target = rest.split([')', '#', ' ']).next().unwrap_or_default();
-                if target.contains("://") {
-                    String::new()
-                } else {
-                    join(folder, target)
-                }
-            });
-        for path in paths
-            .chain(targets)
-            .filter(|path| !path.is_empty() && !tree.has(path))
-        {
+        let mentioned = line.match_indices("docs/").filter(|(at, _)| starts_here(line, *at));
+        let paths = mentioned.filter_map(|(at, _)| line.get(at..)).map(|rest| path_of(rest).to_owned());
+        let targets = line.match_indices("](").filter_map(|(at, _)| line.get(at + 2..)).map(|rest| {
+            let target = rest.split([')', '#', ' ']).next().unwrap_or_default();
+            if target.contains("://") { String::new() } else { join(folder, target) }
+        });
+        for path in paths.chain(targets).filter(|path| !path.is_empty() && !tree.has(path)) {
             breaches.push(Breach::new(
                 &file.path,
                 i + 1,

@@ -62,10 +62,7 @@ fn migrations(tree: &Tree, breaches: &mut Vec<Breach>) {
             ));
             continue;
         };
-        for missing in ENGINES
-            .iter()
-            .filter(|engine| !places.iter().any(|(has, _)| has == *engine))
-        {
+        for missing in ENGINES.iter().filter(|engine| !places.iter().any(|(has, _)| has == *engine)) {
             breaches.push(Breach::new(
                 path,
                 1,

@@ -39,22 +39,13 @@ pub struct Breach {
 
 impl Breach {
     pub(crate) fn new(file: &str, line: usize, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            file: file.to_owned(),
-            line: line.max(1),
-            what: what.into(),
-            remedy: remedy.into(),
-        }
+        Self { file: file.to_owned(), line: line.max(1), what: what.into(), remedy: remedy.into() }
     }
 }
 
 impl fmt::Display for Breach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}: {}\n    remedy: {}",
-            self.file, self.line, self.what, self.remedy
-        )
+        write!(f, "{}:{}: {}\n    remedy: {}", self.file, self.line, self.what, self.remedy)
     }
 }
 

@@ -35,11 +35,7 @@ pub(crate) fn check(tree: &Tree, packages: &[Package], breaches: &mut Vec<Breach
             ));
         }
     }
-    for file in tree
-        .files
-        .iter()
-        .filter(|file| file.name() == "Cargo.toml" && file.path != "Cargo.toml")
-    {
+    for file in tree.files.iter().filter(|file| file.name() == "Cargo.toml" && file.path != "Cargo.toml") {
         if !packages.iter().any(|package| package.manifest == file.path) {
             breaches.push(Breach::new(
                 &file.path,
@@ -56,16 +52,9 @@ pub(crate) fn check(tree: &Tree, packages: &[Package], breaches: &mut Vec<Breach
 fn repeated_bans(tree: &Tree, breaches: &mut Vec<Breach>) {
     let is_ban = |line: &&str| line.trim_start().starts_with("{ path = ");
     let root = tree.file(".clippy.toml").map_or("", |file| file.text.as_str());
-    let bans: Vec<&str> = root
-        .lines()
-        .filter(is_ban)
-        .filter_map(|line| line.split('"').nth(1))
-        .collect();
+    let bans: Vec<&str> = root.lines().filter(is_ban).filter_map(|line| line.split('"').nth(1)).collect();
     for file in tree.files.iter().filter(|file| file.name() == ".clippy.toml") {
-        for ban in bans
-            .iter()
-            .filter(|ban| !file.text.contains(&format!("\"{ban}\"")))
-        {
+        for ban in bans.iter().filter(|ban| !file.text.contains(&format!("\"{ban}\""))) {
             breaches.push(Breach::new(
                 &file.path,
                 1,
@@ -104,10 +93,7 @@ fn own_versions(manifest: &str) -> Vec<(usize, String)> {
         let plain = line.replace(' ', "");
         let from_table = plain.contains(".workspace=true") || plain.contains("workspace=true");
         if in_dependencies && depth == 0 && !line.is_empty() && !from_table {
-            found.push((
-                i + 1,
-                line.split(['=', '.', ' ']).next().unwrap_or_default().to_owned(),
-            ));
+            found.push((i + 1, line.split(['=', '.', ' ']).next().unwrap_or_default().to_owned()));
         }
         depth += line.matches(['[', '{']).count();
         depth = depth.saturating_sub(line.matches([']', '}']).count());

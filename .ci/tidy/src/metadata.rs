@@ -35,10 +35,8 @@ impl Dependency {
 impl Package {
     /// The line of the manifest that names a dependency, or 1.
     pub(crate) fn line_of(&self, dependency: &str) -> usize {
-        let names = |line: &str| {
-            line.strip_prefix(dependency)
-                .is_some_and(|rest| rest.starts_with([' ', '.', '=']))
-        };
+        let names =
+            |line: &str| line.strip_prefix(dependency).is_some_and(|rest| rest.starts_with([' ', '.', '=']));
         self.manifest_text.lines().position(names).map_or(1, |i| i + 1)
     }
 }
@@ -65,20 +63,13 @@ pub(crate) fn packages(root: &Path) -> Result<Vec<Package>, String> {
         .output()
         .map_err(|e| format!("cargo metadata does not start: {e}"))?;
     if !output.status.success() {
-        return Err(format!(
-            "cargo metadata failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        ));
+        return Err(format!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr).trim()));
     }
     let metadata: Metadata = serde_json::from_slice(&output.stdout)
         .map_err(|e| format!("cargo metadata answered no JSON: {e}"))?;
     let prefix = format!("{}/", metadata.workspace_root);
     let package = |raw: RawPackage| Package {
-        manifest: raw
-            .manifest_path
-            .strip_prefix(&prefix)
-            .unwrap_or(&raw.manifest_path)
-            .to_owned(),
+        manifest: raw.manifest_path.strip_prefix(&prefix).unwrap_or(&raw.manifest_path).to_owned(),
         manifest_text: std::fs::read_to_string(&raw.manifest_path).unwrap_or_default(),
         name: raw.name,
         dependencies: raw.dependencies,

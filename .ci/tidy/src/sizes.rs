@@ -32,23 +32,13 @@ fn functions(source: &Source<'_>, breaches: &mut Vec<Breach>) {
             "A handler asks, acts and answers: move rules to domain, parsing to extract/, wording to the answer's type.",
         )
     } else {
-        (
-            FUNCTION_LINES,
-            "Give a step that has a name of its own a function of its own.",
-        )
+        (FUNCTION_LINES, "Give a step that has a name of its own a function of its own.")
     };
-    for function in source
-        .functions()
-        .into_iter()
-        .filter(|function| function.lines > limit)
-    {
+    for function in source.functions().into_iter().filter(|function| function.lines > limit) {
         breaches.push(Breach::new(
             source.path,
             function.line,
-            format!(
-                "`{}` has {} lines, and {limit} are allowed",
-                function.name, function.lines
-            ),
+            format!("`{}` has {} lines, and {limit} are allowed", function.name, function.lines),
             remedy,
         ));
     }
@@ -56,9 +46,6 @@ fn functions(source: &Source<'_>, breaches: &mut Vec<Breach>) {
 
 fn lines_without_tests(source: &Source<'_>) -> usize {
     let newlines = |text: &str| text.bytes().filter(|byte| *byte == b'\n').count();
-    let tests = source
-        .test_blocks
-        .iter()
-        .filter_map(|block| source.code.get(block.clone()));
+    let tests = source.test_blocks.iter().filter_map(|block| source.code.get(block.clone()));
     newlines(&source.code).saturating_sub(tests.map(|block| newlines(block) + 1).sum())
 }

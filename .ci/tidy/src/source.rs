@@ -47,9 +47,7 @@ pub(crate) fn all(tree: &Tree) -> Vec<Source<'_>> {
     for source in &mut sources {
         let module = source.path.strip_suffix(".rs").unwrap_or(source.path);
         source.is_test_file |= declared.iter().any(|name| {
-            module
-                .strip_prefix(name.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            module.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
     }
     sources
@@ -58,23 +56,12 @@ pub(crate) fn all(tree: &Tree) -> Vec<Source<'_>> {
 impl<'a> Source<'a> {
     /// Reads one text.
     pub(crate) fn new(path: &'a str, text: &str) -> Self {
-        let mut scanner = Scanner {
-            text: text.as_bytes(),
-            at: 0,
-            code: Vec::new(),
-            literals: Vec::new(),
-        };
+        let mut scanner = Scanner { text: text.as_bytes(), at: 0, code: Vec::new(), literals: Vec::new() };
         scanner.run();
         let code = String::from_utf8(scanner.code).unwrap_or_default();
         let test_blocks = test_items(&code).filter_map(|item| item.block()).collect();
         let is_test_file = path.split('/').any(|part| part == "tests" || part == "tests.rs");
-        Self {
-            path,
-            code,
-            literals: scanner.literals,
-            test_blocks,
-            is_test_file,
-        }
+        Self { path, code, literals: scanner.literals, test_blocks, is_test_file }
     }
 
     /// The modules in files of their own that are declared under `#[cfg(test)]`, as paths without `.rs`.
@@ -84,9 +71,8 @@ impl<'a> Source<'a> {
             "lib.rs" | "main.rs" | "mod.rs" => folder.to_owned(),
             _ => format!("{folder}/{}", file.trim_end_matches(".rs")),
         };
-        let names = test_items(&self.code)
-            .filter(|item| item.block().is_none())
-            .filter_map(|item| item.module());
+        let names =
+            test_items(&self.code).filter(|item| item.block().is_none()).filter_map(|item| item.module());
         names.map(|name| format!("{parent}/{name}")).collect()
     }
 
@@ -97,13 +83,7 @@ impl<'a> Source<'a> {
 
     /// The line of a place, from 1.
     pub(crate) fn line_of(&self, at: usize) -> usize {
-        1 + self
-            .code
-            .as_bytes()
-            .iter()
-            .take(at)
-            .filter(|byte| **byte == b'\n')
-            .count()
+        1 + self.code.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count()
     }
 
     /// Every function that has a body, nested ones too.
@@ -117,20 +97,14 @@ impl<'a> Source<'a> {
                 let open = body_of(&self.code, name_at + name.len())?;
                 let close = closing_brace(&self.code, open)?;
                 let line = self.line_of(at);
-                Some(Function {
-                    name: name.to_owned(),
-                    line,
-                    lines: self.line_of(close) - line + 1,
-                })
+                Some(Function { name: name.to_owned(), line, lines: self.line_of(close) - line + 1 })
             })
             .collect()
     }
 
     /// The place just after each occurrence of `pattern` in code.
     pub(crate) fn after<'s>(&'s self, pattern: &'s str) -> impl Iterator<Item = usize> + 's {
-        self.code
-            .match_indices(pattern)
-            .map(|(at, found)| at + found.len())
+        self.code.match_indices(pattern).map(|(at, found)| at + found.len())
     }
 }
 
@@ -194,24 +168,18 @@ impl<'a> TestItem<'a> {
 }
 
 fn test_items(code: &str) -> impl Iterator<Item = TestItem<'_>> {
-    code.match_indices("#[cfg(test)]")
-        .filter_map(|(start, attribute)| {
-            let mut next = skip_space(code, start + attribute.len());
-            while code.get(next..)?.starts_with("#[") {
-                next = skip_space(code, closing_brace(code, next + 1)? + 1);
-            }
-            let end = next + code.get(next..)?.find(['{', ';'])?;
-            Some(TestItem {
-                code,
-                start,
-                head: next..end,
-            })
-        })
+    code.match_indices("#[cfg(test)]").filter_map(|(start, attribute)| {
+        let mut next = skip_space(code, start + attribute.len());
+        while code.get(next..)?.starts_with("#[") {
+            next = skip_space(code, closing_brace(code, next + 1)? + 1);
+        }
+        let end = next + code.get(next..)?.find(['{', ';'])?;
+        Some(TestItem { code, start, head: next..end })
+    })
 }
 
 fn skip_space(code: &str, at: usize) -> usize {
-    code.get(at..)
-        .map_or(at, |rest| at + rest.len() - rest.trim_start().len())
+    code.get(at..).map_or(at, |rest| at + rest.len() - rest.trim_start().len())
 }
 
 const fn is_word(byte: u8) -> bool {
@@ -228,12 +196,7 @@ fn word_at(code: &str, at: usize) -> Option<&str> {
 fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let start = at
-            + code
-                .as_bytes()
-                .get(at..)?
-                .iter()
-                .position(|byte| is_word(*byte))?;
+        let start = at + code.as_bytes().get(at..)?.iter().position(|byte| is_word(*byte))?;
         let word = word_at(code, start)?;
         at = start + word.len();
         Some((start, word))
@@ -262,30 +225,24 @@ impl Scanner<'_> {
     }
 
     fn sees(&self, what: &[u8]) -> bool {
-        self.text
-            .get(self.at..)
-            .is_some_and(|rest| rest.starts_with(what))
+        self.text.get(self.at..).is_some_and(|rest| rest.starts_with(what))
     }
 
     fn find(&self, from: usize, what: u8) -> usize {
         let rest = self.text.get(from..).unwrap_or_default();
-        rest.iter()
-            .position(|byte| *byte == what)
-            .map_or(self.text.len(), |i| from + i)
+        rest.iter().position(|byte| *byte == what).map_or(self.text.len(), |i| from + i)
     }
 
     fn keep(&mut self, count: usize) {
         let end = (self.at + count).min(self.text.len());
-        self.code
-            .extend_from_slice(self.text.get(self.at..end).unwrap_or_default());
+        self.code.extend_from_slice(self.text.get(self.at..end).unwrap_or_default());
         self.at = end;
     }
 
     fn blank_until(&mut self, end: usize) {
         let end = end.min(self.text.len());
         let blank = |byte: &u8| if *byte == b'\n' { b'\n' } else { b' ' };
-        self.code
-            .extend(self.text.get(self.at..end).unwrap_or_default().iter().map(blank));
+        self.code.extend(self.text.get(self.at..end).unwrap_or_default().iter().map(blank));
         self.at = end;
     }
 
@@ -299,9 +256,7 @@ impl Scanner<'_> {
         self.keep(length);
         if is_prefix && after.get(hashes) == Some(&b'"') {
             self.keep(hashes);
-            let closing: Vec<u8> = std::iter::once(b'"')
-                .chain(std::iter::repeat_n(b'#', hashes))
-                .collect();
+            let closing: Vec<u8> = std::iter::once(b'"').chain(std::iter::repeat_n(b'#', hashes)).collect();
             let body = self.text.get(self.at + 1..).unwrap_or_default();
             let found = body.windows(closing.len()).position(|window| window == closing);
             self.string(found.map_or(self.text.len(), |i| self.at + 1 + i), closing.len());
@@ -311,10 +266,7 @@ impl Scanner<'_> {
     /// A string whose closing quote stands at `end` and which closes with `closing` bytes.
     fn string(&mut self, end: usize, closing: usize) {
         let inside = self.text.get(self.at + 1..end).unwrap_or_default();
-        self.literals.push(Literal {
-            at: self.at,
-            text: String::from_utf8_lossy(inside).into_owned(),
-        });
+        self.literals.push(Literal { at: self.at, text: String::from_utf8_lossy(inside).into_owned() });
         self.keep(1);
         self.blank_until(end);
         self.keep(closing);

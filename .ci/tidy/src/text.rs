@@ -6,18 +6,9 @@ use crate::tree::Tree;
 
 /// Code that must not stand anywhere, tests included.
 const FORBIDDEN: [(&str, &str); 3] = [
-    (
-        "#[ignore",
-        "Mend the test or delete it; a test that does not run protects nothing.",
-    ),
-    (
-        "todo!(",
-        "Finish it, or leave the function out until it can be finished.",
-    ),
-    (
-        "unimplemented!(",
-        "Finish it, or leave the function out until it can be finished.",
-    ),
+    ("#[ignore", "Mend the test or delete it; a test that does not run protects nothing."),
+    ("todo!(", "Finish it, or leave the function out until it can be finished."),
+    ("unimplemented!(", "Finish it, or leave the function out until it can be finished."),
 ];
 /// What the rules must not name, tests aside: every function behind these paths. Clippy bans single functions in
 /// `domain/.clippy.toml`, but it knows neither a whole module nor the difference between a rule and its test.
@@ -36,11 +27,7 @@ const IMPURE: [&str; 11] = [
 ];
 const RULES: &str = "domain/src/";
 /// Written in two parts, so that this file does not break its own rule.
-const MACHINE_PATHS: [&str; 3] = [
-    concat!("/", "home/"),
-    concat!("/", "root/"),
-    concat!("/", "work/"),
-];
+const MACHINE_PATHS: [&str; 3] = [concat!("/", "home/"), concat!("/", "root/"), concat!("/", "work/")];
 
 /// Rules for every text.
 pub(crate) fn check(tree: &Tree, breaches: &mut Vec<Breach>) {

@@ -38,11 +38,7 @@ impl Tree {
         let ignored = fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
         let mut skipped: Vec<&str> = ALWAYS_SKIPPED.to_vec();
         skipped.extend(ignored.lines().filter_map(|line| line.trim().strip_suffix('/')));
-        let mut tree = Self {
-            files: Vec::new(),
-            top: Vec::new(),
-            folders: Vec::new(),
-        };
+        let mut tree = Self { files: Vec::new(), top: Vec::new(), folders: Vec::new() };
         tree.read_folder(root, "", &skipped)?;
         tree.files.sort_by(|a, b| a.path.cmp(&b.path));
         tree.top.sort();
@@ -67,11 +63,8 @@ impl Tree {
                 self.folders.push(path);
             } else if kind.is_file() {
                 let small = entry.metadata().map_err(refuse)?.len() <= TEXT_MAX_BYTES;
-                let text = if small {
-                    fs::read_to_string(entry.path()).unwrap_or_default()
-                } else {
-                    String::new()
-                };
+                let text =
+                    if small { fs::read_to_string(entry.path()).unwrap_or_default() } else { String::new() };
                 self.files.push(File { path, text });
             }
         }
@@ -80,10 +73,7 @@ impl Tree {
 
     /// The file at `path`.
     pub(crate) fn file(&self, path: &str) -> Option<&File> {
-        self.files
-            .binary_search_by(|file| file.path.as_str().cmp(path))
-            .ok()
-            .and_then(|i| self.files.get(i))
+        self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok().and_then(|i| self.files.get(i))
     }
 
     /// Whether a file or a folder stands at `path`.

@@ -7,26 +7,15 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 /// Names of variables that must not reach a check: they could point it to a foreign server or another build.
-const FOREIGN: [&str; 8] = [
-    "CARGO_BIN_",
-    "CARGO_MANIFEST_",
-    "CARGO_PKG_",
-    "DATABASE_",
-    "DCA_",
-    "NATS_",
-    "PG",
-    "REDIS_",
-];
+const FOREIGN: [&str; 8] =
+    ["CARGO_BIN_", "CARGO_MANIFEST_", "CARGO_PKG_", "DATABASE_", "DCA_", "NATS_", "PG", "REDIS_"];
 
 /// A command without input and without foreign variables.
 pub(crate) fn clean(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
-        if FOREIGN
-            .iter()
-            .any(|prefix| name.to_string_lossy().starts_with(prefix))
-        {
+        if FOREIGN.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             command.env_remove(&name);
         }
     }
@@ -42,9 +31,7 @@ pub(crate) fn cargo(root: &Path) -> Command {
 
 /// Runs a command whose output the caller sees.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("{} does not start", shown(command)))?;
+    let status = command.status().with_context(|| format!("{} does not start", shown(command)))?;
     if !status.success() {
         bail!("`{}` ended with {status}", shown(command));
     }
@@ -53,31 +40,18 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a command quietly and answers what it printed on standard output; its whole output is in the error.
 pub(crate) fn ask(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("{} does not start", shown(command)))?;
+    let output = command.output().with_context(|| format!("{} does not start", shown(command)))?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "`{}` ended with {}:\n{}{}",
-            shown(command),
-            output.status,
-            printed,
-            complaint.trim_end()
-        );
+        bail!("`{}` ended with {}:\n{}{}", shown(command), output.status, printed, complaint.trim_end());
     }
     Ok(printed)
 }
 
 /// The command as one would type it, with the program's name instead of its path.
 fn shown(command: &Command) -> String {
-    let name = Path::new(command.get_program())
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
-    let arguments = command
-        .get_args()
-        .map(|argument| format!(" {}", argument.to_string_lossy()));
+    let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
+    let arguments = command.get_args().map(|argument| format!(" {}", argument.to_string_lossy()));
     std::iter::once(name.into_owned()).chain(arguments).collect()
 }

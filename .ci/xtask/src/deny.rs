@@ -13,16 +13,8 @@ const VERSION: &str = "0.20.2";
 pub(crate) fn check(root: &Path) -> Result<()> {
     let program = program(root)?;
     // Tests may name what has an owner, so owners are looked at without them; licenses and sources with them.
-    let owners = report(
-        root,
-        &program,
-        &["--exclude-dev", "check", "--hide-inclusion-graph", "bans"],
-    )?;
-    report(
-        root,
-        &program,
-        &["check", "--hide-inclusion-graph", "licenses", "sources"],
-    )?;
+    let owners = report(root, &program, &["--exclude-dev", "check", "--hide-inclusion-graph", "bans"])?;
+    report(root, &program, &["check", "--hide-inclusion-graph", "licenses", "sources"])?;
     println!("licenses, owners and sources are in order");
     let doubles: Vec<&str> = owners
         .lines()
@@ -54,9 +46,7 @@ fn report(root: &Path, program: &Path, arguments: &[&str]) -> Result<String> {
 /// Known vulnerabilities. Fetches the RustSec database from GitHub.
 pub(crate) fn advisories(root: &Path) -> Result<()> {
     let mut command = command::clean(program(root)?);
-    command
-        .current_dir(root)
-        .args(["--locked", "--config", ".ci/deny.toml", "check", "advisories"]);
+    command.current_dir(root).args(["--locked", "--config", ".ci/deny.toml", "check", "advisories"]);
     command::run(&mut command)
 }
 
@@ -74,17 +64,7 @@ fn program(root: &Path) -> Result<PathBuf> {
     }
     println!("installing cargo-deny {VERSION} (once; some minutes)");
     let mut install = command::cargo(root);
-    install
-        .args([
-            "install",
-            "--quiet",
-            "--locked",
-            "cargo-deny",
-            "--version",
-            VERSION,
-            "--root",
-        ])
-        .arg(&ours);
+    install.args(["install", "--quiet", "--locked", "cargo-deny", "--version", VERSION, "--root"]).arg(&ours);
     command::run(&mut install).context("cargo-deny could not be installed from crates.io")?;
     Ok(program)
 }

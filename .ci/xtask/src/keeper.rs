@@ -32,21 +32,11 @@ impl Kept {
     pub(crate) fn start() -> Result<Self> {
         let program = std::env::current_exe().context("this program does not find itself")?;
         let mut command = command::clean(program);
-        command
-            .arg(COMMAND)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .process_group(0);
-        let mut keeper = command
-            .spawn()
-            .context("the keeper of the servers does not start")?;
+        command.arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let mut keeper = command.spawn().context("the keeper of the servers does not start")?;
         let input = keeper.stdin.take();
         let output = keeper.stdout.take();
-        let mut kept = Self {
-            keeper,
-            input,
-            variables: Vec::new(),
-        };
+        let mut kept = Self { keeper, input, variables: Vec::new() };
         for line in BufReader::new(output.context("the keeper has no output")?).lines() {
             let line = line.context("the keeper of the servers cannot be heard")?;
             match line.split_once('=') {
@@ -74,12 +64,8 @@ pub(crate) fn keep() -> Result<()> {
     for (name, value) in servers.variables() {
         writeln!(output, "{name}={value}").context("nobody wants the servers any more")?;
     }
-    writeln!(output, "{READY}")
-        .and_then(|()| output.flush())
-        .context("nobody wants the servers any more")?;
-    std::io::stdin()
-        .read_to_end(&mut Vec::new())
-        .context("the keeper's input cannot be read")?;
+    writeln!(output, "{READY}").and_then(|()| output.flush()).context("nobody wants the servers any more")?;
+    std::io::stdin().read_to_end(&mut Vec::new()).context("the keeper's input cannot be read")?;
     drop(servers);
     Ok(())
 }

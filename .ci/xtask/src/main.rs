@@ -2,11 +2,7 @@
 //! but `target/` and temporary folders, apart from installing missing prerequisites, and it never touches a server
 //! that it did not start itself.
 
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command-line program speaks by printing"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program speaks by printing")]
 
 mod command;
 mod deny;
@@ -73,6 +69,5 @@ fn root() -> Result<PathBuf> {
     let is_root =
         |folder: &&std::path::Path| folder.join("Cargo.lock").exists() && folder.join(".ci").exists();
     let root = here.ancestors().find(is_root);
-    root.map(PathBuf::from)
-        .context("this is no folder of the project; call `cargo xtask` inside it")
+    root.map(PathBuf::from).context("this is no folder of the project; call `cargo xtask` inside it")
 }

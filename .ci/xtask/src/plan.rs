@@ -28,10 +28,7 @@ impl Selection {
         if let Some(unknown) = options.iter().find(|option| **option != "--quick") {
             bail!("`{unknown}` is no option of `cargo xtask test`; there is only --quick");
         }
-        Ok(Self {
-            is_quick: !options.is_empty(),
-            filters: filters.into_iter().map(str::to_owned).collect(),
-        })
+        Ok(Self { is_quick: !options.is_empty(), filters: filters.into_iter().map(str::to_owned).collect() })
     }
 
     /// Why a step is left out, if it is.
@@ -78,15 +75,7 @@ const BEFORE_TESTS: [Check; 4] = [
         remedy: "mend what it names; where it errs, `#[expect(…, reason = \"…\")]` on the smallest item",
         is_slow: IsSlow::No,
         work: |root| {
-            let arguments = [
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--locked",
-                "--",
-                "-D",
-                "warnings",
-            ];
+            let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
             run(cargo(root).args(arguments))
         },
     },
@@ -104,9 +93,7 @@ const AFTER_TESTS: [Check; 1] = [Check {
     is_slow: IsSlow::Yes,
     work: |root| {
         let mut command = cargo(root);
-        run(command
-            .args(["doc", "--workspace", "--no-deps", "--locked"])
-            .env("RUSTDOCFLAGS", "-D warnings"))
+        run(command.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))
     },
 }];
 
@@ -127,17 +114,13 @@ fn all(root: &Path, selection: &Selection, steps: &mut Steps) -> Result<()> {
     if std::env::var_os("DCA_ADVISORIES").is_some_and(|value| value == "1") {
         steps.step("advisories", ADVISORIES_REMEDY, || deny::advisories(root))?;
     } else {
-        steps.leave_out(
-            "advisories",
-            "(`cargo xtask advisories` checks them; DCA_ADVISORIES=1 does it here)",
-        );
+        steps
+            .leave_out("advisories", "(`cargo xtask advisories` checks them; DCA_ADVISORIES=1 does it here)");
     }
     let remedy = "the server's log stands above";
     let kept = steps.step("servers", remedy, Kept::start)?;
     let remedy = "run one alone with `cargo xtask test NAME`";
-    steps.step("tests", remedy, || {
-        run(&mut tests(root, &selection.filters, &kept))
-    })?;
+    steps.step("tests", remedy, || run(&mut tests(root, &selection.filters, &kept)))?;
     drop(kept);
     for check in &AFTER_TESTS {
         one(check, root, selection, steps)?;
@@ -170,11 +153,7 @@ fn house_rules(root: &Path) -> Result<()> {
     for breach in &breaches {
         println!("{breach}");
     }
-    if breaches.is_empty() {
-        Ok(())
-    } else {
-        bail!("{} breaches of the house rules", breaches.len())
-    }
+    if breaches.is_empty() { Ok(()) } else { bail!("{} breaches of the house rules", breaches.len()) }
 }
 
 /// The house rules alone.
@@ -213,18 +192,10 @@ mod tests {
         let all = Selection::parse(&[]).unwrap();
         assert_eq!((all.without(IsSlow::Yes), all.without(IsSlow::No)), (None, None));
         let quick = Selection::parse(&["--quick"]).unwrap();
-        assert_eq!(
-            (quick.without(IsSlow::Yes), quick.without(IsSlow::No)),
-            (Some("by --quick"), None)
-        );
+        assert_eq!((quick.without(IsSlow::Yes), quick.without(IsSlow::No)), (Some("by --quick"), None));
         let named = Selection::parse(&["store", "append"]).unwrap();
         assert_eq!(named.filters, ["store", "append"]);
         assert!(named.without(IsSlow::No).is_some());
-        assert!(
-            Selection::parse(&["--quik"])
-                .unwrap_err()
-                .to_string()
-                .contains("--quik")
-        );
+        assert!(Selection::parse(&["--quik"]).unwrap_err().to_string().contains("--quik"));
     }
 }

@@ -66,11 +66,7 @@ pub(crate) fn programs() -> Result<Programs> {
             )
         })
     });
-    Ok(Programs {
-        postgres_bin: postgres_bin?,
-        redis: redis?,
-        nats: nats?,
-    })
+    Ok(Programs { postgres_bin: postgres_bin?, redis: redis?, nats: nats? })
 }
 
 /// Installs the servers that are missing and the parts of the toolchain that the checks use.
@@ -84,11 +80,7 @@ pub(crate) fn ensure(root: &Path) -> Result<()> {
         println!("installing {}", packages.join(", "));
         install(&packages).with_context(|| {
             let names: Vec<&str> = missing.iter().map(|tool| tool.name).collect();
-            format!(
-                "{} is missing; install {} by hand",
-                names.join(", "),
-                packages.join(", ")
-            )
+            format!("{} is missing; install {} by hand", names.join(", "), packages.join(", "))
         })?;
     }
     programs().map(drop)
@@ -100,35 +92,21 @@ fn component_of_toolchain(root: &Path, component: &str) -> Result<()> {
     if has().is_ok() {
         return Ok(());
     }
-    command::ask(
-        command::clean("rustup")
-            .current_dir(root)
-            .args(["component", "add", component]),
-    )
-    .with_context(|| format!("{component} is missing; run `rustup component add {component}`"))?;
+    command::ask(command::clean("rustup").current_dir(root).args(["component", "add", component]))
+        .with_context(|| format!("{component} is missing; run `rustup component add {component}`"))?;
     has().map(drop)
 }
 
 /// apt-get, as root or by sudo. It waits for another package manager, and asks nothing.
 fn install(packages: &[&str]) -> Result<()> {
     on_path("apt-get").context("there is no apt-get on this system")?;
-    let options = [
-        "-qq",
-        "-y",
-        "-o",
-        "DPkg::Lock::Timeout=300",
-        "-o",
-        "Acquire::Retries=3",
-    ];
+    let options = ["-qq", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"];
     // A list of packages that is partly out of date may still have what is needed.
     if let Err(error) = command::ask(as_root()?.args(["apt-get", "update"]).args(options)) {
         println!("{error:#}");
     }
     command::ask(
-        as_root()?
-            .args(["apt-get", "install", "--no-install-recommends"])
-            .args(options)
-            .args(packages),
+        as_root()?.args(["apt-get", "install", "--no-install-recommends"]).args(options).args(packages),
     )?;
     Ok(())
 }
@@ -159,10 +137,7 @@ fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     // Servers live in sbin, which the search path of an ordinary user lacks.
     let beside = ["/usr/sbin", "/usr/local/sbin", "/usr/local/bin"].map(PathBuf::from);
-    env::split_paths(&path)
-        .chain(beside)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    env::split_paths(&path).chain(beside).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// Debian keeps each version in a folder of its own and none on the search path.
@@ -184,15 +159,12 @@ fn postgres_on_path() -> Option<PathBuf> {
 }
 
 fn is_postgres(bin: &Path) -> bool {
-    ["postgres", "initdb", "pg_isready"]
-        .iter()
-        .all(|program| bin.join(program).is_file())
+    ["postgres", "initdb", "pg_isready"].iter().all(|program| bin.join(program).is_file())
 }
 
 /// The first number of for example `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)`.
 fn major_version(said: &str) -> Option<u32> {
-    said.split_whitespace()
-        .find_map(|word| word.split('.').next()?.parse().ok())
+    said.split_whitespace().find_map(|word| word.split('.').next()?.parse().ok())
 }
 
 /// Says which user a server may run as when this process is root.
@@ -211,10 +183,7 @@ mod tests {
 
     #[test]
     fn the_major_version_is_the_first_number() {
-        assert_eq!(
-            major_version("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)"),
-            Some(15)
-        );
+        assert_eq!(major_version("postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)"), Some(15));
         assert_eq!(major_version("postgres (PostgreSQL) 18devel"), None);
     }
 
@@ -222,18 +191,12 @@ mod tests {
     fn the_newest_complete_postgres_of_at_least_15_is_taken() {
         let folder = tempfile::tempdir().unwrap();
         let complete = ["postgres", "initdb", "pg_isready"].as_slice();
-        for (version, programs) in [
-            ("9.6", complete),
-            ("14", complete),
-            ("15", complete),
-            ("16", complete),
-            ("17", &[]),
-        ] {
+        for (version, programs) in
+            [("9.6", complete), ("14", complete), ("15", complete), ("16", complete), ("17", &[])]
+        {
             let bin = folder.path().join(version).join("bin");
             std::fs::create_dir_all(&bin).unwrap();
-            programs
-                .iter()
-                .for_each(|program| std::fs::write(bin.join(program), "").unwrap());
+            programs.iter().for_each(|program| std::fs::write(bin.join(program), "").unwrap());
         }
         assert_eq!(newest_postgres(folder.path()), Some(folder.path().join("16/bin")));
         assert_eq!(newest_postgres(&folder.path().join("nowhere")), None);

@@ -34,20 +34,13 @@ pub(crate) struct Servers {
 impl Servers {
     /// Starts all three and waits until each answers.
     pub(crate) fn start(programs: &Programs) -> Result<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("dca-")
-            .tempdir()
-            .context("no temporary folder can be made")?;
+        let folder =
+            tempfile::Builder::new().prefix("dca-").tempdir().context("no temporary folder can be made")?;
         // The servers may run as another user, who must be able to pass through.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-        let mut servers = Self {
-            running: Vec::new(),
-            _folder: folder,
-        };
+        let mut servers = Self { running: Vec::new(), _folder: folder };
         let at = servers._folder.path().to_path_buf();
-        servers
-            .running
-            .push(postgres(&programs.postgres_bin, &at.join("postgres"))?);
+        servers.running.push(postgres(&programs.postgres_bin, &at.join("postgres"))?);
         servers.running.push(redis(&programs.redis, &at.join("redis"))?);
         servers.running.push(nats(&programs.nats, &at.join("nats"))?);
         Ok(servers)
@@ -55,9 +48,7 @@ impl Servers {
 
     /// Names and values of variables that tell tests where the servers are.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.running
-            .iter()
-            .map(|server| (server.variable, server.url.as_str()))
+        self.running.iter().map(|server| (server.variable, server.url.as_str()))
     }
 }
 
@@ -104,20 +95,10 @@ fn start(recipe: &Recipe<'_>) -> Result<Server> {
         let port = free_port()?;
         let output = File::create(&log).context("the log of a server cannot be written")?;
         let mut command = (recipe.command)(port);
-        command
-            .current_dir(recipe.folder)
-            .stdout(output.try_clone()?)
-            .stderr(output);
-        let child = command
-            .spawn()
-            .with_context(|| format!("{:?} does not start", command.get_program()))?;
+        command.current_dir(recipe.folder).stdout(output.try_clone()?).stderr(output);
+        let child = command.spawn().with_context(|| format!("{:?} does not start", command.get_program()))?;
         let url = (recipe.url)(port);
-        let mut server = Server {
-            child,
-            variable: recipe.variable,
-            url,
-            stop: recipe.stop,
-        };
+        let mut server = Server { child, variable: recipe.variable, url, stop: recipe.stop };
         let deadline = Instant::now() + START_LIMIT;
         while Instant::now() < deadline && matches!(server.child.try_wait(), Ok(None)) {
             if (recipe.answers)(port) {
@@ -127,10 +108,7 @@ fn start(recipe: &Recipe<'_>) -> Result<Server> {
         }
     }
     let said = fs::read_to_string(&log).unwrap_or_default();
-    bail!(
-        "the server for {} does not answer within {START_LIMIT:?}. Its log:\n{said}",
-        recipe.variable
-    )
+    bail!("the server for {} does not answer within {START_LIMIT:?}. Its log:\n{said}", recipe.variable)
 }
 
 fn postgres(bin: &Path, folder: &Path) -> Result<Server> {
@@ -139,13 +117,7 @@ fn postgres(bin: &Path, folder: &Path) -> Result<Server> {
     let user = Unprivileged::of(folder)?;
     let mut initdb = user.command(&bin.join("initdb"));
     initdb.current_dir(folder).arg("--pgdata").arg(&data);
-    initdb.args([
-        "--username=postgres",
-        "--auth=trust",
-        "--encoding=UTF8",
-        "--locale=C",
-        "--no-sync",
-    ]);
+    initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]);
     command::ask(&mut initdb).with_context(|| {
         format!(
             "no PostgreSQL cluster can be made in {}; if its user may not enter that folder, set TMPDIR to one that \
@@ -161,26 +133,15 @@ fn postgres(bin: &Path, folder: &Path) -> Result<Server> {
         url: |port| format!("postgres://postgres@127.0.0.1:{port}/postgres"),
         command: &|port| {
             let mut command = user.command(&bin.join("postgres"));
-            command
-                .arg("-D")
-                .arg(&data)
-                .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
-            command
-                .arg("-c")
-                .arg(format!("unix_socket_directories={}", folder.display()));
+            command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
+            command.arg("-c").arg(format!("unix_socket_directories={}", folder.display()));
             command.args(["-c", "max_connections=200", "-c", "fsync=on"]);
             command
         },
         answers: &|port| {
             // Asked through the socket in our own folder, so that no other server can answer.
             let mut ready = command::clean(bin.join("pg_isready"));
-            command::ask(
-                ready
-                    .arg("--host")
-                    .arg(folder)
-                    .args(["--port", &port.to_string()]),
-            )
-            .is_ok()
+            command::ask(ready.arg("--host").arg(folder).args(["--port", &port.to_string()])).is_ok()
         },
     })
 }
@@ -219,14 +180,7 @@ fn nats(program: &Path, folder: &Path) -> Result<Server> {
         url: |port| format!("nats://127.0.0.1:{port}"),
         command: &|port| {
             let mut command = command::clean(program);
-            command.args([
-                "--jetstream",
-                "--addr",
-                "127.0.0.1",
-                "--port",
-                &port.to_string(),
-                "--store_dir",
-            ]);
+            command.args(["--jetstream", "--addr", "127.0.0.1", "--port", &port.to_string(), "--store_dir"]);
             command.arg(folder);
             command
         },
@@ -245,9 +199,7 @@ impl Unprivileged {
         }
         let name = prerequisites::unprivileged_user()?;
         let number = |flag: &str| -> Result<u32> {
-            Ok(command::ask(command::clean("id").args([flag, name]))?
-                .trim()
-                .parse()?)
+            Ok(command::ask(command::clean("id").args([flag, name]))?.trim().parse()?)
         };
         let (user, group) = (number("-u")?, number("-g")?);
         chown(folder, Some(user), Some(group)).with_context(|| format!("{name} cannot be given a folder"))?;
@@ -283,10 +235,7 @@ fn says(port: u16, question: &[u8], answer: &str) -> bool {
     ask().is_ok_and(|heard| heard == answer)
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "no runtime here: another process is waited for, by looking"
-)]
+#[expect(clippy::disallowed_methods, reason = "no runtime here: another process is waited for, by looking")]
 fn pause() {
     thread::sleep(PAUSE);
 }

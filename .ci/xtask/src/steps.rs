@@ -31,11 +31,7 @@ impl Steps {
         let start = Instant::now();
         let result = work();
         let took = start.elapsed();
-        let outcome = if result.is_ok() {
-            Outcome::Passed(took)
-        } else {
-            Outcome::Failed(took)
-        };
+        let outcome = if result.is_ok() { Outcome::Passed(took) } else { Outcome::Failed(took) };
         println!("== {}", line(name, &outcome));
         self.done.push((name.to_owned(), outcome));
         result.map_err(|error| error.context(format!("{name} failed. Remedy: {remedy}")))
@@ -48,10 +44,7 @@ impl Steps {
 
     /// One line for each step.
     pub(crate) fn summary(&self) -> String {
-        let lines = self
-            .done
-            .iter()
-            .map(|(name, outcome)| format!("  {}\n", line(name, outcome)));
+        let lines = self.done.iter().map(|(name, outcome)| format!("  {}\n", line(name, outcome)));
         format!("\nSummary\n{}", lines.collect::<String>())
     }
 }
@@ -73,19 +66,11 @@ mod tests {
         let mut steps = Steps::default();
         steps.step("format", "run cargo fmt", || Ok(())).unwrap();
         steps.leave_out("documentation", "by --quick");
-        let error = steps
-            .step("clippy", "mend it", || anyhow::bail!("one warning") as Result<()>)
-            .unwrap_err();
-        assert_eq!(
-            format!("{error:#}"),
-            "clippy failed. Remedy: mend it: one warning"
-        );
+        let error =
+            steps.step("clippy", "mend it", || anyhow::bail!("one warning") as Result<()>).unwrap_err();
+        assert_eq!(format!("{error:#}"), "clippy failed. Remedy: mend it: one warning");
         let summary = steps.summary();
-        for line in [
-            "format         passed",
-            "documentation  left out by --quick",
-            "clippy         FAILED",
-        ] {
+        for line in ["format         passed", "documentation  left out by --quick", "clippy         FAILED"] {
             assert!(summary.contains(line), "`{line}` is not in {summary}");
         }
     }

@@ -35,10 +35,7 @@ impl KeyRing {
         let mut text = Zeroizing::new(String::with_capacity(size.min(FILE_MAX_BYTES) as usize + 1));
         let read = file.take(FILE_MAX_BYTES).read_to_string(&mut text);
         read.map_err(|reason| unreadable(path, reason))?;
-        Ok(LoadedRing {
-            ring: Self::parse(&text, &shown(path))?,
-            warning,
-        })
+        Ok(LoadedRing { ring: Self::parse(&text, &shown(path))?, warning })
     }
 
     /// Writes a new ring to `path`, where no file may be yet. The folder has to exist.
@@ -48,10 +45,7 @@ impl KeyRing {
     pub fn create_file(&self, path: &Path) -> Result<Option<RingWarning>, RingError> {
         let failed = |reason: io::Error| match reason.kind() {
             ErrorKind::AlreadyExists => RingError::Exists { path: shown(path) },
-            _ => RingError::Unwritable {
-                path: shown(path),
-                reason,
-            },
+            _ => RingError::Unwritable { path: shown(path), reason },
         };
         if fs::symlink_metadata(path).is_ok() {
             return Err(RingError::Exists { path: shown(path) });
@@ -70,37 +64,19 @@ impl KeyRing {
         let old = Self::load(path)?.ring;
         if old.root != self.root {
             let (found, ours) = (old.fingerprint.clone(), self.fingerprint.clone());
-            return Err(RingError::OtherRing {
-                path: shown(path),
-                found,
-                ours,
-            });
+            return Err(RingError::OtherRing { path: shown(path), found, ours });
         }
         for list in List::ALL {
             let kept = self.list(list).entries();
-            let lost = old
-                .list(list)
-                .entries()
-                .iter()
-                .find(|entry| !kept.contains(entry));
+            let lost = old.list(list).entries().iter().find(|entry| !kept.contains(entry));
             if let Some(entry) = lost {
-                return Err(RingError::WouldLose {
-                    path: shown(path),
-                    list,
-                    id: entry.id,
-                });
+                return Err(RingError::WouldLose { path: shown(path), list, id: entry.id });
             }
         }
-        let failed = |reason| RingError::Unwritable {
-            path: shown(path),
-            reason,
-        };
+        let failed = |reason| RingError::Unwritable { path: shown(path), reason };
         // The file that a link points to is replaced, and the link stays.
         let target = fs::canonicalize(path).map_err(failed)?;
-        Draft::write(self, &target)
-            .map_err(failed)?
-            .replace(&target)
-            .map_err(failed)
+        Draft::write(self, &target).map_err(failed)?.replace(&target).map_err(failed)
     }
 }
 
@@ -147,9 +123,7 @@ impl Drop for Draft {
 }
 
 fn folder(path: &Path) -> &Path {
-    path.parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn shown(path: &Path) -> String {
@@ -159,10 +133,7 @@ fn shown(path: &Path) -> String {
 fn unreadable(path: &Path, reason: io::Error) -> RingError {
     match reason.kind() {
         ErrorKind::NotFound => RingError::Missing { path: shown(path) },
-        _ => RingError::Unreadable {
-            path: shown(path),
-            reason,
-        },
+        _ => RingError::Unreadable { path: shown(path), reason },
     }
 }
 
@@ -170,20 +141,8 @@ fn unreadable(path: &Path, reason: io::Error) -> RingError {
 #[cfg(unix)]
 fn check_permissions(file: &File, path: &Path) -> Result<Option<RingWarning>, RingError> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = file
-        .metadata()
-        .map_err(|reason| unreadable(path, reason))?
-        .permissions()
-        .mode()
-        & 0o7777;
-    if mode & 0o077 == 0 {
-        Ok(None)
-    } else {
-        Err(RingError::TooOpen {
-            path: shown(path),
-            mode,
-        })
-    }
+    let mode = file.metadata().map_err(|reason| unreadable(path, reason))?.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 { Ok(None) } else { Err(RingError::TooOpen { path: shown(path), mode }) }
 }
 
 #[cfg(not(unix))]
@@ -192,11 +151,7 @@ fn check_permissions(_: &File, path: &Path) -> Result<Option<RingWarning>, RingE
 }
 
 fn permissions_unknown(path: &Path) -> Option<RingWarning> {
-    if cfg!(unix) {
-        None
-    } else {
-        Some(RingWarning::PermissionsUnknown { path: shown(path) })
-    }
+    if cfg!(unix) { None } else { Some(RingWarning::PermissionsUnknown { path: shown(path) }) }
 }
 
 #[cfg(unix)]

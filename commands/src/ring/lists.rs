@@ -32,14 +32,8 @@ pub enum List {
 
 impl List {
     /// Every list, in the order of the file.
-    pub const ALL: [Self; 6] = [
-        Self::License,
-        Self::Encryption,
-        Self::Access,
-        Self::Response,
-        Self::Certificate,
-        Self::Cache,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::License, Self::Encryption, Self::Access, Self::Response, Self::Certificate, Self::Cache];
 
     /// The name in file, database and command line.
     pub const fn as_str(self) -> &'static str {
@@ -71,13 +65,10 @@ impl fmt::Display for List {
 impl FromStr for List {
     type Err = RingError;
     fn from_str(text: &str) -> Result<Self, RingError> {
-        Self::ALL
-            .into_iter()
-            .find(|list| list.as_str() == text)
-            .ok_or_else(|| RingError::NoSuchList {
-                text: text.chars().take(32).collect(),
-                known: Self::ALL.map(Self::as_str).join(", "),
-            })
+        Self::ALL.into_iter().find(|list| list.as_str() == text).ok_or_else(|| RingError::NoSuchList {
+            text: text.chars().take(32).collect(),
+            known: Self::ALL.map(Self::as_str).join(", "),
+        })
     }
 }
 

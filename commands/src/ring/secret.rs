@@ -39,9 +39,7 @@ impl Secret {
             return None;
         }
         let mut secret = Self::zeroed();
-        BASE64URL_NOPAD
-            .decode_mut(text.as_bytes(), secret.bytes_mut())
-            .ok()?;
+        BASE64URL_NOPAD.decode_mut(text.as_bytes(), secret.bytes_mut()).ok()?;
         Some(secret)
     }
 }
@@ -93,26 +91,14 @@ pub(crate) struct SecretList {
 impl SecretList {
     /// A list whose only secret, number 0, is active.
     pub(crate) fn of_one(secret: Secret, created_at: Timestamp) -> Self {
-        Self {
-            active: 0,
-            active_at: 0,
-            secrets: vec![Entry {
-                id: 0,
-                secret,
-                created_at,
-            }],
-        }
+        Self { active: 0, active_at: 0, secrets: vec![Entry { id: 0, secret, created_at }] }
     }
 
     /// A list; `None` unless the ids rise and `active` is one of them.
     pub(crate) fn new(active: u32, secrets: Vec<Entry>) -> Option<Self> {
         let rising = secrets.windows(2).all(|pair| pair[0].id < pair[1].id);
         let active_at = secrets.iter().position(|entry| entry.id == active)?;
-        rising.then_some(Self {
-            active,
-            active_at,
-            secrets,
-        })
+        rising.then_some(Self { active, active_at, secrets })
     }
 
     /// The active id.
@@ -127,10 +113,7 @@ impl SecretList {
 
     /// The secret `id`.
     pub(crate) fn get(&self, id: u32) -> Option<&Secret> {
-        self.secrets
-            .iter()
-            .find(|entry| entry.id == id)
-            .map(|entry| &entry.secret)
+        self.secrets.iter().find(|entry| entry.id == id).map(|entry| &entry.secret)
     }
 
     /// Every secret, in the order of the ids.
@@ -145,11 +128,7 @@ impl SecretList {
 
     /// Adds a secret under [`SecretList::next_id`].
     pub(crate) fn add(&mut self, secret: Secret, created_at: Timestamp) {
-        self.secrets.push(Entry {
-            id: self.next_id(),
-            secret,
-            created_at,
-        });
+        self.secrets.push(Entry { id: self.next_id(), secret, created_at });
     }
 
     /// Makes `id` the active one; false if there is no such secret.

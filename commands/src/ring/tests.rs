@@ -48,10 +48,8 @@ pub(crate) fn other_ring() -> KeyRing {
 /// What must stand in no message: each secret of `ring` as base64url, as hexadecimal digits, and as Rust shows
 /// bytes.
 pub(crate) fn spellings_of_secrets(ring: &KeyRing) -> Vec<String> {
-    let of_lists = super::List::ALL
-        .into_iter()
-        .flat_map(|list| ring.list(list).entries())
-        .map(|entry| &entry.secret);
+    let of_lists =
+        super::List::ALL.into_iter().flat_map(|list| ring.list(list).entries()).map(|entry| &entry.secret);
     let secrets = of_lists.chain([&ring.root]);
     secrets
         .flat_map(|secret| {

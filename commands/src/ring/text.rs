@@ -55,11 +55,7 @@ impl KeyRing {
         let mut file = Fields::read(text, origin, String::new())?;
         let format = file.number("format")?;
         if format > FORMAT {
-            return Err(RingError::Newer {
-                origin: origin.to_owned(),
-                format,
-                known: FORMAT,
-            });
+            return Err(RingError::Newer { origin: origin.to_owned(), format, known: FORMAT });
         }
         if format == 0 {
             return Err(file.damaged("format", "a number from 1"));
@@ -127,22 +123,14 @@ impl<'a> Fields<'a> {
                 } else {
                     "a JSON object"
                 };
-                Err(RingError::Damaged {
-                    origin: origin.to_owned(),
-                    field,
-                    expected,
-                })
+                Err(RingError::Damaged { origin: origin.to_owned(), field, expected })
             }
         }
     }
 
     fn damaged(&self, name: &str, expected: &'static str) -> RingError {
         let field = format!("`{}{name}`", self.path);
-        RingError::Damaged {
-            origin: self.origin.to_owned(),
-            field,
-            expected,
-        }
+        RingError::Damaged { origin: self.origin.to_owned(), field, expected }
     }
 
     /// The text of a field that has to be there; `expected` says what it should have been.
@@ -168,9 +156,7 @@ impl<'a> Fields<'a> {
         let expected = "a plain string";
         let text = self.take(name, expected)?;
         let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        inner
-            .filter(|inner| !inner.contains('\\'))
-            .ok_or_else(|| self.damaged(name, expected))
+        inner.filter(|inner| !inner.contains('\\')).ok_or_else(|| self.damaged(name, expected))
     }
 
     fn timestamp(&mut self, name: &str) -> Result<Timestamp, RingError> {

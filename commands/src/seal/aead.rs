@@ -25,7 +25,5 @@ pub(super) fn seal(key: &[u8; KEY_BYTES], aad: &[u8], clear: &[u8]) -> Result<Ve
 /// Opens what [`seal`] made; `None` if it was altered, or sealed under another key or `aad`.
 pub(super) fn open(key: &[u8; KEY_BYTES], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
     let (nonce, body) = sealed.split_first_chunk::<NONCE_BYTES>()?;
-    Aes256Gcm::new(key.into())
-        .decrypt(&(*nonce).into(), Payload { msg: body, aad })
-        .ok()
+    Aes256Gcm::new(key.into()).decrypt(&(*nonce).into(), Payload { msg: body, aad }).ok()
 }

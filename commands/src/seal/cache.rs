@@ -30,14 +30,7 @@ impl KeyCache {
     /// A cache of at most `capacity` keys (two if it is 1), each for `kept_for` after the store was asked for it.
     pub(super) fn new(capacity: usize, kept_for: Duration) -> Self {
         let (young, old) = (HashMap::new(), HashMap::new());
-        Self {
-            capacity,
-            kept_for,
-            young,
-            old,
-            young_since: None,
-            era: 0,
-        }
+        Self { capacity, kept_for, young, old, young_since: None, era: 0 }
     }
 
     /// The era; every [`forget`](Self::forget) begins another.
@@ -57,9 +50,7 @@ impl KeyCache {
         if era != self.era || self.capacity == 0 {
             return;
         }
-        let aged = self
-            .young_since
-            .is_some_and(|since| read_at.duration_since(since) >= self.kept_for);
+        let aged = self.young_since.is_some_and(|since| read_at.duration_since(since) >= self.kept_for);
         if aged || self.young.len() >= (self.capacity / 2).max(1) {
             self.old = std::mem::take(&mut self.young);
             self.young_since = None;

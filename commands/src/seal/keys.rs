@@ -52,20 +52,10 @@ impl Seal for Keys {
         let Some(Some(key)) = self.held.get(subject) else {
             return Err(SealError::NotLoaded(subject.clone()));
         };
-        let body = aead::seal(&key.secret, &context.aad(), clear.as_bytes()).map_err(|reason| {
-            SealError::Failed {
-                subject: subject.clone(),
-                reason,
-            }
-        })?;
+        let body = aead::seal(&key.secret, &context.aad(), clear.as_bytes())
+            .map_err(|reason| SealError::Failed { subject: subject.clone(), reason })?;
         let body = BASE64URL_NOPAD.encode(&body);
-        Ok(SealedText::new(
-            subject,
-            &key.id,
-            context.sequence,
-            context.field,
-            &body,
-        ))
+        Ok(SealedText::new(subject, &key.id, context.sequence, context.field, &body))
     }
 
     /// [`Unsealed::Erased`] if the subject has no key any more, or another one than the text was sealed under.
@@ -82,12 +72,7 @@ impl Seal for Keys {
                 return Unsealed::Damaged;
             }
         };
-        let aad = SealContext {
-            stream,
-            sequence: parts.sequence,
-            field: parts.field,
-        }
-        .aad();
+        let aad = SealContext { stream, sequence: parts.sequence, field: parts.field }.aad();
         let clear = BASE64URL_NOPAD.decode(parts.body.as_bytes()).ok();
         let clear = clear.and_then(|body| aead::open(&key.secret, &aad, &body));
         let clear = clear.and_then(|bytes| String::from_utf8(bytes).ok());

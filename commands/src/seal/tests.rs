@@ -42,15 +42,8 @@ impl Table {
     }
 
     fn up(&self) -> Result<(), StoreError> {
-        let away = || StoreError::Unavailable {
-            doing: "reading",
-            why: "the database is away".to_owned(),
-        };
-        if self.down.load(Ordering::SeqCst) {
-            Err(away())
-        } else {
-            Ok(())
-        }
+        let away = || StoreError::Unavailable { doing: "reading", why: "the database is away".to_owned() };
+        if self.down.load(Ordering::SeqCst) { Err(away()) } else { Ok(()) }
     }
 }
 
@@ -62,10 +55,7 @@ impl SubjectKeyTable for Table {
         Box::pin(async move {
             self.up()?;
             self.reads.fetch_add(1, Ordering::SeqCst);
-            let found = subjects
-                .iter()
-                .filter_map(|subject| self.rows().get(subject).cloned())
-                .collect();
+            let found = subjects.iter().filter_map(|subject| self.rows().get(subject).cloned()).collect();
             let meeting = self.meeting.lock().unwrap().clone();
             if let Some(meeting) = meeting {
                 meeting.wait().await;
@@ -83,9 +73,7 @@ impl SubjectKeyTable for Table {
             self.up()?;
             if !self.forgetful.load(Ordering::SeqCst) {
                 for row in rows {
-                    self.rows()
-                        .entry(row.subject.clone())
-                        .or_insert_with(|| row.clone());
+                    self.rows().entry(row.subject.clone()).or_insert_with(|| row.clone());
                 }
             }
             Ok(())
@@ -103,12 +91,7 @@ impl SubjectKeyTable for Table {
 
 /// One process's vault over `table`.
 pub(super) fn process(table: &Arc<Table>, ring: KeyRing) -> Vault {
-    Vault::new(
-        Arc::clone(table) as Arc<dyn SubjectKeyTable>,
-        Arc::new(ring),
-        Arc::new(|| MADE_AT),
-        100,
-    )
+    Vault::new(Arc::clone(table) as Arc<dyn SubjectKeyTable>, Arc::new(ring), Arc::new(|| MADE_AT), 100)
 }
 
 /// A table with one process over it.
@@ -136,16 +119,7 @@ pub(super) fn stream() -> StreamId {
 
 /// Seals as field `username` of event 3 of [`stream`].
 pub(super) fn seal(keys: &Keys, subject: &Subject, clear: &str) -> SealedText {
-    keys.seal(
-        subject,
-        SealContext {
-            stream: &stream(),
-            sequence: 3,
-            field: "username",
-        },
-        clear,
-    )
-    .unwrap()
+    keys.seal(subject, SealContext { stream: &stream(), sequence: 3, field: "username" }, clear).unwrap()
 }
 
 /// The keys of `subjects`, created where there are none.

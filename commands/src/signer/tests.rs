@@ -9,11 +9,8 @@ use super::{KeySet, Signer, SigningPurpose};
 use crate::ring::os_random;
 use crate::ring::tests::{MADE_AT, assert_gives_nothing_away, known_ring};
 
-const PURPOSES: [SigningPurpose; 3] = [
-    SigningPurpose::AccessTokens,
-    SigningPurpose::Responses,
-    SigningPurpose::Certificates,
-];
+const PURPOSES: [SigningPurpose; 3] =
+    [SigningPurpose::AccessTokens, SigningPurpose::Responses, SigningPurpose::Certificates];
 
 #[test]
 fn each_purpose_signs_with_its_own_known_key() {
@@ -37,16 +34,8 @@ fn each_purpose_signs_with_its_own_known_key() {
         let signed = signer.sign(b"known answer");
         assert_eq!(HEXLOWER.encode(&signed), signature);
         let public = VerifyingKey::from_bytes(&signer.public_key()).unwrap();
-        assert!(
-            public
-                .verify_strict(b"known answer", &Signature::from_bytes(&signed))
-                .is_ok()
-        );
-        assert!(
-            public
-                .verify_strict(b"known answers", &Signature::from_bytes(&signed))
-                .is_err()
-        );
+        assert!(public.verify_strict(b"known answer", &Signature::from_bytes(&signed)).is_ok());
+        assert!(public.verify_strict(b"known answers", &Signature::from_bytes(&signed)).is_err());
     }
 }
 
@@ -102,12 +91,7 @@ fn a_token_made_with_the_private_key_is_accepted_under_the_public_key() {
     let token = encode(&Header::new(Algorithm::EdDSA), &claims, &private).unwrap();
     let validation = Validation::new(Algorithm::EdDSA);
     let read = |key: &DecodingKey| decode::<serde_json::Value>(&token, key, &validation);
-    assert_eq!(
-        read(&DecodingKey::from_ed_der(&signer.public_key()))
-            .unwrap()
-            .claims,
-        claims
-    );
+    assert_eq!(read(&DecodingKey::from_ed_der(&signer.public_key())).unwrap().claims, claims);
     let published = &KeySet::of(&known_ring(), SigningPurpose::AccessTokens).keys[0];
     assert!(read(&DecodingKey::from_ed_components(&published.x).unwrap()).is_ok());
     let other = Signer::active(&known_ring(), SigningPurpose::Responses);

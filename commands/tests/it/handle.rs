@@ -9,7 +9,8 @@ use commands::ring::{KeyRing, os_random};
 use commands::seal::Vault;
 use commands::store::{AppendLimits, EngineConfig, IdempotencyKey, Store, StoreConfig};
 use commands::{
-    CommandError, Commands, Context, DeviceOrder, GenerateOrder, Idempotency, ObserveMember, Parts, TermsOrder,
+    CommandError, Commands, Context, DeviceOrder, GenerateOrder, Idempotency, ObserveMember, Parts,
+    TermsOrder,
 };
 use domain::event::Actor;
 use domain::guild::{Action, RuleId, RuleSource};
@@ -74,7 +75,10 @@ impl World {
     async fn define(&self) {
         let commands = &self.commands;
         let watched = BTreeSet::new();
-        commands.register_guild(&self.context(), GUILD, "Northwind".to_owned(), OWNER, watched).await.unwrap();
+        commands
+            .register_guild(&self.context(), GUILD, "Northwind".to_owned(), OWNER, watched)
+            .await
+            .unwrap();
         let pro = TermsChange { max_devices: Some(Some(2)), ..TermsChange::default() };
         let team = TermsChange {
             max_devices: Some(Some(5)),
@@ -89,7 +93,8 @@ impl World {
         }
         for (role_id, slug) in [(PRO, "pro"), (VIP, "pro"), (TEAM, "team")] {
             let source = RuleSource::Role { role_id };
-            let action = Action::SetRule { id: RuleId(Uuid::new_v4()), source, license_type: slug.to_owned() };
+            let action =
+                Action::SetRule { id: RuleId(Uuid::new_v4()), source, license_type: slug.to_owned() };
             commands.guild(&self.context(), GUILD, action).await.unwrap();
         }
     }
@@ -167,8 +172,16 @@ async fn commands_can_be_awaited_by_any_task() {
     let context = world.context();
     let id = LicenseId(Uuid::new_v4());
     drop(assert_send(world.commands.revoke(&context, id, RevokeCategory::Manual)));
-    drop(assert_send(world.commands.member_due(&context, GUILD, &world.commands.ensure_user(&context, ADA).await.unwrap())));
-    drop(assert_send(world.commands.activate(&context, OpenedKey { license: id, key: domain::key::KeyVersion::default() }, device("a"))));
+    drop(assert_send(world.commands.member_due(
+        &context,
+        GUILD,
+        &world.commands.ensure_user(&context, ADA).await.unwrap(),
+    )));
+    drop(assert_send(world.commands.activate(
+        &context,
+        OpenedKey { license: id, key: domain::key::KeyVersion::default() },
+        device("a"),
+    )));
 }
 
 #[tokio::test]
@@ -405,7 +418,8 @@ async fn an_unknown_type_names_those_that_exist() {
         metadata: None,
         private_metadata: None,
     };
-    let Err(CommandError::Invalid { pointer, detail }) = world.commands.generate(&world.context(), order).await
+    let Err(CommandError::Invalid { pointer, detail }) =
+        world.commands.generate(&world.context(), order).await
     else {
         panic!("an unknown type was accepted")
     };

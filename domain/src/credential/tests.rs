@@ -51,10 +51,7 @@ fn a_text_of_another_form_is_refused() {
     ] {
         assert_eq!(open(&ring, text), None, "{text}");
     }
-    assert_eq!(
-        open(&ring, &format!("dca_sec_{}", "é".repeat(SYMBOLS / 2 + 1))),
-        None
-    );
+    assert_eq!(open(&ring, &format!("dca_sec_{}", "é".repeat(SYMBOLS / 2 + 1))), None);
     assert_eq!(open(&ring, &format!(" {good}")), None);
 }
 
@@ -91,10 +88,7 @@ fn an_id_is_24_hexadecimal_digits_and_names_its_guild() {
 fn scopes_are_read_as_they_are_written() {
     for scope in Scope::ALL {
         assert_eq!(scope.as_str().parse::<Scope>().unwrap(), scope);
-        assert_eq!(
-            serde_json::to_string(&scope).unwrap(),
-            format!("\"{}\"", scope.as_str())
-        );
+        assert_eq!(serde_json::to_string(&scope).unwrap(), format!("\"{}\"", scope.as_str()));
     }
     assert!("licenses".parse::<Scope>().is_err());
 }

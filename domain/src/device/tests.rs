@@ -7,10 +7,7 @@ use crate::time::Timestamp;
 
 /// `a1 b2` is the fingerprint of the components `a` with the value 1 and `b` with the value 2.
 fn components(text: &str) -> Vec<Component> {
-    let component = |pair: &str| Component {
-        name: pair[..1].to_owned(),
-        hash: pair[1..].to_owned(),
-    };
+    let component = |pair: &str| Component { name: pair[..1].to_owned(), hash: pair[1..].to_owned() };
     text.split_whitespace().map(component).collect()
 }
 
@@ -25,10 +22,7 @@ fn device(number: u128, device_id: &str, fingerprint: &str) -> Device {
 }
 
 fn claim(device_id: &str, fingerprint: &str) -> DeviceClaim {
-    DeviceClaim {
-        device_id: device_id.to_owned(),
-        components: components(fingerprint),
-    }
+    DeviceClaim { device_id: device_id.to_owned(), components: components(fingerprint) }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -82,18 +76,10 @@ fn every_mode_asks_for_its_number_of_repeated_components() {
             let other_id = if repeats { Found::Known } else { Found::Unknown };
             let row = format!("{mode:?}: registered {registered}, claimed {claimed}");
             assert_eq!(found(mode, registered, "pc", claimed), same_id, "same id, {row}");
-            assert_eq!(
-                found(mode, registered, "laptop", claimed),
-                other_id,
-                "other id, {row}"
-            );
+            assert_eq!(found(mode, registered, "laptop", claimed), other_id, "other id, {row}");
         }
         assert_eq!(found(Id, registered, "pc", claimed), Found::Known, "{claimed}");
-        assert_eq!(
-            found(Id, registered, "laptop", claimed),
-            Found::Unknown,
-            "{claimed}"
-        );
+        assert_eq!(found(Id, registered, "laptop", claimed), Found::Unknown, "{claimed}");
     }
 }
 
@@ -103,11 +89,7 @@ fn a_device_without_components_is_known_by_its_id_alone() {
     for mode in [Id, Any, Two, Most, All] {
         for claimed in ["", "a1", "a1 b1"] {
             assert_eq!(found(mode, "", "pc", claimed), Found::Known, "{mode:?} {claimed}");
-            assert_eq!(
-                found(mode, "", "laptop", claimed),
-                Found::Unknown,
-                "{mode:?} {claimed}"
-            );
+            assert_eq!(found(mode, "", "laptop", claimed), Found::Unknown, "{mode:?} {claimed}");
         }
     }
 }
@@ -119,10 +101,7 @@ fn the_id_is_looked_at_before_the_components_of_other_devices() {
     assert_eq!(stolen, Recognition::Mismatch);
     let renamed = recognise(&devices, DeviceMatch::Any, &claim("new", "a2 b3"));
     assert_eq!(renamed, Recognition::Known(&devices[1]));
-    assert_eq!(
-        recognise(&[], DeviceMatch::Any, &claim("pc", "a1")),
-        Recognition::Unknown
-    );
+    assert_eq!(recognise(&[], DeviceMatch::Any, &claim("pc", "a1")), Recognition::Unknown);
 }
 
 #[test]

@@ -48,25 +48,14 @@ struct Golden {
 
 /// Every golden file of an aggregate, by its path below the folder of golden files.
 fn golden(kind: Kind) -> BTreeMap<String, Golden> {
-    let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/golden", kind.as_str()]
-        .iter()
-        .collect();
+    let folder: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/golden", kind.as_str()].iter().collect();
     let file = |entry: std::io::Result<std::fs::DirEntry>| {
         let path = entry.unwrap().path();
         let stem = path.file_name().unwrap().to_str().unwrap().strip_suffix(".json");
-        let stem = stem
-            .unwrap_or_else(|| panic!("{} is no JSON", path.display()))
-            .to_owned();
-        let (name, version) = stem
-            .rsplit_once(".v")
-            .unwrap_or_else(|| panic!("{stem} names no version"));
+        let stem = stem.unwrap_or_else(|| panic!("{} is no JSON", path.display())).to_owned();
+        let (name, version) = stem.rsplit_once(".v").unwrap_or_else(|| panic!("{stem} names no version"));
         let json = std::fs::read_to_string(&path).unwrap();
-        let golden = Golden {
-            kind,
-            name: name.to_owned(),
-            version: version.to_owned(),
-            json,
-        };
+        let golden = Golden { kind, name: name.to_owned(), version: version.to_owned(), json };
         (stem, golden)
     };
     std::fs::read_dir(&folder).unwrap().map(file).collect()

@@ -30,25 +30,15 @@ type Checked = Result<(), Refusal>;
 
 /// Refuses `pointer` with `problem` unless `good`.
 fn unless(good: bool, pointer: &'static str, problem: &'static str) -> Checked {
-    if good {
-        Ok(())
-    } else {
-        Err(Refusal::InvalidValue { pointer, problem })
-    }
+    if good { Ok(()) } else { Err(Refusal::InvalidValue { pointer, problem }) }
 }
 
 /// 1 to 32 of a-z, 0-9 and hyphen, beginning with a letter.
 pub(super) fn slug(slug: &str) -> Checked {
     let good = (1..=SLUG_MAX_BYTES).contains(&slug.len())
         && slug.starts_with(|c: char| c.is_ascii_lowercase())
-        && slug
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    unless(
-        good,
-        "slug",
-        "must be 1 to 32 of a-z, 0-9 and hyphen and begin with a letter",
-    )
+        && slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    unless(good, "slug", "must be 1 to 32 of a-z, 0-9 and hyphen and begin with a letter")
 }
 
 /// A name that people read.
@@ -56,11 +46,7 @@ pub(super) fn name(name: &str) -> Checked {
     let good = !name.trim().is_empty()
         && name.chars().count() <= NAME_MAX_CHARS
         && !name.chars().any(char::is_control);
-    unless(
-        good,
-        "name",
-        "must have 1 to 100 characters, not only spaces, and no control characters",
-    )
+    unless(good, "name", "must have 1 to 100 characters, not only spaces, and no control characters")
 }
 
 /// Terms, whole.
@@ -75,27 +61,13 @@ pub(super) fn terms(terms: &Terms) -> Checked {
 /// in it are refused because they would reach logs of others, and a backslash because readers of addresses
 /// disagree on what it separates.
 pub(super) fn url(url: &str) -> Checked {
-    let rest = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"));
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let authority = rest.map_or("", |rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
     let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != '\\';
-    unless(
-        !authority.is_empty(),
-        "url",
-        "must begin with https:// or http:// and a host",
-    )?;
+    unless(!authority.is_empty(), "url", "must begin with https:// or http:// and a host")?;
     unless(url.len() <= URL_MAX_BYTES, "url", "must have at most 2048 bytes")?;
-    unless(
-        url.chars().all(plain),
-        "url",
-        "must have no spaces, control characters or backslashes",
-    )?;
-    unless(
-        !authority.contains('@'),
-        "url",
-        "must hold no user name or password",
-    )
+    unless(url.chars().all(plain), "url", "must have no spaces, control characters or backslashes")?;
+    unless(!authority.contains('@'), "url", "must hold no user name or password")
 }
 
 /// Names or wildcards of events, by their form only: which names exist is known to the webhooks.

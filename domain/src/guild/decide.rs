@@ -31,56 +31,26 @@ impl Decide for Guild {
 
     fn decide(&self, command: &Command) -> Decision {
         let at = command.now;
-        if let Action::Register {
-            id,
-            name,
-            owner,
-            watched_roles,
-        } = &command.action
-        {
+        if let Action::Register { id, name, owner, watched_roles } = &command.action {
             return self.register(*id, name, owner, watched_roles, at);
         }
         let guild = self.id.ok_or(Refusal::NotFound)?;
         match &command.action {
             Action::Register { .. } => Ok(Vec::new()),
             Action::ChangeSettings(change) => self.change_settings(change, at),
-            Action::Leave => Ok(if self.present {
-                vec![Event::Left { at }]
-            } else {
-                Vec::new()
-            }),
-            Action::Rejoin => Ok(if self.present {
-                Vec::new()
-            } else {
-                vec![Event::Rejoined { at }]
-            }),
+            Action::Leave => Ok(if self.present { vec![Event::Left { at }] } else { Vec::new() }),
+            Action::Rejoin => Ok(if self.present { Vec::new() } else { vec![Event::Rejoined { at }] }),
             Action::DefineType { slug, name, terms } => self.define_type(slug, name, terms, at),
             Action::ChangeType { slug, name, terms } => self.change_type(slug, name.as_deref(), terms, at),
             Action::RetireType { slug } => self.retire_type(slug, at),
-            Action::SetRule {
-                id,
-                source,
-                license_type,
-            } => self.set_rule(*id, *source, license_type, at),
+            Action::SetRule { id, source, license_type } => self.set_rule(*id, *source, license_type, at),
             Action::RemoveRule { id, existing } => self.remove_rule(*id, *existing, at),
-            Action::ChangeStaff {
-                person,
-                role,
-                granted_by,
-            } => self.change_staff(person, *role, *granted_by, at),
-            Action::IssueApiKey {
-                id,
-                kind,
-                scopes,
-                name,
-                expires_at,
-            } => {
-                let draft = access::KeyDraft {
-                    id: *id,
-                    kind: *kind,
-                    name: name.clone(),
-                    expires_at: *expires_at,
-                };
+            Action::ChangeStaff { person, role, granted_by } => {
+                self.change_staff(person, *role, *granted_by, at)
+            }
+            Action::IssueApiKey { id, kind, scopes, name, expires_at } => {
+                let draft =
+                    access::KeyDraft { id: *id, kind: *kind, name: name.clone(), expires_at: *expires_at };
                 self.issue_api_key(guild, draft, scopes.as_deref(), at)
             }
             Action::RevokeApiKey { id } => self.revoke_api_key(*id, at),
@@ -109,13 +79,7 @@ impl Guild {
     ) -> Decision {
         let (name, owner, watched_roles) = (name.to_owned(), owner.clone(), watched_roles.clone());
         match self.id {
-            None => Ok(vec![Event::Registered {
-                guild_id: id,
-                name,
-                owner,
-                watched_roles,
-                at,
-            }]),
+            None => Ok(vec![Event::Registered { guild_id: id, name, owner, watched_roles, at }]),
             Some(own) if own != id => Err(Refusal::InvalidValue {
                 pointer: "guildId",
                 problem: "must be the id of this very guild",
@@ -126,12 +90,7 @@ impl Guild {
                 Ok(if same {
                     Vec::new()
                 } else {
-                    vec![Event::ProfileChanged {
-                        name,
-                        owner,
-                        watched_roles,
-                        at,
-                    }]
+                    vec![Event::ProfileChanged { name, owner, watched_roles, at }]
                 })
             }
         }
@@ -145,19 +104,11 @@ impl Guild {
                 problem: "must be longer than zero, or null for no announcement",
             });
         }
-        Ok(if settings == self.settings {
-            Vec::new()
-        } else {
-            vec![Event::SettingsChanged { settings, at }]
-        })
+        Ok(if settings == self.settings { Vec::new() } else { vec![Event::SettingsChanged { settings, at }] })
     }
 }
 
 /// Refuses one more where `count` have reached `limit`.
 fn room_for_one(count: usize, limit: usize, what: &'static str) -> Result<(), Refusal> {
-    if count < limit {
-        Ok(())
-    } else {
-        Err(Refusal::LimitReached { what, limit })
-    }
+    if count < limit { Ok(()) } else { Err(Refusal::LimitReached { what, limit }) }
 }

@@ -34,13 +34,7 @@ type Applied = Option<Timestamp>;
 
 fn profile(guild: &mut Guild, event: &Event) -> Applied {
     match event {
-        Event::Registered {
-            guild_id,
-            name,
-            owner,
-            watched_roles,
-            at,
-        } => {
+        Event::Registered { guild_id, name, owner, watched_roles, at } => {
             guild.id = Some(*guild_id);
             guild.present = true;
             guild.created_at = *at;
@@ -49,12 +43,7 @@ fn profile(guild: &mut Guild, event: &Event) -> Applied {
             guild.watched_roles.clone_from(watched_roles);
             Some(*at)
         }
-        Event::ProfileChanged {
-            name,
-            owner,
-            watched_roles,
-            at,
-        } => {
+        Event::ProfileChanged { name, owner, watched_roles, at } => {
             guild.name.clone_from(name);
             guild.owner = Some(owner.clone());
             guild.watched_roles.clone_from(watched_roles);
@@ -78,22 +67,11 @@ fn profile(guild: &mut Guild, event: &Event) -> Applied {
 
 fn rules(guild: &mut Guild, event: &Event) -> Applied {
     match event {
-        Event::LicenseTypeDefined {
-            slug,
-            name,
-            terms,
-            at,
-        } => {
+        Event::LicenseTypeDefined { slug, name, terms, at } => {
             let created_at = guild.types.get(slug).map_or(*at, |known| known.created_at);
             let (name, terms) = (name.clone(), terms.clone());
-            let defined = LicenseType {
-                slug: slug.clone(),
-                name,
-                terms,
-                retired: false,
-                created_at,
-                updated_at: *at,
-            };
+            let defined =
+                LicenseType { slug: slug.clone(), name, terms, retired: false, created_at, updated_at: *at };
             guild.types.insert(slug.clone(), defined);
             Some(*at)
         }
@@ -104,29 +82,14 @@ fn rules(guild: &mut Guild, event: &Event) -> Applied {
             }
             Some(*at)
         }
-        Event::RoleRuleSet {
-            rule_id,
-            source,
-            license_type,
-            at,
-        } => {
+        Event::RoleRuleSet { rule_id, source, license_type, at } => {
             let created_at = guild.rules.get(rule_id).map_or(*at, |known| known.created_at);
             let license_type = license_type.clone();
-            let rule = RoleRule {
-                id: *rule_id,
-                source: *source,
-                license_type,
-                removed: None,
-                created_at,
-            };
+            let rule = RoleRule { id: *rule_id, source: *source, license_type, removed: None, created_at };
             guild.rules.insert(*rule_id, rule);
             Some(*at)
         }
-        Event::RoleRuleRemoved {
-            rule_id,
-            existing,
-            at,
-        } => {
+        Event::RoleRuleRemoved { rule_id, existing, at } => {
             if let Some(rule) = guild.rules.get_mut(rule_id) {
                 rule.removed = Some(*existing);
             }
@@ -138,35 +101,16 @@ fn rules(guild: &mut Guild, event: &Event) -> Applied {
 
 fn access(guild: &mut Guild, event: &Event) -> Applied {
     match event {
-        Event::StaffChanged {
-            person,
-            role: Some(role),
-            at,
-        } => {
-            let staff = Staff {
-                person: person.clone(),
-                role: *role,
-                since: *at,
-            };
+        Event::StaffChanged { person, role: Some(role), at } => {
+            let staff = Staff { person: person.clone(), role: *role, since: *at };
             guild.staff.insert(person.id.clone(), staff);
             Some(*at)
         }
-        Event::StaffChanged {
-            person,
-            role: None,
-            at,
-        } => {
+        Event::StaffChanged { person, role: None, at } => {
             guild.staff.remove(&person.id);
             Some(*at)
         }
-        Event::ApiKeyIssued {
-            key_id,
-            kind,
-            scopes,
-            label,
-            expires_at,
-            at,
-        } => {
+        Event::ApiKeyIssued { key_id, kind, scopes, label, expires_at, at } => {
             let key = ApiKey {
                 id: *key_id,
                 kind: *kind,
@@ -191,14 +135,7 @@ fn access(guild: &mut Guild, event: &Event) -> Applied {
 
 fn webhooks(guild: &mut Guild, event: &Event) -> Applied {
     match event {
-        Event::WebhookAdded {
-            webhook_id,
-            url,
-            events,
-            secret_version,
-            asymmetric,
-            at,
-        } => {
+        Event::WebhookAdded { webhook_id, url, events, secret_version, asymmetric, at } => {
             let webhook = Webhook {
                 id: *webhook_id,
                 url: url.clone(),
@@ -211,15 +148,7 @@ fn webhooks(guild: &mut Guild, event: &Event) -> Applied {
             guild.webhooks.insert(*webhook_id, webhook);
             Some(*at)
         }
-        Event::WebhookChanged {
-            webhook_id,
-            url,
-            events,
-            secret_version,
-            asymmetric,
-            enabled,
-            at,
-        } => {
+        Event::WebhookChanged { webhook_id, url, events, secret_version, asymmetric, enabled, at } => {
             if let Some(webhook) = guild.webhooks.get_mut(webhook_id) {
                 webhook.url = url.as_ref().unwrap_or(&webhook.url).clone();
                 webhook.events.clone_from(events);

@@ -133,8 +133,6 @@ impl Guild {
 
     /// The type, not retired, whose licenses grant `role`.
     pub fn granting_type(&self, role: RoleId) -> Option<&LicenseType> {
-        self.types
-            .values()
-            .find(|t| !t.retired && t.terms.grants_role_id == Some(role))
+        self.types.values().find(|t| !t.retired && t.terms.grants_role_id == Some(role))
     }
 }

@@ -50,9 +50,7 @@ pub(super) fn ask(action: Action) -> Command {
 
 pub(super) fn folded(events: impl IntoIterator<Item = Event>) -> Guild {
     let mut guild = Guild::default();
-    std::iter::once(registered())
-        .chain(events)
-        .for_each(|event| guild.evolve(&event));
+    std::iter::once(registered()).chain(events).for_each(|event| guild.evolve(&event));
     guild
 }
 
@@ -65,49 +63,36 @@ pub(super) fn invalid(pointer: &'static str) -> impl Fn(Result<Vec<Event>, Refus
 
 fn register(name: &str, owner: u64, watched: &[u64]) -> Command {
     let (name, owner, watched_roles) = (name.to_owned(), person(owner), roles(watched));
-    ask(Action::Register {
-        id: GUILD,
-        name,
-        owner,
-        watched_roles,
-    })
+    ask(Action::Register { id: GUILD, name, owner, watched_roles })
 }
 
 #[test]
 fn an_unknown_guild_is_registered() {
-    unregistered()
-        .when(register("Ada's workshop", 1, &[70]))
-        .then_expect_events(vec![Event::Registered {
-            guild_id: GUILD,
-            name: "Ada's workshop".to_owned(),
-            owner: person(1),
-            watched_roles: roles(&[70]),
-            at: T1,
-        }]);
+    unregistered().when(register("Ada's workshop", 1, &[70])).then_expect_events(vec![Event::Registered {
+        guild_id: GUILD,
+        name: "Ada's workshop".to_owned(),
+        owner: person(1),
+        watched_roles: roles(&[70]),
+        at: T1,
+    }]);
 }
 
 #[test]
 fn registering_again_with_the_same_facts_is_no_event() {
-    given([])
-        .when(register("Ada's workshop", 1, &[70]))
-        .then_expect_events(vec![]);
+    given([]).when(register("Ada's workshop", 1, &[70])).then_expect_events(vec![]);
 }
 
 #[test]
 fn registering_again_with_another_name_owner_or_watched_role_changes_the_profile() {
-    for (name, owner, watched) in [
-        ("Workshop", 1, &[70][..]),
-        ("Ada's workshop", 2, &[70]),
-        ("Ada's workshop", 1, &[70, 71]),
-    ] {
-        given([])
-            .when(register(name, owner, watched))
-            .then_expect_events(vec![Event::ProfileChanged {
-                name: name.to_owned(),
-                owner: person(owner),
-                watched_roles: roles(watched),
-                at: T1,
-            }]);
+    for (name, owner, watched) in
+        [("Workshop", 1, &[70][..]), ("Ada's workshop", 2, &[70]), ("Ada's workshop", 1, &[70, 71])]
+    {
+        given([]).when(register(name, owner, watched)).then_expect_events(vec![Event::ProfileChanged {
+            name: name.to_owned(),
+            owner: person(owner),
+            watched_roles: roles(watched),
+            at: T1,
+        }]);
     }
 }
 
@@ -135,34 +120,22 @@ fn whatever_else_is_asked_of_an_unknown_guild_is_refused() {
         Action::ChangeSettings(SettingsChange::default()),
         Action::Leave,
         Action::Rejoin,
-        Action::DefineType {
-            slug: "pro".into(),
-            name: "Pro".into(),
-            terms: TermsChange::default(),
-        },
+        Action::DefineType { slug: "pro".into(), name: "Pro".into(), terms: TermsChange::default() },
         Action::RetireType { slug: "pro".into() },
-        Action::RemoveWebhook {
-            id: uuid::Uuid::nil(),
-        },
+        Action::RemoveWebhook { id: uuid::Uuid::nil() },
     ];
     for action in actions {
-        unregistered()
-            .when(ask(action))
-            .then_expect_error(Refusal::NotFound);
+        unregistered().when(ask(action)).then_expect_error(Refusal::NotFound);
     }
 }
 
 #[test]
 fn the_bot_leaves_once_and_returns_once() {
-    given([])
-        .when(ask(Action::Leave))
-        .then_expect_events(vec![Event::Left { at: T1 }]);
+    given([]).when(ask(Action::Leave)).then_expect_events(vec![Event::Left { at: T1 }]);
     given([]).when(ask(Action::Rejoin)).then_expect_events(vec![]);
     let left = || given([Event::Left { at: T0 }]);
     left().when(ask(Action::Leave)).then_expect_events(vec![]);
-    left()
-        .when(ask(Action::Rejoin))
-        .then_expect_events(vec![Event::Rejoined { at: T1 }]);
+    left().when(ask(Action::Rejoin)).then_expect_events(vec![Event::Rejoined { at: T1 }]);
     given([Event::Left { at: T0 }, Event::Rejoined { at: T0 }])
         .when(ask(Action::Rejoin))
         .then_expect_events(vec![]);
@@ -180,16 +153,9 @@ fn settings_change_member_by_member() {
         expiring_ahead: Some(Span::days(7)),
         ..Settings::default()
     };
-    let changed = Event::SettingsChanged {
-        settings: settings.clone(),
-        at: T1,
-    };
-    given([])
-        .when(ask(Action::ChangeSettings(change.clone())))
-        .then_expect_events(vec![changed.clone()]);
-    given([changed.clone()])
-        .when(ask(Action::ChangeSettings(change)))
-        .then_expect_events(vec![]);
+    let changed = Event::SettingsChanged { settings: settings.clone(), at: T1 };
+    given([]).when(ask(Action::ChangeSettings(change.clone()))).then_expect_events(vec![changed.clone()]);
+    given([changed.clone()]).when(ask(Action::ChangeSettings(change))).then_expect_events(vec![]);
 
     let cleared = SettingsChange {
         expiring_ahead: Some(None),
@@ -197,10 +163,7 @@ fn settings_change_member_by_member() {
         sign_answers: Some(true),
         locale: Some(Locale::De),
         log_channel_id: Some(Some(crate::id::ChannelId(9))),
-        sharing: Some(Sharing {
-            detect: true,
-            auto_suspend: false,
-        }),
+        sharing: Some(Sharing { detect: true, auto_suspend: false }),
         ..SettingsChange::default()
     };
     let expected = Settings {
@@ -209,52 +172,30 @@ fn settings_change_member_by_member() {
         sign_answers: true,
         locale: Locale::De,
         log_channel_id: Some(crate::id::ChannelId(9)),
-        sharing: Sharing {
-            detect: true,
-            auto_suspend: false,
-        },
+        sharing: Sharing { detect: true, auto_suspend: false },
         ..settings
     };
     given([changed])
         .when(ask(Action::ChangeSettings(cleared)))
-        .then_expect_events(vec![Event::SettingsChanged {
-            settings: expected,
-            at: T1,
-        }]);
+        .then_expect_events(vec![Event::SettingsChanged { settings: expected, at: T1 }]);
 }
 
 #[test]
 fn settings_that_change_nothing_are_no_event() {
-    given([])
-        .when(ask(Action::ChangeSettings(SettingsChange::default())))
-        .then_expect_events(vec![]);
+    given([]).when(ask(Action::ChangeSettings(SettingsChange::default()))).then_expect_events(vec![]);
 }
 
 #[test]
 fn an_announcement_ahead_of_nothing_is_refused() {
-    let change = SettingsChange {
-        expiring_ahead: Some(Some(Span::ZERO)),
-        ..SettingsChange::default()
-    };
-    invalid("expiringAhead")(
-        given([])
-            .when(ask(Action::ChangeSettings(change)))
-            .inspect_result(),
-    );
+    let change = SettingsChange { expiring_ahead: Some(Some(Span::ZERO)), ..SettingsChange::default() };
+    invalid("expiringAhead")(given([]).when(ask(Action::ChangeSettings(change))).inspect_result());
 }
 
 #[test]
 fn every_event_counts_and_dates_the_guild() {
     let guild = folded([Event::Left { at: T1 }]);
     assert_eq!((guild.version(), guild.created_at, guild.updated_at), (2, T0, T1));
-    assert_eq!(
-        folded([Event::WebhookRemoved {
-            webhook_id: uuid::Uuid::nil(),
-            at: T1
-        }])
-        .version,
-        2
-    );
+    assert_eq!(folded([Event::WebhookRemoved { webhook_id: uuid::Uuid::nil(), at: T1 }]).version, 2);
 }
 
 #[test]
@@ -263,39 +204,20 @@ fn every_refusal_has_a_code_a_sentence_and_a_remedy() {
     let rule = RuleId(uuid::Uuid::nil());
     let refusals = [
         Refusal::NotFound,
-        Refusal::InvalidValue {
-            pointer: "slug",
-            problem: "must be short",
-        },
+        Refusal::InvalidValue { pointer: "slug", problem: "must be short" },
         Refusal::TypeExists { slug: slug() },
         Refusal::TypeNotFound { slug: slug() },
         Refusal::TypeRetired { slug: slug() },
-        Refusal::RuleLoop {
-            role: RoleId(5),
-            slug: slug(),
-        },
+        Refusal::RuleLoop { role: RoleId(5), slug: slug() },
         Refusal::RuleExists { rule },
         Refusal::RuleNotFound { rule },
-        Refusal::RankTooLow {
-            rank: StaffRole::Admin,
-            needed: StaffRole::Owner,
-            own: StaffRole::Moderator,
-        },
+        Refusal::RankTooLow { rank: StaffRole::Admin, needed: StaffRole::Owner, own: StaffRole::Moderator },
         Refusal::OwnerIsOfDiscord,
         Refusal::ScopeNotAllowed { extra: None },
-        Refusal::ScopeNotAllowed {
-            extra: Some(crate::credential::Scope::AuditRead),
-        },
-        Refusal::ApiKeyNotFound {
-            id: crate::credential::ApiKeyId::new(GUILD, [1, 2, 3, 4]),
-        },
-        Refusal::WebhookNotFound {
-            id: uuid::Uuid::nil(),
-        },
-        Refusal::LimitReached {
-            what: "webhooks",
-            limit: 50,
-        },
+        Refusal::ScopeNotAllowed { extra: Some(crate::credential::Scope::AuditRead) },
+        Refusal::ApiKeyNotFound { id: crate::credential::ApiKeyId::new(GUILD, [1, 2, 3, 4]) },
+        Refusal::WebhookNotFound { id: uuid::Uuid::nil() },
+        Refusal::LimitReached { what: "webhooks", limit: 50 },
     ];
     let codes: BTreeSet<&str> = refusals.iter().map(Refuse::code).collect();
     assert_eq!(codes, Refusal::CODES.iter().copied().collect());

@@ -57,16 +57,8 @@ fn vectors() -> Vectors {
 }
 
 fn ring(vectors: &Vectors) -> TestRing {
-    let secret = |one: &Secret| {
-        (
-            one.secret_id,
-            data_encoding::HEXLOWER.decode(one.hex.as_bytes()).unwrap(),
-        )
-    };
-    TestRing {
-        license_secrets: vectors.secrets.iter().map(secret).collect(),
-        active: 1,
-    }
+    let secret = |one: &Secret| (one.secret_id, data_encoding::HEXLOWER.decode(one.hex.as_bytes()).unwrap());
+    TestRing { license_secrets: vectors.secrets.iter().map(secret).collect(), active: 1 }
 }
 
 #[test]
@@ -77,20 +69,11 @@ fn the_published_good_keys_are_what_is_rendered_and_opened() {
     assert_eq!(vectors.tag_domain.as_bytes(), DOMAIN);
     assert!(vectors.good.len() >= 5);
     for good in &vectors.good {
-        let pair = KeyVersion {
-            secret_id: good.secret_id,
-            version: good.key_version,
-        };
-        assert_eq!(
-            render(&ring, &good.prefix, good.license_id, pair).as_ref(),
-            Some(&good.key)
-        );
+        let pair = KeyVersion { secret_id: good.secret_id, version: good.key_version };
+        assert_eq!(render(&ring, &good.prefix, good.license_id, pair).as_ref(), Some(&good.key));
         assert_eq!(
             open(&ring, &good.key),
-            Ok(OpenedKey {
-                license: good.license_id,
-                key: pair
-            }),
+            Ok(OpenedKey { license: good.license_id, key: pair }),
             "{}",
             good.key
         );
@@ -114,13 +97,7 @@ fn the_published_bad_keys_are_refused_for_the_stated_reason() {
             Ok(_) => "VALID",
         };
         assert_eq!(code, refused.code, "{}: {}", refused.why, refused.key);
-        assert_eq!(
-            is_well_formed(&refused.key),
-            refused.well_formed,
-            "{}: {}",
-            refused.why,
-            refused.key
-        );
+        assert_eq!(is_well_formed(&refused.key), refused.well_formed, "{}: {}", refused.why, refused.key);
     }
     let reasons: std::collections::BTreeSet<&str> =
         vectors.refused.iter().map(|one| one.why.as_str()).collect();
@@ -141,19 +118,8 @@ fn the_published_bad_keys_are_refused_for_the_stated_reason() {
 
 #[test]
 fn a_ring_without_the_secret_renders_nothing() {
-    let pair = KeyVersion {
-        secret_id: 9,
-        version: 0,
-    };
-    assert_eq!(
-        render(
-            &TestRing::default(),
-            &Prefix::default(),
-            LicenseId::default(),
-            pair
-        ),
-        None
-    );
+    let pair = KeyVersion { secret_id: 9, version: 0 };
+    assert_eq!(render(&TestRing::default(), &Prefix::default(), LicenseId::default(), pair), None);
 }
 
 #[test]
@@ -163,26 +129,16 @@ fn a_prefix_is_2_to_8_capital_letters_without_those_that_look_like_digits() {
     }
     for bad in ["", "A", "ABCDEFGHJ", "dca", "D1", "LI", "OK", "IA", "A-B", "ÄB"] {
         assert!(bad.parse::<Prefix>().is_err(), "{bad}");
-        assert!(
-            serde_json::from_str::<Prefix>(&format!("\"{bad}\"")).is_err(),
-            "{bad}"
-        );
+        assert!(serde_json::from_str::<Prefix>(&format!("\"{bad}\"")).is_err(), "{bad}");
     }
 }
 
 #[test]
 fn a_long_text_is_refused_before_it_is_looked_at() {
     let ring = TestRing::default();
-    let key = render(
-        &ring,
-        &Prefix::default(),
-        LicenseId::default(),
-        KeyVersion {
-            secret_id: 1,
-            version: 0,
-        },
-    )
-    .unwrap();
+    let key =
+        render(&ring, &Prefix::default(), LicenseId::default(), KeyVersion { secret_id: 1, version: 0 })
+            .unwrap();
     let padded = |length: usize| format!("{key}{}", "-".repeat(length - key.len()));
     assert!(open(&ring, &padded(TEXT_MAX_BYTES)).is_ok());
     assert_eq!(open(&ring, &padded(TEXT_MAX_BYTES + 1)), Err(KeyError::Malformed));
@@ -201,10 +157,7 @@ fn made() -> impl Strategy<Value = Made> {
             let license = LicenseId(Uuid::from_u128(id));
             let key = KeyVersion { secret_id, version };
             let text = render(&TestRing::default(), &prefix.parse().unwrap(), license, key).unwrap();
-            Made {
-                text,
-                opened: OpenedKey { license, key },
-            }
+            Made { text, opened: OpenedKey { license, key } }
         },
     )
 }
@@ -221,11 +174,7 @@ fn refused(text: Vec<u8>) -> Result<OpenedKey, KeyError> {
 /// Another letter or digit for the place: a letter in the prefix, a symbol of another value in the body.
 fn replaced(plain: &[u8], place: usize, choice: usize) -> u8 {
     let in_prefix = place < plain.len() - BODY_SYMBOLS;
-    let choices: Vec<u8> = if in_prefix {
-        (b'A'..=b'Z').collect()
-    } else {
-        CROCKFORD.to_vec()
-    };
+    let choices: Vec<u8> = if in_prefix { (b'A'..=b'Z').collect() } else { CROCKFORD.to_vec() };
     let others: Vec<u8> = choices.into_iter().filter(|byte| *byte != plain[place]).collect();
     others[choice % others.len()]
 }

@@ -31,10 +31,7 @@ impl License {
 
     /// Whether it is none of suspended, expired, revoked.
     pub fn is_active(&self, now: Timestamp) -> bool {
-        !matches!(
-            self.status(now),
-            None | Some(Status::Suspended | Status::Expired | Status::Revoked)
-        )
+        !matches!(self.status(now), None | Some(Status::Suspended | Status::Expired | Status::Revoked))
     }
 
     /// The instant at which it expires: `expiresAt` and the grace. `None` while it has no end.
@@ -44,10 +41,7 @@ impl License {
 
     /// The end of the grace after `expiresAt`; `None` if it has no end or no grace.
     pub fn grace_ends_at(&self) -> Option<Timestamp> {
-        self.terms
-            .expiry_grace
-            .filter(|grace| !grace.is_zero())
-            .and_then(|_| self.expiry_instant())
+        self.terms.expiry_grace.filter(|grace| !grace.is_zero()).and_then(|_| self.expiry_instant())
     }
 
     /// Whether it is past its end and its grace at `now`, held or not.
@@ -64,9 +58,7 @@ impl License {
     pub(super) fn slot_ids(&self, now: Timestamp) -> BTreeSet<&str> {
         let leased = self.ledger.leases.iter().filter(|lease| now < lease.until);
         let active = self.devices.iter().map(|device| device.device_id.as_str());
-        active
-            .chain(leased.map(|lease| lease.device_id.as_str()))
-            .collect()
+        active.chain(leased.map(|lease| lease.device_id.as_str())).collect()
     }
 
     /// The active device named `text`: by our id first, because a client chooses its own `deviceId` and could
@@ -86,15 +78,10 @@ impl License {
         }
         let expiry = self.expiry_instant().filter(|_| !self.expired_recorded);
         let lapse = self.ledger.leases.iter().map(|lease| lease.until).min();
-        [
-            expiry,
-            lapse,
-            self.role_loss_ends_at,
-            self.announcement_due(announce_ahead),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        [expiry, lapse, self.role_loss_ends_at, self.announcement_due(announce_ahead)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// When the coming end is to be announced; `None` if it was, or if there is none to announce.
@@ -107,12 +94,7 @@ impl License {
     /// What the clock has done by `now` and the log does not say yet, in time order: leases that lapsed, and
     /// the end. Each is dated at its exact instant.
     pub(super) fn overdue(&self, now: Timestamp) -> Vec<Event> {
-        let lapses = self
-            .ledger
-            .leases
-            .iter()
-            .filter(|lease| lease.until <= now)
-            .map(lapse);
+        let lapses = self.ledger.leases.iter().filter(|lease| lease.until <= now).map(lapse);
         let expiry = self
             .expiry_instant()
             .filter(|instant| !self.expired_recorded && *instant <= now)
@@ -138,19 +120,12 @@ impl License {
 
     /// The end that a first activation at `start` gives; `None` unless the clock waits for it.
     pub(super) fn end_if_started(&self, start: Timestamp) -> Option<Timestamp> {
-        self.terms
-            .duration
-            .filter(|_| self.clock_waits())
-            .map(|duration| start.after(duration))
+        self.terms.duration.filter(|_| self.clock_waits()).map(|duration| start.after(duration))
     }
 }
 
 fn lapse(lease: &Lease) -> Event {
-    Event::OfflineLeaseReleased {
-        id: lease.id,
-        lapsed: true,
-        at: lease.until,
-    }
+    Event::OfflineLeaseReleased { id: lease.id, lapsed: true, at: lease.until }
 }
 
 /// The size of a set of slots; no license comes near the limit of the type.

@@ -64,12 +64,7 @@ impl License {
         match action {
             Action::Generate(_) => Err(Refusal::AlreadyExists),
             Action::Assign { owner, how } => self.assign(owner, *how, now),
-            Action::ActivateDevice {
-                id,
-                claim,
-                name,
-                owner_banned,
-            } => {
+            Action::ActivateDevice { id, claim, name, owner_banned } => {
                 self.check_usable(*owner_banned, now)?;
                 self.activate_device(*id, claim, name.as_deref(), now)
             }
@@ -88,42 +83,26 @@ impl License {
             Action::OfferTransfer { to } => self.offer_transfer(to, now),
             Action::AcceptTransfer { by, secret_id } => self.accept_transfer(by, *secret_id, now),
             Action::Transfer { to, secret_id } => self.transfer_by_staff(to, *secret_id, now),
-            Action::Revoke { category } => Ok(vec![Event::Revoked {
-                category: *category,
-                at: now,
-            }]),
+            Action::Revoke { category } => Ok(vec![Event::Revoked { category: *category, at: now }]),
             Action::Rekey { secret_id } => self.rekey(*secret_id, now),
-            Action::ChangeTerms {
-                terms,
-                expires_at,
-                has_reason,
-                deactivate,
-            } => {
+            Action::ChangeTerms { terms, expires_at, has_reason, deactivate } => {
                 let (terms, end) = self.new_terms(terms, *expires_at, now);
                 if !has_reason && self.ends_earlier(&terms, end) {
                     return Err(Refusal::ReasonRequired);
                 }
                 self.change_terms(terms, end, deactivate, now)
             }
-            Action::ChangeMetadata {
-                metadata,
-                private_metadata,
-            } => self.change_metadata(metadata.as_ref(), private_metadata.as_ref(), now),
-            Action::IssueLease {
-                id,
-                claim,
-                ttl,
-                owner_banned,
-            } => {
+            Action::ChangeMetadata { metadata, private_metadata } => {
+                self.change_metadata(metadata.as_ref(), private_metadata.as_ref(), now)
+            }
+            Action::IssueLease { id, claim, ttl, owner_banned } => {
                 self.check_usable(*owner_banned, now)?;
                 self.issue_lease(*id, claim, *ttl, now)
             }
             Action::ReleaseLease { id } => self.release_lease(*id, now),
-            Action::SuspectSharing { rule, evidence } => Ok(vec![Event::SharingSuspected {
-                rule: rule.clone(),
-                evidence: evidence.clone(),
-                at: now,
-            }]),
+            Action::SuspectSharing { rule, evidence } => {
+                Ok(vec![Event::SharingSuspected { rule: rule.clone(), evidence: evidence.clone(), at: now }])
+            }
             Action::AddAlias { alias } => Ok(self.add_alias(alias, now)),
             Action::RecordDelivery { channel, key } => Ok(self.record_delivery(channel, *key, now)),
             Action::StartRoleLoss => Ok(self.start_role_loss(now)),
@@ -138,15 +117,11 @@ impl License {
             Code::Valid | Code::InGrace => Ok(()),
             Code::UserBanned => Err(Refusal::UserBanned),
             Code::Revoked => Err(self.revoked()),
-            Code::Suspended => Err(Refusal::Suspended {
-                hold: self.holds.first().copied().unwrap_or(Hold::Admin),
-            }),
-            Code::NotYetValid => Err(Refusal::NotYetValid {
-                starts_at: self.starts_at.unwrap_or(now),
-            }),
-            Code::Expired => Err(Refusal::Expired {
-                at: self.expiry_instant().unwrap_or(now),
-            }),
+            Code::Suspended => {
+                Err(Refusal::Suspended { hold: self.holds.first().copied().unwrap_or(Hold::Admin) })
+            }
+            Code::NotYetValid => Err(Refusal::NotYetValid { starts_at: self.starts_at.unwrap_or(now) }),
+            Code::Expired => Err(Refusal::Expired { at: self.expiry_instant().unwrap_or(now) }),
             Code::NotAssigned => Err(Refusal::NotAssigned),
             // The empty request asks for no type, no entitlement and no device.
             Code::DeviceRequired | Code::DeviceNotActivated => Err(Refusal::DeviceNotActivated),
@@ -159,18 +134,12 @@ impl License {
     }
 
     fn revoked(&self) -> Refusal {
-        Refusal::Revoked {
-            category: self.revoked.unwrap_or(RevokeCategory::Manual),
-        }
+        Refusal::Revoked { category: self.revoked.unwrap_or(RevokeCategory::Manual) }
     }
 
     /// A text to be sealed for the owner, or for the guild where there is none.
     fn private(&self, text: &str) -> Result<Private, Refusal> {
         let guild = self.guild.ok_or(Refusal::NotFound)?;
-        Ok(Private::of(
-            self.owner.as_ref().map(|owner| &owner.id),
-            guild,
-            text,
-        ))
+        Ok(Private::of(self.owner.as_ref().map(|owner| &owner.id), guild, text))
     }
 }

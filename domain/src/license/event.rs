@@ -362,23 +362,13 @@ impl PrivateFields for Event {
             }
         };
         match self {
-            Self::Generated {
-                metadata,
-                private_metadata,
-                ..
-            } => {
+            Self::Generated { metadata, private_metadata, .. } => {
                 each("metadata", metadata);
                 each("privateMetadata", private_metadata);
             }
-            Self::MetadataChanged {
-                metadata,
-                private_metadata,
-                ..
-            } => {
+            Self::MetadataChanged { metadata, private_metadata, .. } => {
                 metadata.iter_mut().for_each(|field| each("metadata", field));
-                private_metadata
-                    .iter_mut()
-                    .for_each(|field| each("privateMetadata", field));
+                private_metadata.iter_mut().for_each(|field| each("privateMetadata", field));
             }
             Self::Assigned { owner, .. } => visit("owner.discordId", &mut owner.discord_id),
             Self::DeviceActivated { device, .. } => each("device.name", &mut device.name),

@@ -34,10 +34,7 @@ impl License {
                 self.role_loss_ends_at = None;
             }
             Event::TransferOffered { to, expires_at, .. } => {
-                self.offer = Some(Offer {
-                    to: to.clone(),
-                    expires_at: *expires_at,
-                });
+                self.offer = Some(Offer { to: to.clone(), expires_at: *expires_at });
             }
             Event::Transferred { to, .. } => {
                 self.owner = Some(to.clone());
@@ -45,16 +42,10 @@ impl License {
                 self.leave_generated();
             }
             Event::Rekeyed { key, .. } => self.key = *key,
-            Event::TermsChanged {
-                terms,
-                expires_at,
-                at,
-            } => self.on_terms_changed(terms, *expires_at, *at),
-            Event::MetadataChanged {
-                metadata,
-                private_metadata,
-                ..
-            } => self.on_metadata_changed(metadata.as_ref(), private_metadata.as_ref()),
+            Event::TermsChanged { terms, expires_at, at } => self.on_terms_changed(terms, *expires_at, *at),
+            Event::MetadataChanged { metadata, private_metadata, .. } => {
+                self.on_metadata_changed(metadata.as_ref(), private_metadata.as_ref())
+            }
             Event::AliasAdded { alias, .. } => self.aliases.push(alias.clone()),
             Event::AliasRetired { alias, .. } => self.aliases.retain(|live| live != alias),
             Event::Delivered { key, .. } => self.delivered = Some(*key),
@@ -79,9 +70,7 @@ impl License {
                     self.stage = Stage::Activated;
                 }
             }
-            Event::DeviceDeactivated {
-                id, by, cause, at, ..
-            } => {
+            Event::DeviceDeactivated { id, by, cause, at, .. } => {
                 self.devices.retain(|device| device.id != *id);
                 self.note_reset(*by, *cause, *at);
             }
@@ -193,10 +182,7 @@ impl License {
         if !is_reset(by, cause) {
             return;
         }
-        let window = self
-            .terms
-            .device_reset_window
-            .max(self.terms.device_reset_cooldown.unwrap_or_default());
+        let window = self.terms.device_reset_window.max(self.terms.device_reset_cooldown.unwrap_or_default());
         self.ledger.resets.retain(|reset| reset.after(window) > at);
         self.ledger.resets.push(at);
     }
@@ -205,9 +191,5 @@ impl License {
 /// Whether a deactivation counts against the owner's allowance: made by the owner or by a program with the key,
 /// and neither part of a transfer nor of changed terms.
 pub(super) const fn is_reset(by: Authority, cause: DeactivationCause) -> bool {
-    by.is_limited()
-        && !matches!(
-            cause,
-            DeactivationCause::Transfer | DeactivationCause::TermsChanged
-        )
+    by.is_limited() && !matches!(cause, DeactivationCause::Transfer | DeactivationCause::TermsChanged)
 }

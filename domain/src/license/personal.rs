@@ -29,10 +29,7 @@ impl License {
     pub fn subjects(&self) -> BTreeSet<Subject> {
         let names = self.devices.iter().filter_map(|device| device.name.as_ref());
         let owner = self.owner.iter().map(|owner| &owner.discord_id);
-        let fields = owner
-            .chain(&self.metadata)
-            .chain(&self.private_metadata)
-            .chain(names);
+        let fields = owner.chain(&self.metadata).chain(&self.private_metadata).chain(names);
         fields.filter_map(Private::subject).collect()
     }
 

@@ -143,9 +143,7 @@ pub enum Refusal {
 }
 
 fn next_time(again_at: &Option<Timestamp>) -> String {
-    again_at
-        .map(|at| format!("; the next time is {at}"))
-        .unwrap_or_default()
+    again_at.map(|at| format!("; the next time is {at}")).unwrap_or_default()
 }
 
 impl Refusal {
@@ -221,10 +219,7 @@ impl Refuse for Refusal {
     fn help(&self) -> String {
         match self {
             Self::ResetCooldown { again_at }
-            | Self::ResetBudgetExhausted {
-                again_at: Some(again_at),
-                ..
-            } => {
+            | Self::ResetBudgetExhausted { again_at: Some(again_at), .. } => {
                 format!(
                     "Try again at {again_at}, or ask the staff of the server, whom this limit does not bind."
                 )

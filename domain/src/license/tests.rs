@@ -27,10 +27,7 @@ mod transfer;
 
 const GUILD: GuildId = GuildId(1_000);
 const ID: LicenseId = LicenseId(Uuid::from_u128(0x8f14e45f_ceea_467f_9b2b_7c2f1a2f3c4d));
-const KEY: KeyVersion = KeyVersion {
-    secret_id: 1,
-    version: 0,
-};
+const KEY: KeyVersion = KeyVersion { secret_id: 1, version: 0 };
 /// When every license of these tests is made.
 const START: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -87,30 +84,20 @@ fn generated(terms: &Terms) -> Event {
 /// The events that a command to generate gives at [`START`].
 fn made(command: &Generate) -> Vec<Event> {
     License::default()
-        .decide(&Command {
-            now: START,
-            action: Action::Generate(Box::new(command.clone())),
-        })
+        .decide(&Command { now: START, action: Action::Generate(Box::new(command.clone())) })
         .unwrap()
 }
 
 /// A license from a role, owned by Ada.
 fn from_role(terms: &Terms) -> Vec<Event> {
     let mut command = generate(terms);
-    command.slot = Some(SlotRef {
-        user: ada().id,
-        generation: 1,
-    });
+    command.slot = Some(SlotRef { user: ada().id, generation: 1 });
     command.owner = Some((ada(), AssignedHow::Role));
     made(&command)
 }
 
 fn assigned(at: Timestamp) -> Event {
-    Event::Assigned {
-        owner: ada(),
-        how: AssignedHow::Assign,
-        at,
-    }
+    Event::Assigned { owner: ada(), how: AssignedHow::Assign, at }
 }
 
 fn uuid(number: u128) -> Uuid {
@@ -128,106 +115,56 @@ fn device(number: u128, device_id: &str, at: Timestamp) -> Device {
 }
 
 fn activated(number: u128, device_id: &str, at: Timestamp) -> Event {
-    Event::DeviceActivated {
-        device: device(number, device_id, at),
-        expires_at: None,
-    }
+    Event::DeviceActivated { device: device(number, device_id, at), expires_at: None }
 }
 
 fn claim(device_id: &str) -> DeviceClaim {
-    DeviceClaim {
-        device_id: device_id.to_owned(),
-        components: Vec::new(),
-    }
+    DeviceClaim { device_id: device_id.to_owned(), components: Vec::new() }
 }
 
 fn component(name: &str, hash: &str) -> Component {
-    Component {
-        name: name.to_owned(),
-        hash: hash.to_owned(),
-    }
+    Component { name: name.to_owned(), hash: hash.to_owned() }
 }
 
 fn activate(number: u128, device_id: &str) -> Action {
-    Action::ActivateDevice {
-        id: uuid(number),
-        claim: claim(device_id),
-        name: None,
-        owner_banned: false,
-    }
+    Action::ActivateDevice { id: uuid(number), claim: claim(device_id), name: None, owner_banned: false }
 }
 
 fn deactivate(device: &str, by: Authority) -> Action {
-    Action::DeactivateDevice {
-        device: device.to_owned(),
-        by,
-        cause: DeactivationCause::Requested,
-    }
+    Action::DeactivateDevice { device: device.to_owned(), by, cause: DeactivationCause::Requested }
 }
 
 fn deactivated(number: u128, device_id: &str, by: Authority, at: Timestamp) -> Event {
     let cause = DeactivationCause::Requested;
-    Event::DeviceDeactivated {
-        id: uuid(number),
-        device_id: device_id.to_owned(),
-        by,
-        cause,
-        at,
-    }
+    Event::DeviceDeactivated { id: uuid(number), device_id: device_id.to_owned(), by, cause, at }
 }
 
 fn lease(number: u128, device_id: &str, until: Timestamp) -> Lease {
-    Lease {
-        id: uuid(number),
-        device_id: device_id.to_owned(),
-        until,
-    }
+    Lease { id: uuid(number), device_id: device_id.to_owned(), until }
 }
 
 fn leased(number: u128, device_id: &str, at: Timestamp, until: Timestamp) -> Event {
-    Event::OfflineLeaseIssued {
-        lease: lease(number, device_id, until),
-        at,
-    }
+    Event::OfflineLeaseIssued { lease: lease(number, device_id, until), at }
 }
 
 fn lapsed(number: u128, at: Timestamp) -> Event {
-    Event::OfflineLeaseReleased {
-        id: uuid(number),
-        lapsed: true,
-        at,
-    }
+    Event::OfflineLeaseReleased { id: uuid(number), lapsed: true, at }
 }
 
 fn issue_lease(number: u128, device_id: &str, ttl: Option<Span>) -> Action {
-    Action::IssueLease {
-        id: uuid(number),
-        claim: claim(device_id),
-        ttl,
-        owner_banned: false,
-    }
+    Action::IssueLease { id: uuid(number), claim: claim(device_id), ttl, owner_banned: false }
 }
 
 fn renew(to: RenewTo) -> Action {
-    Action::Renew {
-        to,
-        external_ref: None,
-    }
+    Action::Renew { to, external_ref: None }
 }
 
 fn renewed(expires_at: Timestamp, at: Timestamp) -> Event {
-    Event::Renewed {
-        expires_at,
-        external_ref: None,
-        at,
-    }
+    Event::Renewed { expires_at, external_ref: None, at }
 }
 
 fn revoked(at: Timestamp) -> Event {
-    Event::Revoked {
-        category: RevokeCategory::Manual,
-        at,
-    }
+    Event::Revoked { category: RevokeCategory::Manual, at }
 }
 
 fn settle() -> Action {
@@ -243,9 +180,7 @@ fn license(events: &[Event]) -> License {
 
 /// Given these events, when this is asked at this instant.
 fn when(given: &[Event], now: Timestamp, action: Action) -> AggregateResultValidator<License> {
-    TestFramework::<License>::with(())
-        .given(given.to_vec())
-        .when(Command { now, action })
+    TestFramework::<License>::with(()).given(given.to_vec()).when(Command { now, action })
 }
 
 /// The license after these events and what is asked then.
@@ -260,33 +195,20 @@ fn every_action() -> Vec<Action> {
     let to = grace();
     vec![
         Action::Generate(Box::new(generate(&Terms::default()))),
-        Action::Assign {
-            owner: ada(),
-            how: AssignedHow::Redeem,
-        },
+        Action::Assign { owner: ada(), how: AssignedHow::Redeem },
         activate(9, "pc"),
         Action::RecordFirstValidation { validated_at: day(1) },
         deactivate("pc", Authority::Staff),
         Action::ResetDevices { by: Authority::Staff },
-        Action::RenameDevice {
-            device: "pc".to_owned(),
-            name: "Desk".to_owned(),
-        },
+        Action::RenameDevice { device: "pc".to_owned(), name: "Desk".to_owned() },
         Action::Suspend { hold: Hold::Admin },
         Action::Resume { hold: Hold::Admin },
-        Action::Settle {
-            announce_ahead: Some(Span::days(3)),
-        },
+        Action::Settle { announce_ahead: Some(Span::days(3)) },
         renew(RenewTo::Default),
         Action::OfferTransfer { to: to.clone() },
-        Action::AcceptTransfer {
-            by: to.clone(),
-            secret_id: 1,
-        },
+        Action::AcceptTransfer { by: to.clone(), secret_id: 1 },
         Action::Transfer { to, secret_id: 1 },
-        Action::Revoke {
-            category: RevokeCategory::Refund,
-        },
+        Action::Revoke { category: RevokeCategory::Refund },
         Action::Rekey { secret_id: 1 },
         Action::ChangeTerms {
             terms: Box::default(),
@@ -294,23 +216,12 @@ fn every_action() -> Vec<Action> {
             has_reason: true,
             deactivate: Vec::new(),
         },
-        Action::ChangeMetadata {
-            metadata: Some(None),
-            private_metadata: None,
-        },
+        Action::ChangeMetadata { metadata: Some(None), private_metadata: None },
         issue_lease(9, "pc", None),
         Action::ReleaseLease { id: uuid(9) },
-        Action::SuspectSharing {
-            rule: "devices".to_owned(),
-            evidence: "{\"devices\":9}".to_owned(),
-        },
-        Action::AddAlias {
-            alias: "hash".to_owned(),
-        },
-        Action::RecordDelivery {
-            channel: "dm".to_owned(),
-            key: KEY,
-        },
+        Action::SuspectSharing { rule: "devices".to_owned(), evidence: "{\"devices\":9}".to_owned() },
+        Action::AddAlias { alias: "hash".to_owned() },
+        Action::RecordDelivery { channel: "dm".to_owned(), key: KEY },
         Action::StartRoleLoss,
         Action::EndRoleLoss,
     ]

@@ -34,21 +34,10 @@ impl Decide for Member {
     fn decide(&self, command: &Command) -> Decision {
         let at = command.now;
         match &command.action {
-            Action::Observe {
-                guild,
-                person,
-                present,
-                roles,
-                observed_at,
-                changes,
-            } => {
+            Action::Observe { guild, person, present, roles, observed_at, changes } => {
                 let none = BTreeSet::new();
                 let roles = if *present { roles } else { &none };
-                let seen = Seen {
-                    present: *present,
-                    roles,
-                    observed_at: *observed_at,
-                };
+                let seen = Seen { present: *present, roles, observed_at: *observed_at };
                 self.observe(*guild, person, &seen, changes, at)
             }
             Action::Block { license_type } => {
@@ -59,20 +48,12 @@ impl Decide for Member {
                 self.known()?;
                 let blocked = self.slot(license_type)?.blocked;
                 let license_type = license_type.clone();
-                Ok(if blocked {
-                    vec![Event::SlotUnblocked { license_type, at }]
-                } else {
-                    Vec::new()
-                })
+                Ok(if blocked { vec![Event::SlotUnblocked { license_type, at }] } else { Vec::new() })
             }
             Action::RecordDeliveryFailure { code } => {
                 self.known()?;
                 let first = !self.undeliverable;
-                Ok(if first {
-                    vec![Event::DeliveryFailed { code: *code, at }]
-                } else {
-                    Vec::new()
-                })
+                Ok(if first { vec![Event::DeliveryFailed { code: *code, at }] } else { Vec::new() })
             }
         }
     }
@@ -90,17 +71,11 @@ impl Member {
     }
 
     fn known(&self) -> Result<(), Refusal> {
-        if self.guild.is_some() {
-            Ok(())
-        } else {
-            Err(Refusal::NotFound)
-        }
+        if self.guild.is_some() { Ok(()) } else { Err(Refusal::NotFound) }
     }
 
     fn slot(&self, license_type: &str) -> Result<&Slot, Refusal> {
-        let missing = || Refusal::SlotNotFound {
-            license_type: license_type.to_owned(),
-        };
+        let missing = || Refusal::SlotNotFound { license_type: license_type.to_owned() };
         self.slots.get(license_type).ok_or_else(missing)
     }
 
@@ -138,11 +113,7 @@ impl Member {
         let at = seen.observed_at;
         match (self.guild, self.present, seen.present) {
             (None, _, _) if seen.roles.is_empty() => None,
-            (None, _, _) => Some(Event::Joined {
-                guild_id: guild,
-                person: person.clone(),
-                at,
-            }),
+            (None, _, _) => Some(Event::Joined { guild_id: guild, person: person.clone(), at }),
             (Some(_), true, false) => Some(Event::Left { at }),
             (Some(_), false, true) => Some(Event::Rejoined { at }),
             (Some(_), true, true) | (Some(_), false, false) => None,
@@ -162,12 +133,9 @@ impl Member {
     /// The events of one planned change, if it fits this state.
     fn fit(&self, change: &SlotChange, at: Timestamp) -> Decision {
         match change {
-            SlotChange::Open {
-                license_type,
-                generation,
-                license_id,
-                sources,
-            } => self.open(license_type, *generation, *license_id, sources, at),
+            SlotChange::Open { license_type, generation, license_id, sources } => {
+                self.open(license_type, *generation, *license_id, sources, at)
+            }
             SlotChange::AddSource { license_type, rule } => self.add_source(license_type, *rule, at),
             SlotChange::RemoveSource { license_type, rule } => self.remove_source(license_type, *rule, at),
             SlotChange::Close { license_type } => {
@@ -209,24 +177,14 @@ impl Member {
             return stale(license_type, "no source opens it");
         }
         let (license_type, sources) = (license_type.to_owned(), sources.clone());
-        Ok(vec![Event::SlotOpened {
-            license_type,
-            generation,
-            license_id,
-            sources,
-            at,
-        }])
+        Ok(vec![Event::SlotOpened { license_type, generation, license_id, sources, at }])
     }
 
     fn add_source(&self, license_type: &str, rule: RuleId, at: Timestamp) -> Decision {
         if self.planned(license_type)?.sources.contains(&rule) {
             return stale(license_type, "it has this source already");
         }
-        Ok(vec![Event::SourceAdded {
-            license_type: license_type.to_owned(),
-            rule_id: rule,
-            at,
-        }])
+        Ok(vec![Event::SourceAdded { license_type: license_type.to_owned(), rule_id: rule, at }])
     }
 
     fn remove_source(&self, license_type: &str, rule: RuleId, at: Timestamp) -> Decision {
@@ -235,20 +193,13 @@ impl Member {
             return stale(license_type, "it has no such source");
         }
         let last = sources.len() == 1;
-        Ok(vec![Event::SourceRemoved {
-            license_type: license_type.to_owned(),
-            rule_id: rule,
-            last,
-            at,
-        }])
+        Ok(vec![Event::SourceRemoved { license_type: license_type.to_owned(), rule_id: rule, last, at }])
     }
 
     /// The slot that a plan names.
     fn planned(&self, license_type: &str) -> Result<&Slot, Refusal> {
-        let missing = || Refusal::StalePlan {
-            license_type: license_type.to_owned(),
-            mismatch: "it has no slot",
-        };
+        let missing =
+            || Refusal::StalePlan { license_type: license_type.to_owned(), mismatch: "it has no slot" };
         self.slots.get(license_type).ok_or_else(missing)
     }
 }
@@ -260,25 +211,15 @@ fn block(license_type: &str, slot: &Slot, at: Timestamp) -> Decision {
         events.push(closed(license_type, slot, at));
     }
     if !slot.blocked {
-        events.push(Event::SlotBlocked {
-            license_type: license_type.to_owned(),
-            at,
-        });
+        events.push(Event::SlotBlocked { license_type: license_type.to_owned(), at });
     }
     Ok(events)
 }
 
 fn closed(license_type: &str, slot: &Slot, at: Timestamp) -> Event {
-    Event::SlotClosed {
-        license_type: license_type.to_owned(),
-        generation: slot.generation,
-        at,
-    }
+    Event::SlotClosed { license_type: license_type.to_owned(), generation: slot.generation, at }
 }
 
 fn stale(license_type: &str, mismatch: &'static str) -> Decision {
-    Err(Refusal::StalePlan {
-        license_type: license_type.to_owned(),
-        mismatch,
-    })
+    Err(Refusal::StalePlan { license_type: license_type.to_owned(), mismatch })
 }

@@ -24,9 +24,7 @@ pub(super) fn evolve(member: &mut Member, event: &Event) {
             member.undeliverable = false;
             member.observed_at = *at;
         }
-        Event::RolesChanged {
-            roles, observed_at, ..
-        } => {
+        Event::RolesChanged { roles, observed_at, .. } => {
             member.roles.clone_from(roles);
             member.observed_at = *observed_at;
         }
@@ -48,13 +46,7 @@ fn slots(member: &mut Member, event: &Event) {
         }
     };
     match event {
-        Event::SlotOpened {
-            license_type,
-            generation,
-            license_id,
-            sources,
-            ..
-        } => {
+        Event::SlotOpened { license_type, generation, license_id, sources, .. } => {
             let slot = Slot {
                 generation: *generation,
                 license_id: *license_id,
@@ -66,20 +58,12 @@ fn slots(member: &mut Member, event: &Event) {
             // There is a new key to deliver, so a direct message is worth another try.
             member.undeliverable = false;
         }
-        Event::SourceAdded {
-            license_type,
-            rule_id,
-            ..
-        } => {
+        Event::SourceAdded { license_type, rule_id, .. } => {
             change(member, license_type, &|slot| {
                 slot.sources.insert(*rule_id);
             });
         }
-        Event::SourceRemoved {
-            license_type,
-            rule_id,
-            ..
-        } => {
+        Event::SourceRemoved { license_type, rule_id, .. } => {
             change(member, license_type, &|slot| {
                 slot.sources.remove(rule_id);
             });

@@ -39,11 +39,7 @@ fn pro() -> String {
 }
 
 fn joined(at: Timestamp) -> Event {
-    Event::Joined {
-        guild_id: GUILD,
-        person: person(1),
-        at,
-    }
+    Event::Joined { guild_id: GUILD, person: person(1), at }
 }
 
 /// From nothing, or from `before`, to `after`.
@@ -60,52 +56,27 @@ fn turned(before: &[u64], after: &[u64], observed_at: Timestamp, at: Timestamp) 
 
 fn opened(generation: u32, sources: &[u128], at: Timestamp) -> Event {
     let (license_id, sources) = (license(generation), rules(sources));
-    Event::SlotOpened {
-        license_type: pro(),
-        generation,
-        license_id,
-        sources,
-        at,
-    }
+    Event::SlotOpened { license_type: pro(), generation, license_id, sources, at }
 }
 
 fn closed(generation: u32, at: Timestamp) -> Event {
-    Event::SlotClosed {
-        license_type: pro(),
-        generation,
-        at,
-    }
+    Event::SlotClosed { license_type: pro(), generation, at }
 }
 
 fn blocked(at: Timestamp) -> Event {
-    Event::SlotBlocked {
-        license_type: pro(),
-        at,
-    }
+    Event::SlotBlocked { license_type: pro(), at }
 }
 
 fn unblocked(at: Timestamp) -> Event {
-    Event::SlotUnblocked {
-        license_type: pro(),
-        at,
-    }
+    Event::SlotUnblocked { license_type: pro(), at }
 }
 
 fn added(n: u128, at: Timestamp) -> Event {
-    Event::SourceAdded {
-        license_type: pro(),
-        rule_id: rule(n),
-        at,
-    }
+    Event::SourceAdded { license_type: pro(), rule_id: rule(n), at }
 }
 
 fn removed(n: u128, last: bool, at: Timestamp) -> Event {
-    Event::SourceRemoved {
-        license_type: pro(),
-        rule_id: rule(n),
-        last,
-        at,
-    }
+    Event::SourceRemoved { license_type: pro(), rule_id: rule(n), last, at }
 }
 
 /// A member with role 10, and what happened since.
@@ -118,10 +89,7 @@ fn unknown() -> AggregateTestExecutor<Member> {
 }
 
 fn history(events: impl IntoIterator<Item = Event>) -> Vec<Event> {
-    [joined(T0), turned(&[], &[10], T0, T0)]
-        .into_iter()
-        .chain(events)
-        .collect()
+    [joined(T0), turned(&[], &[10], T0, T0)].into_iter().chain(events).collect()
 }
 
 fn folded(events: impl IntoIterator<Item = Event>) -> Member {
@@ -134,14 +102,7 @@ fn observe(present: bool, ids: &[u64], observed_at: Timestamp, changes: Vec<Slot
     let (person, roles) = (person(1), roles(ids));
     Command {
         now: T1,
-        action: Action::Observe {
-            guild: GUILD,
-            person,
-            present,
-            roles,
-            observed_at,
-            changes,
-        },
+        action: Action::Observe { guild: GUILD, person, present, roles, observed_at, changes },
     }
 }
 
@@ -159,26 +120,15 @@ fn ask(action: Action) -> Command {
 
 fn open(generation: u32, sources: &[u128]) -> SlotChange {
     let (license_id, sources) = (license(generation), rules(sources));
-    SlotChange::Open {
-        license_type: pro(),
-        generation,
-        license_id,
-        sources,
-    }
+    SlotChange::Open { license_type: pro(), generation, license_id, sources }
 }
 
 fn add(n: u128) -> SlotChange {
-    SlotChange::AddSource {
-        license_type: pro(),
-        rule: rule(n),
-    }
+    SlotChange::AddSource { license_type: pro(), rule: rule(n) }
 }
 
 fn remove(n: u128) -> SlotChange {
-    SlotChange::RemoveSource {
-        license_type: pro(),
-        rule: rule(n),
-    }
+    SlotChange::RemoveSource { license_type: pro(), rule: rule(n) }
 }
 
 fn close() -> SlotChange {
@@ -203,22 +153,18 @@ fn stale(result: Result<Vec<Event>, Refusal>) {
 
 #[test]
 fn a_member_begins_at_his_first_role() {
-    unknown()
-        .when(see(&[10], vec![open(1, &[1])]))
-        .then_expect_events(vec![
-            joined(SEEN),
-            turned(&[], &[10], SEEN, T1),
-            opened(1, &[1], T1),
-        ]);
+    unknown().when(see(&[10], vec![open(1, &[1])])).then_expect_events(vec![
+        joined(SEEN),
+        turned(&[], &[10], SEEN, T1),
+        opened(1, &[1], T1),
+    ]);
 }
 
 #[test]
 fn somebody_unknown_without_a_role_leaves_no_trace() {
     unknown().when(see(&[], vec![])).then_expect_events(vec![]);
     unknown().when(leave(vec![])).then_expect_events(vec![]);
-    unknown()
-        .when(observe(false, &[10], SEEN, vec![]))
-        .then_expect_events(vec![]);
+    unknown().when(observe(false, &[10], SEEN, vec![])).then_expect_events(vec![]);
 }
 
 #[test]
@@ -234,24 +180,20 @@ fn the_same_observation_again_is_no_event() {
 
 #[test]
 fn changed_roles_say_what_came_and_what_went() {
-    given([])
-        .when(see(&[11, 12], vec![]))
-        .then_expect_events(vec![Event::RolesChanged {
-            roles: roles(&[11, 12]),
-            added: roles(&[11, 12]),
-            removed: roles(&[10]),
-            observed_at: SEEN,
-            at: T1,
-        }]);
+    given([]).when(see(&[11, 12], vec![])).then_expect_events(vec![Event::RolesChanged {
+        roles: roles(&[11, 12]),
+        added: roles(&[11, 12]),
+        removed: roles(&[10]),
+        observed_at: SEEN,
+        at: T1,
+    }]);
 }
 
 #[test]
 fn leaving_is_losing_every_role() {
     let expected = || vec![Event::Left { at: SEEN }, turned(&[10], &[], SEEN, T1)];
     given([]).when(leave(vec![])).then_expect_events(expected());
-    given([])
-        .when(observe(false, &[10, 11], SEEN, vec![]))
-        .then_expect_events(expected());
+    given([]).when(observe(false, &[10, 11], SEEN, vec![])).then_expect_events(expected());
 }
 
 #[test]
@@ -265,9 +207,7 @@ fn leaving_without_roles_is_leaving_only() {
 fn whoever_left_leaves_once_and_comes_back() {
     let gone = || given([Event::Left { at: T0 }, turned(&[10], &[], T0, T0)]);
     gone().when(leave(vec![])).then_expect_events(vec![]);
-    gone()
-        .when(see(&[], vec![]))
-        .then_expect_events(vec![Event::Rejoined { at: SEEN }]);
+    gone().when(see(&[], vec![])).then_expect_events(vec![Event::Rejoined { at: SEEN }]);
     gone()
         .when(see(&[10], vec![]))
         .then_expect_events(vec![Event::Rejoined { at: SEEN }, turned(&[], &[10], SEEN, T1)]);
@@ -276,23 +216,13 @@ fn whoever_left_leaves_once_and_comes_back() {
 #[test]
 fn an_older_observation_decides_nothing() {
     let before = Timestamp(T0.0 - 1);
-    given([])
-        .when(observe(true, &[11], before, vec![open(1, &[1])]))
-        .then_expect_events(vec![]);
-    given([])
-        .when(observe(true, &[11], T0, vec![]))
-        .then_expect_events(vec![turned(&[10], &[11], T0, T1)]);
+    given([]).when(observe(true, &[11], before, vec![open(1, &[1])])).then_expect_events(vec![]);
+    given([]).when(observe(true, &[11], T0, vec![])).then_expect_events(vec![turned(&[10], &[11], T0, T1)]);
     let gone = folded([turned(&[10], &[], T0, T0), Event::Left { at: SEEN }]);
     assert!(gone.is_outdated(Timestamp(SEEN.0 - 1)) && !gone.is_outdated(SEEN));
-    assert_eq!(
-        gone.decide(&observe(true, &[10], Timestamp(SEEN.0 - 1), vec![])),
-        Ok(vec![])
-    );
+    assert_eq!(gone.decide(&observe(true, &[10], Timestamp(SEEN.0 - 1), vec![])), Ok(vec![]));
     let back = folded([Event::Left { at: T0 }, Event::Rejoined { at: SEEN }]);
-    assert_eq!(
-        back.decide(&observe(false, &[], Timestamp(SEEN.0 - 1), vec![])),
-        Ok(vec![])
-    );
+    assert_eq!(back.decide(&observe(false, &[], Timestamp(SEEN.0 - 1), vec![])), Ok(vec![]));
     assert!(!Member::default().is_outdated(before));
 }
 
@@ -300,28 +230,15 @@ fn an_older_observation_decides_nothing() {
 fn an_observation_of_another_is_refused() {
     let about = |guild, user| {
         let (person, roles, changes) = (person(user), roles(&[10]), vec![]);
-        ask(Action::Observe {
-            guild,
-            person,
-            present: true,
-            roles,
-            observed_at: SEEN,
-            changes,
-        })
+        ask(Action::Observe { guild, person, present: true, roles, observed_at: SEEN, changes })
     };
-    given([])
-        .when(about(GuildId(7), 1))
-        .then_expect_error(Refusal::OtherMember);
-    given([])
-        .when(about(GUILD, 2))
-        .then_expect_error(Refusal::OtherMember);
+    given([]).when(about(GuildId(7), 1)).then_expect_error(Refusal::OtherMember);
+    given([]).when(about(GUILD, 2)).then_expect_error(Refusal::OtherMember);
 }
 
 #[test]
 fn a_slot_opens_with_its_first_generation() {
-    given([])
-        .when(see(&[10], vec![open(1, &[1, 2])]))
-        .then_expect_events(vec![opened(1, &[1, 2], T1)]);
+    given([]).when(see(&[10], vec![open(1, &[1, 2])])).then_expect_events(vec![opened(1, &[1, 2], T1)]);
     stale(given([]).when(see(&[10], vec![open(2, &[1])])).inspect_result());
     stale(given([]).when(see(&[10], vec![open(0, &[1])])).inspect_result());
     stale(given([]).when(see(&[10], vec![open(1, &[])])).inspect_result());
@@ -330,20 +247,14 @@ fn a_slot_opens_with_its_first_generation() {
 #[test]
 fn a_closed_slot_opens_with_the_next_generation() {
     let shut = || given([opened(1, &[1], T0), removed(1, true, T0), closed(1, T0)]);
-    shut()
-        .when(see(&[10], vec![open(2, &[1])]))
-        .then_expect_events(vec![opened(2, &[1], T1)]);
+    shut().when(see(&[10], vec![open(2, &[1])])).then_expect_events(vec![opened(2, &[1], T1)]);
     stale(shut().when(see(&[10], vec![open(1, &[1])])).inspect_result());
     stale(shut().when(see(&[10], vec![open(3, &[1])])).inspect_result());
 }
 
 #[test]
 fn an_open_or_blocked_slot_is_not_opened() {
-    stale(
-        given([opened(1, &[1], T0)])
-            .when(see(&[10], vec![open(2, &[1])]))
-            .inspect_result(),
-    );
+    stale(given([opened(1, &[1], T0)]).when(see(&[10], vec![open(2, &[1])])).inspect_result());
     let shut = [opened(1, &[1], T0), closed(1, T0), blocked(T0)];
     stale(given(shut).when(see(&[10], vec![open(2, &[1])])).inspect_result());
 }
@@ -351,19 +262,15 @@ fn an_open_or_blocked_slot_is_not_opened() {
 #[test]
 fn sources_come_and_go() {
     let held = || given([opened(1, &[1], T0)]);
-    held()
-        .when(see(&[10], vec![add(2)]))
-        .then_expect_events(vec![added(2, T1)]);
+    held().when(see(&[10], vec![add(2)])).then_expect_events(vec![added(2, T1)]);
     held()
         .when(see(&[10], vec![add(2), remove(1)]))
         .then_expect_events(vec![added(2, T1), removed(1, false, T1)]);
-    held()
-        .when(see(&[], vec![remove(1), close()]))
-        .then_expect_events(vec![
-            turned(&[10], &[], SEEN, T1),
-            removed(1, true, T1),
-            closed(1, T1),
-        ]);
+    held().when(see(&[], vec![remove(1), close()])).then_expect_events(vec![
+        turned(&[10], &[], SEEN, T1),
+        removed(1, true, T1),
+        closed(1, T1),
+    ]);
 }
 
 #[test]
@@ -379,16 +286,8 @@ fn a_source_fits_once() {
 #[test]
 fn a_slot_is_closed_once() {
     stale(given([]).when(see(&[10], vec![close()])).inspect_result());
-    stale(
-        given([opened(1, &[1], T0), closed(1, T0)])
-            .when(see(&[10], vec![close()]))
-            .inspect_result(),
-    );
-    stale(
-        given([opened(1, &[1], T0)])
-            .when(see(&[10], vec![close(), close()]))
-            .inspect_result(),
-    );
+    stale(given([opened(1, &[1], T0), closed(1, T0)]).when(see(&[10], vec![close()])).inspect_result());
+    stale(given([opened(1, &[1], T0)]).when(see(&[10], vec![close(), close()])).inspect_result());
 }
 
 #[test]
@@ -400,11 +299,7 @@ fn a_slot_may_close_and_open_in_one_plan() {
 
 #[test]
 fn a_plan_that_does_not_fit_takes_nothing_of_the_observation() {
-    stale(
-        given([])
-            .when(see(&[11], vec![open(1, &[1]), add(1)]))
-            .inspect_result(),
-    );
+    stale(given([]).when(see(&[11], vec![open(1, &[1]), add(1)])).inspect_result());
 }
 
 #[test]
@@ -419,12 +314,8 @@ fn a_plan_may_block_what_was_left_open() {
 
 #[test]
 fn blocking_closes_an_open_slot() {
-    given([opened(1, &[1], T0)])
-        .when(block())
-        .then_expect_events(vec![closed(1, T1), blocked(T1)]);
-    given([opened(1, &[1], T0), closed(1, T0)])
-        .when(block())
-        .then_expect_events(vec![blocked(T1)]);
+    given([opened(1, &[1], T0)]).when(block()).then_expect_events(vec![closed(1, T1), blocked(T1)]);
+    given([opened(1, &[1], T0), closed(1, T0)]).when(block()).then_expect_events(vec![blocked(T1)]);
     let shut = [opened(1, &[1], T0), closed(1, T0), blocked(T0)];
     given(shut).when(block()).then_expect_events(vec![]);
 }
@@ -432,36 +323,24 @@ fn blocking_closes_an_open_slot() {
 #[test]
 fn a_blocked_slot_still_tracks_its_sources() {
     let shut = || given([opened(1, &[1], T0), closed(1, T0), blocked(T0)]);
-    shut()
-        .when(see(&[10], vec![add(2)]))
-        .then_expect_events(vec![added(2, T1)]);
-    shut()
-        .when(see(&[10], vec![remove(1)]))
-        .then_expect_events(vec![removed(1, true, T1)]);
+    shut().when(see(&[10], vec![add(2)])).then_expect_events(vec![added(2, T1)]);
+    shut().when(see(&[10], vec![remove(1)])).then_expect_events(vec![removed(1, true, T1)]);
 }
 
 #[test]
 fn unblocking_lets_sources_open_the_slot_again() {
     let shut = [opened(1, &[1], T0), closed(1, T0), blocked(T0)];
-    given(shut.clone())
-        .when(unblock())
-        .then_expect_events(vec![unblocked(T1)]);
+    given(shut.clone()).when(unblock()).then_expect_events(vec![unblocked(T1)]);
     let free = || given(shut.clone().into_iter().chain([unblocked(T0)]));
     free().when(unblock()).then_expect_events(vec![]);
-    free()
-        .when(see(&[10], vec![open(2, &[1])]))
-        .then_expect_events(vec![opened(2, &[1], T1)]);
+    free().when(see(&[10], vec![open(2, &[1])])).then_expect_events(vec![opened(2, &[1], T1)]);
 }
 
 #[test]
 fn only_a_slot_of_a_known_member_is_blocked() {
     for command in [block(), unblock()] {
-        unknown()
-            .when(command.clone())
-            .then_expect_error(Refusal::NotFound);
-        given([])
-            .when(command)
-            .then_expect_error(Refusal::SlotNotFound { license_type: pro() });
+        unknown().when(command.clone()).then_expect_error(Refusal::NotFound);
+        given([]).when(command).then_expect_error(Refusal::SlotNotFound { license_type: pro() });
     }
 }
 
@@ -472,37 +351,19 @@ fn a_failed_delivery_is_recorded_once_until_there_is_something_new_to_deliver() 
     unknown().when(fail()).then_expect_error(Refusal::NotFound);
     given([]).when(fail()).then_expect_events(vec![failed()]);
     given([failed()]).when(fail()).then_expect_events(vec![]);
-    given([failed(), opened(1, &[1], T0)])
-        .when(fail())
-        .then_expect_events(vec![failed()]);
-    given([failed(), Event::Rejoined { at: T0 }])
-        .when(fail())
-        .then_expect_events(vec![failed()]);
+    given([failed(), opened(1, &[1], T0)]).when(fail()).then_expect_events(vec![failed()]);
+    given([failed(), Event::Rejoined { at: T0 }]).when(fail()).then_expect_events(vec![failed()]);
 }
 
 #[test]
 fn the_state_follows_from_the_events() {
-    let member = folded([
-        opened(1, &[1], T0),
-        added(2, T0),
-        removed(1, false, T0),
-        closed(1, T0),
-        blocked(T1),
-    ]);
+    let member =
+        folded([opened(1, &[1], T0), added(2, T0), removed(1, false, T0), closed(1, T0), blocked(T1)]);
     let slot = &member.slots["pro"];
-    assert_eq!(
-        (slot.generation, slot.license_id, slot.open, slot.blocked),
-        (1, license(1), false, true)
-    );
+    assert_eq!((slot.generation, slot.license_id, slot.open, slot.blocked), (1, license(1), false, true));
     assert_eq!(slot.sources, rules(&[2]));
-    assert_eq!(
-        (member.version(), member.created_at, member.updated_at),
-        (7, T0, T1)
-    );
-    assert_eq!(
-        (member.present, member.guild, &member.roles),
-        (true, Some(GUILD), &roles(&[10]))
-    );
+    assert_eq!((member.version(), member.created_at, member.updated_at), (7, T0, T1));
+    assert_eq!((member.present, member.guild, &member.roles), (true, Some(GUILD), &roles(&[10])));
     assert!(!folded([unblocked(T1)]).slots.contains_key("pro"));
 }
 
@@ -511,10 +372,7 @@ fn every_refusal_has_a_code_a_sentence_and_a_remedy() {
     let refusals = [
         Refusal::NotFound,
         Refusal::OtherMember,
-        Refusal::StalePlan {
-            license_type: pro(),
-            mismatch: "its slot is open already",
-        },
+        Refusal::StalePlan { license_type: pro(), mismatch: "its slot is open already" },
         Refusal::SlotNotFound { license_type: pro() },
     ];
     let codes: BTreeSet<&str> = refusals.iter().map(Refuse::code).collect();

@@ -73,43 +73,23 @@ impl World {
 
     fn define(&mut self, slug: &str, terms: Terms) {
         let (slug, name, at) = (slug.to_owned(), "Pro".to_owned(), self.now);
-        self.guild.evolve(&guild::Event::LicenseTypeDefined {
-            slug,
-            name,
-            terms,
-            at,
-        });
+        self.guild.evolve(&guild::Event::LicenseTypeDefined { slug, name, terms, at });
     }
 
     /// Asks the guild, and tells whether it agreed.
     fn ask_guild(&mut self, action: guild::Action) -> bool {
-        let decision = self.guild.decide(&guild::Command {
-            now: self.now,
-            action,
-        });
-        decision
-            .iter()
-            .flatten()
-            .for_each(|event| self.guild.evolve(event));
+        let decision = self.guild.decide(&guild::Command { now: self.now, action });
+        decision.iter().flatten().for_each(|event| self.guild.evolve(event));
         decision.is_ok()
     }
 
     fn set_rule(&mut self, n: u128, role: u64, slug: &str) -> bool {
-        let source = RuleSource::Role {
-            role_id: RoleId(role),
-        };
-        self.ask_guild(guild::Action::SetRule {
-            id: rule(n),
-            source,
-            license_type: slug.into(),
-        })
+        let source = RuleSource::Role { role_id: RoleId(role) };
+        self.ask_guild(guild::Action::SetRule { id: rule(n), source, license_type: slug.into() })
     }
 
     fn remove_rule(&mut self, n: u128, existing: ExistingLicenses) -> bool {
-        self.ask_guild(guild::Action::RemoveRule {
-            id: rule(n),
-            existing,
-        })
+        self.ask_guild(guild::Action::RemoveRule { id: rule(n), existing })
     }
 
     fn retire(&mut self, slug: &str) -> bool {
@@ -123,22 +103,9 @@ impl World {
     /// Plans from exactly what a caller is told to load.
     fn plan(&self) -> Plan {
         let named: BTreeSet<LicenseId> = slot_licenses(&self.member).collect();
-        let loaded = named
-            .into_iter()
-            .map(|id| (id, self.licenses.get(&id).cloned().unwrap_or_default()));
-        let observed = Observed {
-            present: self.present,
-            roles: &self.roles,
-        };
-        plan(
-            &self.ring,
-            &self.guild,
-            &self.member,
-            &self.who.id,
-            &loaded.collect(),
-            observed,
-            self.now,
-        )
+        let loaded = named.into_iter().map(|id| (id, self.licenses.get(&id).cloned().unwrap_or_default()));
+        let observed = Observed { present: self.present, roles: &self.roles };
+        plan(&self.ring, &self.guild, &self.member, &self.who.id, &loaded.collect(), observed, self.now)
     }
 
     /// He is seen with these roles.
@@ -174,48 +141,26 @@ impl World {
     }
 
     fn ask_member(&mut self, action: member::Action) {
-        let events = self
-            .member
-            .decide(&member::Command {
-                now: self.now,
-                action,
-            })
-            .unwrap();
+        let events = self.member.decide(&member::Command { now: self.now, action }).unwrap();
         events.iter().for_each(|event| self.member.evolve(event));
     }
 
     fn ask_license(&mut self, id: LicenseId, action: license::Action) {
         let license = self.licenses.entry(id).or_default();
-        let events = license
-            .decide(&license::Command {
-                now: self.now,
-                action,
-            })
-            .unwrap();
+        let events = license.decide(&license::Command { now: self.now, action }).unwrap();
         events.iter().for_each(|event| license.evolve(event));
     }
 
     fn apply(&mut self, action: &LicenseAction) {
         let (id, action) = match action {
-            LicenseAction::Generate {
-                license_type,
-                generation,
-                license_id,
-                ledger,
-            } => {
+            LicenseAction::Generate { license_type, generation, license_id, ledger } => {
                 let generate = Generate {
                     id: *license_id,
                     guild: GUILD,
                     license_type: license_type.clone(),
                     terms: self.guild.issuing_type(license_type).unwrap().terms.clone(),
-                    key: KeyVersion {
-                        secret_id: self.ring.active_license_secret(),
-                        version: 0,
-                    },
-                    slot: Some(SlotRef {
-                        user: self.who.id.clone(),
-                        generation: *generation,
-                    }),
+                    key: KeyVersion { secret_id: self.ring.active_license_secret(), version: 0 },
+                    slot: Some(SlotRef { user: self.who.id.clone(), generation: *generation }),
                     owner: Some((self.who.clone(), AssignedHow::Role)),
                     starts_at: None,
                     ledger: ledger.clone(),
@@ -229,19 +174,12 @@ impl World {
             LicenseAction::EndRoleLoss(id) => (*id, license::Action::EndRoleLoss),
             LicenseAction::Suspend(id) => (*id, license::Action::Suspend { hold: Hold::RoleLoss }),
             LicenseAction::Resume(id) => (*id, license::Action::Resume { hold: Hold::RoleLoss }),
-            LicenseAction::Renew(id) => (
-                *id,
-                license::Action::Renew {
-                    to: RenewTo::Default,
-                    external_ref: None,
-                },
-            ),
-            LicenseAction::Revoke(id) => (
-                *id,
-                license::Action::Revoke {
-                    category: RevokeCategory::RoleLost,
-                },
-            ),
+            LicenseAction::Renew(id) => {
+                (*id, license::Action::Renew { to: RenewTo::Default, external_ref: None })
+            }
+            LicenseAction::Revoke(id) => {
+                (*id, license::Action::Revoke { category: RevokeCategory::RoleLost })
+            }
         };
         self.ask_license(id, action);
     }
@@ -249,22 +187,13 @@ impl World {
     /// The slot's license is revoked by staff, and the slot blocked with it.
     fn staff_revokes(&mut self, slug: &str) {
         let id = self.slot(slug).license_id;
-        self.ask_license(
-            id,
-            license::Action::Revoke {
-                category: RevokeCategory::Fraud,
-            },
-        );
-        self.ask_member(member::Action::Block {
-            license_type: slug.into(),
-        });
+        self.ask_license(id, license::Action::Revoke { category: RevokeCategory::Fraud });
+        self.ask_member(member::Action::Block { license_type: slug.into() });
         self.check_open_slots();
     }
 
     fn unblock(&mut self, slug: &str) {
-        self.ask_member(member::Action::Unblock {
-            license_type: slug.into(),
-        });
+        self.ask_member(member::Action::Unblock { license_type: slug.into() });
         self.unblocked.insert(slug.to_owned());
     }
 
@@ -281,12 +210,7 @@ impl World {
     fn live(&self, slug: &str) -> Vec<LicenseId> {
         let live = |license: &&License| !matches!(license.stage, Stage::Absent | Stage::Revoked);
         let of_type = |license: &&License| license.license_type == slug;
-        self.licenses
-            .values()
-            .filter(live)
-            .filter(of_type)
-            .map(|license| license.id)
-            .collect()
+        self.licenses.values().filter(live).filter(of_type).map(|license| license.id).collect()
     }
 
     /// At every moment a slot has one live license at most.
@@ -299,11 +223,7 @@ impl World {
     /// A slot that is open and not blocked has exactly one live license, its own; a closed one has none.
     fn check_open_slots(&self) {
         for (slug, slot) in &self.member.slots {
-            let expected = if slot.open {
-                vec![slot.license_id]
-            } else {
-                Vec::new()
-            };
+            let expected = if slot.open { vec![slot.license_id] } else { Vec::new() };
             assert!(!(slot.open && slot.blocked), "{slug} is open and blocked");
             assert_eq!(self.live(slug), expected, "{slug}: {slot:?}");
         }
@@ -312,13 +232,7 @@ impl World {
     /// A generation follows only a license that was revoked as `role_lost`, or an unblocking.
     fn check_generations(&mut self, plan: &Plan) {
         for change in &plan.changes {
-            let SlotChange::Open {
-                license_type,
-                generation,
-                license_id,
-                ..
-            } = change
-            else {
+            let SlotChange::Open { license_type, generation, license_id, .. } = change else {
                 continue;
             };
             let before = self.member.slots.get(license_type);
@@ -328,10 +242,7 @@ impl World {
             let unblocked = self.unblocked.remove(license_type);
             let lost =
                 |slot: &Slot| self.licenses[&slot.license_id].revoked == Some(RevokeCategory::RoleLost);
-            assert!(
-                before.is_none_or(lost) || unblocked,
-                "generation {generation} without a cause"
-            );
+            assert!(before.is_none_or(lost) || unblocked, "generation {generation} without a cause");
         }
     }
 }

@@ -18,11 +18,7 @@ fn a_type_without_any_word_is_perpetual_and_unlimited() {
 #[test]
 fn a_limit_of_devices_requires_a_device_unless_the_draft_says_otherwise() {
     assert!(draft(r#"{"maxDevices":2}"#).define().require_device);
-    assert!(
-        !draft(r#"{"maxDevices":2,"requireDevice":false}"#)
-            .define()
-            .require_device
-    );
+    assert!(!draft(r#"{"maxDevices":2,"requireDevice":false}"#).define().require_device);
     assert!(!draft(r#"{"maxDevices":null}"#).define().require_device);
     assert!(draft(r#"{"requireDevice":true}"#).define().require_device);
 }
@@ -36,14 +32,8 @@ fn an_absent_member_keeps_and_null_clears() {
     assert_eq!(changed.grace(), Span::hours(1));
     assert_eq!(changed.duration, base.duration);
     assert_eq!(changed.grants_role_id, base.grants_role_id);
-    assert!(
-        changed.require_device,
-        "a change does not touch what it does not name"
-    );
-    assert_eq!(
-        serde_json::to_string(&change).unwrap(),
-        r#"{"maxDevices":null,"expiryGrace":"PT1H"}"#
-    );
+    assert!(changed.require_device, "a change does not touch what it does not name");
+    assert_eq!(serde_json::to_string(&change).unwrap(), r#"{"maxDevices":null,"expiryGrace":"PT1H"}"#);
     assert_eq!(draft("{}").applied_to(&base), base);
 }
 
@@ -55,9 +45,7 @@ fn entitlements_are_sorted_and_named_once() {
 
 #[test]
 fn an_unknown_member_is_refused_by_name() {
-    let error = serde_json::from_str::<TermsChange>(r#"{"maxDevice":2}"#)
-        .unwrap_err()
-        .to_string();
+    let error = serde_json::from_str::<TermsChange>(r#"{"maxDevice":2}"#).unwrap_err().to_string();
     assert!(error.contains("maxDevice"), "{error}");
 }
 
@@ -86,20 +74,13 @@ fn every_impossible_draft_names_its_member() {
         (r#"{"entitlements":[""]}"#.to_owned(), "entitlements"),
         (format!(r#"{{"entitlements":["{long}"]}}"#), "entitlements"),
         (r#"{"entitlements":["a\nb"]}"#.to_owned(), "entitlements"),
-        (
-            format!(r#"{{"entitlements":{}}}"#, serde_json::to_string(&many).unwrap()),
-            "entitlements",
-        ),
+        (format!(r#"{{"entitlements":{}}}"#, serde_json::to_string(&many).unwrap()), "entitlements"),
         (r#"{"deviceResetWindow":"PT0S"}"#.to_owned(), "deviceResetWindow"),
         (r#"{"expiryBasis":"first_activation"}"#.to_owned(), "expiryBasis"),
         (r#"{"offlineLeaseMax":"PT0S"}"#.to_owned(), "offlineLeaseMax"),
     ];
     for (json, member) in table {
-        assert_eq!(
-            draft(&json).define().problem().map(|(name, _)| name),
-            Some(member),
-            "{json}"
-        );
+        assert_eq!(draft(&json).define().problem().map(|(name, _)| name), Some(member), "{json}");
     }
     assert_eq!(draft(r#"{"maxDevices":1000}"#).define().problem(), None);
 }

@@ -5,10 +5,7 @@ use serde_json::{Value, json};
 use super::{NAMES, STEPS, Step, along, upcast, version};
 
 fn renamed(mut value: Value) -> Value {
-    let old = value
-        .as_object_mut()
-        .and_then(|object| object.remove("old"))
-        .unwrap_or_default();
+    let old = value.as_object_mut().and_then(|object| object.remove("old")).unwrap_or_default();
     value["new"] = old;
     value
 }
@@ -24,21 +21,9 @@ fn wrong(_: Value) -> Value {
 
 /// In no order, so that the versions alone decide.
 const INJECTED: &[Step] = &[
-    Step {
-        name: "thing.moved",
-        from: 2,
-        change: doubled,
-    },
-    Step {
-        name: "other.moved",
-        from: 1,
-        change: wrong,
-    },
-    Step {
-        name: "thing.moved",
-        from: 1,
-        change: renamed,
-    },
+    Step { name: "thing.moved", from: 2, change: doubled },
+    Step { name: "other.moved", from: 1, change: wrong },
+    Step { name: "thing.moved", from: 1, change: renamed },
 ];
 
 fn moved(found: &str, payload: &str) -> Result<Option<String>, String> {
@@ -64,10 +49,7 @@ fn older_versions_take_every_step_from_theirs_on() {
 #[test]
 fn a_newer_version_asks_for_an_upgrade() {
     let why = moved("4", "{}").unwrap_err();
-    assert!(
-        why.contains("written by a newer release") && why.contains("upgrade this one"),
-        "{why}"
-    );
+    assert!(why.contains("written by a newer release") && why.contains("upgrade this one"), "{why}");
     assert!(why.contains("version 4 of `thing.moved`"), "{why}");
 }
 
@@ -82,10 +64,7 @@ fn a_version_is_a_whole_number_from_one() {
 #[test]
 fn a_missing_step_is_told() {
     let why = along(&INJECTED[..2], "thing.moved", "3", "1", "{}").unwrap_err();
-    assert!(
-        why.contains("no step leads from version 1 of `thing.moved`"),
-        "{why}"
-    );
+    assert!(why.contains("no step leads from version 1 of `thing.moved`"), "{why}");
 }
 
 #[test]
@@ -97,21 +76,14 @@ fn an_old_payload_that_is_no_json_is_told() {
 fn every_event_is_read_at_its_newest_version() {
     for (name, newest) in NAMES.into_iter().flatten() {
         assert_eq!(upcast(name, newest, "{}"), Ok(None));
-        assert!(
-            upcast(name, "4000000", "{}")
-                .unwrap_err()
-                .contains("upgrade this one")
-        );
+        assert!(upcast(name, "4000000", "{}").unwrap_err().contains("upgrade this one"));
     }
 }
 
 #[test]
 fn an_unknown_name_is_told() {
     let why = upcast("license.painted", "1", "{}").unwrap_err();
-    assert!(
-        why.contains("`license.painted`") && why.contains("upgrade this one"),
-        "{why}"
-    );
+    assert!(why.contains("`license.painted`") && why.contains("upgrade this one"), "{why}");
 }
 
 #[test]
@@ -122,10 +94,7 @@ fn names_are_unique_and_every_older_version_has_its_step() {
     for (name, newest) in NAMES.into_iter().flatten() {
         for from in 1..version(newest).unwrap() {
             assert_eq!(
-                STEPS
-                    .iter()
-                    .filter(|step| step.name == *name && step.from == from)
-                    .count(),
+                STEPS.iter().filter(|step| step.name == *name && step.from == from).count(),
                 1,
                 "{name} {from}"
             );
@@ -133,10 +102,6 @@ fn names_are_unique_and_every_older_version_has_its_step() {
     }
     for step in STEPS {
         let newest = NAMES.into_iter().flatten().find(|(name, _)| *name == step.name);
-        assert!(
-            newest.is_some_and(|(_, newest)| step.from < version(newest).unwrap()),
-            "{}",
-            step.name
-        );
+        assert!(newest.is_some_and(|(_, newest)| step.from < version(newest).unwrap()), "{}", step.name);
     }
 }

@@ -22,10 +22,7 @@ impl Decide for User {
         let at = command.now;
         let known = match (&self.person, &command.action) {
             (None, Action::Register { person }) => {
-                return Ok(vec![Event::Registered {
-                    person: person.clone(),
-                    at,
-                }]);
+                return Ok(vec![Event::Registered { person: person.clone(), at }]);
             }
             (None, _) => return Err(Refusal::NotFound),
             (Some(known), _) => known,
@@ -36,22 +33,14 @@ impl Decide for User {
                 self.not_erased()?;
                 let sealed =
                     |text: &Option<String>| text.as_ref().map(|text| Private::of_user(&known.id, text));
-                Ok(vec![Event::ProfileChanged {
-                    username: sealed(username),
-                    email: sealed(email),
-                    at,
-                }])
+                Ok(vec![Event::ProfileChanged { username: sealed(username), email: sealed(email), at }])
             }
             Action::ChangePreferences(preferences) => self.change_preferences(preferences, at),
             Action::Ban if self.banned => Err(Refusal::AlreadyBanned),
             Action::Ban => Ok(vec![Event::Banned { at }]),
             Action::Unban if !self.banned => Err(Refusal::NotBanned),
             Action::Unban => Ok(vec![Event::Unbanned { at }]),
-            Action::Erase => Ok(if self.erased {
-                Vec::new()
-            } else {
-                vec![Event::Erased { at }]
-            }),
+            Action::Erase => Ok(if self.erased { Vec::new() } else { vec![Event::Erased { at }] }),
         }
     }
 
@@ -60,10 +49,7 @@ impl Decide for User {
         self.updated_at = match event {
             Event::Registered { person, at } => self.begin(person, *at),
             Event::ProfileChanged { username, email, at } => {
-                self.profile = Profile {
-                    username: username.clone(),
-                    email: email.clone(),
-                };
+                self.profile = Profile { username: username.clone(), email: email.clone() };
                 *at
             }
             Event::PreferencesChanged { preferences, at } => {
@@ -103,10 +89,6 @@ impl User {
         self.not_erased()?;
         let same = self.preferences == *preferences;
         let preferences = preferences.clone();
-        Ok(if same {
-            Vec::new()
-        } else {
-            vec![Event::PreferencesChanged { preferences, at }]
-        })
+        Ok(if same { Vec::new() } else { vec![Event::PreferencesChanged { preferences, at }] })
     }
 }

@@ -8,10 +8,7 @@ use crate::testing::person;
 use crate::time::Span;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
-const KEY: KeyVersion = KeyVersion {
-    secret_id: 1,
-    version: 3,
-};
+const KEY: KeyVersion = KeyVersion { secret_id: 1, version: 3 };
 
 /// Everything that a verdict looks at.
 #[derive(Debug, Clone)]
@@ -71,10 +68,7 @@ impl Case {
 }
 
 fn claim(device_id: &str) -> DeviceClaim {
-    DeviceClaim {
-        device_id: device_id.to_owned(),
-        components: Vec::new(),
-    }
+    DeviceClaim { device_id: device_id.to_owned(), components: Vec::new() }
 }
 
 type Condition = (Code, fn(&mut Case));
@@ -86,10 +80,7 @@ fn conditions() -> Vec<Condition> {
             case.license.stage = Stage::Absent;
         }),
         (Code::KeySuperseded, |case| {
-            case.presented = Some(KeyVersion {
-                secret_id: 1,
-                version: 2,
-            });
+            case.presented = Some(KeyVersion { secret_id: 1, version: 2 });
         }),
         (Code::UserBanned, |case| {
             case.owner_banned = true;
@@ -150,10 +141,7 @@ fn each_condition_alone_gives_its_code() {
 #[test]
 fn of_two_conditions_the_earlier_in_the_table_wins() {
     let table = conditions();
-    let exclusive = [
-        (Code::DeviceRequired, Code::DeviceNotActivated),
-        (Code::Expired, Code::InGrace),
-    ];
+    let exclusive = [(Code::DeviceRequired, Code::DeviceNotActivated), (Code::Expired, Code::InGrace)];
     let mut pairs = 0;
     for (i, (first, make_first)) in table.iter().enumerate() {
         for (second, make_second) in &table[i + 1..] {
@@ -161,11 +149,7 @@ fn of_two_conditions_the_earlier_in_the_table_wins() {
                 continue;
             }
             let case = Case::valid().with(make_second).with(make_first);
-            assert_eq!(
-                case.decide(Devices::Check).code,
-                *first,
-                "{first:?} and {second:?}"
-            );
+            assert_eq!(case.decide(Devices::Check).code, *first, "{first:?} and {second:?}");
             pairs += 1;
         }
     }
@@ -191,11 +175,8 @@ fn everything_wrong_at_once_is_mended_one_by_one_in_the_order_of_the_table() {
 #[test]
 fn without_the_device_checks_no_device_is_asked_for() {
     for (code, change) in conditions() {
-        let expected = if matches!(code, Code::DeviceRequired | Code::DeviceNotActivated) {
-            Code::Valid
-        } else {
-            code
-        };
+        let expected =
+            if matches!(code, Code::DeviceRequired | Code::DeviceNotActivated) { Code::Valid } else { code };
         let case = Case::valid().with(change);
         let verdict = case.decide(Devices::LeaveOut);
         assert_eq!(verdict.code, expected);
@@ -206,18 +187,9 @@ fn without_the_device_checks_no_device_is_asked_for() {
 #[test]
 fn the_detail_of_a_revoked_license_is_its_category() {
     use RevokeCategory::{Abuse, Chargeback, Fraud, Leaked, Manual, Refund, RoleLost};
-    let expected = [
-        "manual",
-        "refund",
-        "chargeback",
-        "fraud",
-        "abuse",
-        "leaked",
-        "role_lost",
-    ];
-    for (category, name) in [Manual, Refund, Chargeback, Fraud, Abuse, Leaked, RoleLost]
-        .into_iter()
-        .zip(expected)
+    let expected = ["manual", "refund", "chargeback", "fraud", "abuse", "leaked", "role_lost"];
+    for (category, name) in
+        [Manual, Refund, Chargeback, Fraud, Abuse, Leaked, RoleLost].into_iter().zip(expected)
     {
         let case = Case::valid().with(|case| {
             case.license.stage = Stage::Revoked;
@@ -233,36 +205,21 @@ fn missing_entitlements_are_listed_and_present_ones_are_not() {
     let case = Case::valid().with(|case| {
         case.entitlements = ["cloud", "ai", "beta"].map(str::to_owned).to_vec();
     });
-    assert_eq!(
-        case.decide(Devices::Check).detail,
-        "The license does not include: cloud, beta"
-    );
+    assert_eq!(case.decide(Devices::Check).detail, "The license does not include: cloud, beta");
 }
 
 #[test]
 fn a_known_device_with_other_components_has_the_detail_components() {
-    let component = |hash: &str| Component {
-        name: "cpu".to_owned(),
-        hash: hash.to_owned(),
-    };
+    let component = |hash: &str| Component { name: "cpu".to_owned(), hash: hash.to_owned() };
     let mut case = Case::valid().with(|case| {
         case.license.terms.device_match = DeviceMatch::Any;
         case.license.devices[0].components = vec![component("a")];
-        case.device = Some(DeviceClaim {
-            device_id: "pc".to_owned(),
-            components: vec![component("b")],
-        });
+        case.device = Some(DeviceClaim { device_id: "pc".to_owned(), components: vec![component("b")] });
     });
     let verdict = case.decide(Devices::Check);
-    assert_eq!(
-        (verdict.code, verdict.detail.as_ref()),
-        (Code::DeviceNotActivated, "components")
-    );
+    assert_eq!((verdict.code, verdict.detail.as_ref()), (Code::DeviceNotActivated, "components"));
 
-    case.device = Some(DeviceClaim {
-        device_id: "reinstalled".to_owned(),
-        components: vec![component("a")],
-    });
+    case.device = Some(DeviceClaim { device_id: "reinstalled".to_owned(), components: vec![component("a")] });
     let verdict = case.decide(Devices::Check);
     assert_eq!(verdict.code, Code::Valid);
     assert_eq!(verdict.device.map(|device| device.device_id.as_str()), Some("pc"));
@@ -271,13 +228,7 @@ fn a_known_device_with_other_components_has_the_detail_components() {
 #[test]
 fn a_named_device_is_looked_at_even_where_none_is_required() {
     let case = Case::valid().with(|case| case.license.terms.require_device = false);
-    assert_eq!(
-        case.clone()
-            .with(|case| case.device = None)
-            .decide(Devices::Check)
-            .code,
-        Code::Valid
-    );
+    assert_eq!(case.clone().with(|case| case.device = None).decide(Devices::Check).code, Code::Valid);
     let case = case.with(|case| case.device = Some(claim("laptop")));
     assert_eq!(case.decide(Devices::Check).code, Code::DeviceNotActivated);
 }
@@ -286,20 +237,12 @@ fn a_named_device_is_looked_at_even_where_none_is_required() {
 fn times_are_exact_to_the_millisecond() {
     let at = |change: fn(&mut Case)| Case::valid().with(change).decide(Devices::Check).code;
     assert_eq!(at(|case| case.license.starts_at = Some(NOW)), Code::Valid);
-    assert_eq!(
-        at(|case| case.license.expires_at = Some(Timestamp(NOW.0 + 1))),
-        Code::Valid
-    );
+    assert_eq!(at(|case| case.license.expires_at = Some(Timestamp(NOW.0 + 1))), Code::Valid);
     let with_grace: fn(&mut Case, i64) = |case, passed| {
         case.license.terms.expiry_grace = Some(Span::days(1));
         case.license.expires_at = Some(Timestamp(NOW.0 - passed));
     };
-    let passed = |ms| {
-        Case::valid()
-            .with(|case| with_grace(case, ms))
-            .decide(Devices::Check)
-            .code
-    };
+    let passed = |ms| Case::valid().with(|case| with_grace(case, ms)).decide(Devices::Check).code;
     assert_eq!(passed(-1), Code::Valid);
     assert_eq!(passed(0), Code::InGrace);
     assert_eq!(passed(Span::days(1).ms() - 1), Code::InGrace);
@@ -330,10 +273,7 @@ fn what_a_request_leaves_out_is_not_looked_at() {
 #[test]
 fn another_secret_under_the_same_version_is_superseded_as_well() {
     let case = Case::valid().with(|case| {
-        case.presented = Some(KeyVersion {
-            secret_id: 2,
-            version: 3,
-        });
+        case.presented = Some(KeyVersion { secret_id: 2, version: 3 });
     });
     assert_eq!(case.decide(Devices::Check).code, Code::KeySuperseded);
 }
@@ -371,9 +311,6 @@ fn the_wire_names_are_those_of_the_table() {
 fn without_a_license_to_look_at_there_are_two_verdicts() {
     assert_eq!(Verdict::malformed_key().code, Code::MalformedKey);
     assert_eq!(Verdict::not_found().code, Code::NotFound);
-    let hidden: Vec<Code> = Code::ALL
-        .into_iter()
-        .filter(|code| !code.shows_license())
-        .collect();
+    let hidden: Vec<Code> = Code::ALL.into_iter().filter(|code| !code.shows_license()).collect();
     assert_eq!(hidden, [Code::MalformedKey, Code::NotFound, Code::KeySuperseded]);
 }

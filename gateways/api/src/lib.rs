@@ -4,6 +4,7 @@
 mod answer;
 pub mod error;
 mod extract;
+pub mod floor;
 mod frame;
 mod open;
 pub mod operator;
@@ -11,6 +12,7 @@ mod problem;
 mod recipe;
 mod render;
 mod routes;
+mod serve;
 pub mod state;
 pub mod token;
 
@@ -19,6 +21,7 @@ use axum::routing::{delete, get, patch, post};
 
 pub use error::{ApiError, Code, FieldError};
 pub use operator::{Component, Condition, Operator, OperatorError};
+pub use serve::serve;
 pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
 pub use token::{TokenKeys, mint};
 

@@ -1,12 +1,89 @@
-//! `dca-auth bench`: figures of this machine, each beside the figure that it is measured against, in one run.
+//! `dca-auth bench`: figures of this machine, each beside the figure that it is measured against, in one run. It
+//! works on data of its own in a folder that goes when it ends, reaches loopback addresses only, and ends in time.
 
+mod commands;
 mod histogram;
 mod load;
+mod validate;
 
-use crate::cli::Bench;
-use crate::failure::{Failure, Outcome};
-use crate::output::Format;
+use std::path::{Path, PathBuf};
 
-pub(crate) async fn run(_bench: &Bench, _format: Format) -> Outcome<()> {
-    Err(Failure::new("not yet"))
+use serde_json::Value;
+
+use crate::cli::{Bench, BenchWhat};
+use crate::config::{Config, Inputs};
+use crate::failure::{Attempt as _, Outcome};
+use crate::output::{Format, answer};
+
+/// Runs one benchmark and prints its figures.
+///
+/// # Errors
+/// If something that is measured fails.
+pub(crate) async fn run(bench: &Bench, format: Format) -> Outcome<()> {
+    let mut figures = match bench.what {
+        BenchWhat::Floor => return validate::floor(bench.body_bytes).await,
+        BenchWhat::Validate => validate::run(bench).await?,
+        BenchWhat::Append => commands::append(bench).await?,
+        BenchWhat::Bulk => commands::bulk(bench).await?,
+        BenchWhat::Rebuild => commands::rebuild(bench).await?,
+    };
+    // Figures of an unoptimised build say nothing about the product.
+    figures["optimised"] = (!cfg!(debug_assertions)).into();
+    answer(format, &figures, lines);
+    Ok(())
+}
+
+/// One figure a line.
+fn lines(figures: &Value) -> String {
+    let mut lines = Vec::new();
+    flatten("", figures, &mut lines);
+    lines.join("\n")
+}
+
+fn flatten(above: &str, value: &Value, lines: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let name = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+                flatten(&name, value, lines);
+            }
+        }
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(real) => lines.push(format!("{above:<32} {real:.3}")),
+            None => lines.push(format!("{above:<32} {number}")),
+        },
+        Value::String(text) => lines.push(format!("{above:<32} {text}")),
+        other => lines.push(format!("{above:<32} {other}")),
+    }
+}
+
+/// A folder that goes when this is dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Outcome<Self> {
+        let path = std::env::temp_dir().join(format!("dca-auth-bench-{}", uuid::Uuid::new_v4().simple()));
+        crate::folder::private_folder(&path).attempt(|| format!("{} cannot be made", path.display()))?;
+        Ok(Self(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The default configuration over this folder, and over the given database if there is one.
+    fn config(&self, mode: &str, bench: &Bench) -> Outcome<Config> {
+        let mut flags = vec![
+            ("data_dir", self.0.to_string_lossy().into_owned(), "--data-dir"),
+            ("mode", mode.to_owned(), "--mode"),
+        ];
+        flags.extend(bench.database_url.clone().map(|url| ("database.url", url, "--database-url")));
+        Config::load(&Inputs { flags, ..Inputs::default() })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
 }

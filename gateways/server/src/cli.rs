@@ -270,9 +270,15 @@ pub(crate) struct Bench {
     /// Seconds for each figure
     #[arg(long, default_value_t = 5)]
     pub(crate) seconds: u64,
-    /// PostgreSQL to measure instead of SQLite; a fresh database is made there and dropped
+    /// An empty PostgreSQL database to measure on instead of SQLite; it is filled
     #[arg(long, value_name = "URL")]
     pub(crate) database_url: Option<String>,
+    /// Licenses of five events each that are made before `append` and `rebuild`
+    #[arg(long, default_value_t = 20_000)]
+    pub(crate) licenses: usize,
+    /// Bytes of the floor's answer
+    #[arg(long, hide = true, default_value_t = 1_000)]
+    pub(crate) body_bytes: usize,
 }
 
 /// What can be measured.
@@ -286,4 +292,7 @@ pub(crate) enum BenchWhat {
     Bulk,
     /// Events a second of a rebuild
     Rebuild,
+    /// The bare route that `validate` is measured against
+    #[value(hide = true)]
+    Floor,
 }

@@ -73,6 +73,20 @@ impl Door {
         self.client.call(method, path, body).await.map_err(failure)
     }
 
+    /// Where the server answers.
+    pub(crate) fn url(&self) -> &str {
+        self.client.base()
+    }
+
+    /// A client of the same server with an API key.
+    ///
+    /// # Errors
+    /// If the key is no plain text.
+    pub(crate) fn with_key(&self, api_key: &str) -> Outcome<Client> {
+        let credential = Credential::ApiKey(api_key.to_owned());
+        Client::new(self.url(), credential, CALL_TIMEOUT).attempt(|| format!("no connection to {}", self.url()))
+    }
+
     /// Waits until reads show everything up to `position`.
     ///
     /// # Errors

@@ -11,7 +11,6 @@ mod config;
 mod door;
 mod failure;
 mod folder;
-mod http;
 mod jobs;
 mod keys;
 mod long;

@@ -14,7 +14,6 @@ use crate::assemble::{self, Assembled};
 use crate::config::Config;
 use crate::failure::{Attempt as _, Failure, Outcome};
 use crate::folder::{Lock, Run};
-use crate::http;
 use crate::jobs::Jobs;
 use crate::keys;
 use crate::mode::Mode;
@@ -93,7 +92,7 @@ impl Process {
         background.spawn(async move { queries.follow(token).await });
         background.spawn(Projector::new(&assembled.queries).run(stopping.clone()));
         let router = api::router(api_state(config, &assembled, &host, address)?);
-        let http = tokio::spawn(http::serve(listener, router, config.http.connections_max, closing.clone()));
+        let http = tokio::spawn(api::serve(listener, router, config.http.connections_max, closing.clone()));
         let jobs = Some(jobs).filter(|_| purpose == Purpose::Serve);
         Ok(Self { assembled, host, jobs, url, http, background, closing, stopping, _lock: lock })
     }

@@ -67,20 +67,9 @@ fn only_the_owner_may_read_the_file() {
     for mode in [0o640, 0o604, 0o620, 0o601, 0o666] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let error = KeyRing::load(&path).unwrap_err();
-        assert!(
-            matches!(error, RingError::TooOpen { mode: found, .. } if found == mode),
-            "{error}"
-        );
-        assert!(
-            error
-                .to_string()
-                .contains(&format!("chmod 600 {}", path.display())),
-            "{error}"
-        );
-        assert!(
-            error.to_string().contains(&format!("(mode {mode:04o})")),
-            "{error}"
-        );
+        assert!(matches!(error, RingError::TooOpen { mode: found, .. } if found == mode), "{error}");
+        assert!(error.to_string().contains(&format!("chmod 600 {}", path.display())), "{error}");
+        assert!(error.to_string().contains(&format!("(mode {mode:04o})")), "{error}");
     }
     fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
     assert!(KeyRing::load(&path).is_ok());
@@ -101,10 +90,7 @@ fn a_new_ring_is_never_written_over_a_file() {
 fn a_dangling_link_is_a_file_too() {
     let (folder, path) = folder();
     std::os::unix::fs::symlink(folder.path().join("nowhere"), &path).unwrap();
-    assert!(matches!(
-        counted_ring().create_file(&path),
-        Err(RingError::Exists { .. })
-    ));
+    assert!(matches!(counted_ring().create_file(&path), Err(RingError::Exists { .. })));
 }
 
 #[test]
@@ -143,57 +129,28 @@ fn a_missing_folder_and_a_missing_file_are_named() {
 fn a_rotated_ring_replaces_its_older_version() {
     let (folder, path) = folder();
     counted_ring().create_file(&path).unwrap();
-    let (newer, id) = counted_ring()
-        .with_added(List::License, MADE_AT, &mut os_random)
-        .unwrap();
+    let (newer, id) = counted_ring().with_added(List::License, MADE_AT, &mut os_random).unwrap();
     newer.replace_file(&path).unwrap();
-    newer
-        .with_activated(List::License, id)
-        .unwrap()
-        .replace_file(&path)
-        .unwrap();
+    newer.with_activated(List::License, id).unwrap().replace_file(&path).unwrap();
     let ring = KeyRing::load(&path).unwrap().ring;
-    assert_eq!(
-        (ring.active(List::License), ring.ids(List::License)),
-        (1, vec![0, 1])
-    );
+    assert_eq!((ring.active(List::License), ring.ids(List::License)), (1, vec![0, 1]));
     assert_eq!(names(&folder), ["keys"]);
 }
 
 #[test]
 fn replacing_never_loses_a_secret() {
     let (_folder, path) = folder();
-    let (newer, _) = counted_ring()
-        .with_added(List::Access, MADE_AT, &mut os_random)
-        .unwrap();
+    let (newer, _) = counted_ring().with_added(List::Access, MADE_AT, &mut os_random).unwrap();
     newer.create_file(&path).unwrap();
 
     let error = counted_ring().replace_file(&path).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            RingError::WouldLose {
-                list: List::Access,
-                id: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
-    let (twin, _) = counted_ring()
-        .with_added(List::Access, MADE_AT, &mut os_random)
-        .unwrap();
-    assert!(matches!(
-        twin.replace_file(&path),
-        Err(RingError::WouldLose { .. })
-    ));
+    assert!(matches!(error, RingError::WouldLose { list: List::Access, id: 1, .. }), "{error}");
+    let (twin, _) = counted_ring().with_added(List::Access, MADE_AT, &mut os_random).unwrap();
+    assert!(matches!(twin.replace_file(&path), Err(RingError::WouldLose { .. })));
     let error = other_ring().replace_file(&path).unwrap_err();
     assert!(matches!(error, RingError::OtherRing { .. }), "{error}");
     assert_gives_nothing_away(&error.to_string());
-    assert_eq!(
-        KeyRing::load(&path).unwrap().ring.to_text().unwrap(),
-        newer.to_text().unwrap()
-    );
+    assert_eq!(KeyRing::load(&path).unwrap().ring.to_text().unwrap(), newer.to_text().unwrap());
 }
 
 #[cfg(unix)]
@@ -203,9 +160,7 @@ fn replacing_through_a_link_keeps_the_link() {
     counted_ring().create_file(&path).unwrap();
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    let (newer, _) = counted_ring()
-        .with_added(List::Cache, MADE_AT, &mut os_random)
-        .unwrap();
+    let (newer, _) = counted_ring().with_added(List::Cache, MADE_AT, &mut os_random).unwrap();
     newer.replace_file(&link).unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(KeyRing::load(&path).unwrap().ring.ids(List::Cache), [0, 1]);
@@ -214,25 +169,10 @@ fn replacing_through_a_link_keeps_the_link() {
 #[test]
 fn a_newer_format_is_refused_with_both_numbers() {
     // A newer file may have any fields: the format is looked at before them.
-    let text = FORMAT_1
-        .replace("\"format\": 1", "\"format\": 2")
-        .replace("\"root\"", "\"roots\"");
+    let text = FORMAT_1.replace("\"format\": 1", "\"format\": 2").replace("\"root\"", "\"roots\"");
     let error = refused(&text);
-    assert!(
-        matches!(
-            error,
-            RingError::Newer {
-                format: 2,
-                known: 1,
-                ..
-            }
-        ),
-        "{error}"
-    );
-    assert!(
-        error.to_string().contains("format 2") && error.to_string().contains("up to 1"),
-        "{error}"
-    );
+    assert!(matches!(error, RingError::Newer { format: 2, known: 1, .. }), "{error}");
+    assert!(error.to_string().contains("format 2") && error.to_string().contains("up to 1"), "{error}");
 }
 
 #[test]
@@ -265,20 +205,12 @@ fn a_damaged_field_is_named() {
         ("2026-02-03T04", "2026-02-31T04", "`license.secrets[1].createdAt`"),
         ("\"active\": 0", "\"active\": 9", "`license.active`"),
         ("\"cache\": {", "\"cash\": {", "`cache`"),
-        (
-            "\"createdAt\": \"2026-01-02T03:04:05.678Z\",\n  \"root\"",
-            "\"root\"",
-            "`createdAt`",
-        ),
+        ("\"createdAt\": \"2026-01-02T03:04:05.678Z\",\n  \"root\"", "\"root\"", "`createdAt`"),
         ("\"format\": 1,", "\"format\": 1, \"note\": \"x\",", "`note`"),
     ];
     for (from, to, field) in cases {
         assert!(FORMAT_1.contains(from), "{from}");
-        assert_eq!(
-            damaged_field(&FORMAT_1.replacen(from, to, 1)),
-            field,
-            "{from} → {to}"
-        );
+        assert_eq!(damaged_field(&FORMAT_1.replacen(from, to, 1)), field, "{from} → {to}");
     }
     for text in ["", "[]", "null", "keys", "{}", "\u{feff}{}"] {
         assert!(matches!(refused(text), RingError::Damaged { .. }), "{text}");

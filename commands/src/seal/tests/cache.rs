@@ -16,10 +16,7 @@ use crate::seal::cache::KeyCache;
 use crate::seal::keys::DataKey;
 
 fn key(id: &str) -> Arc<DataKey> {
-    Arc::new(DataKey {
-        id: id.to_owned(),
-        secret: Box::new(Zeroizing::new([0; 32])),
-    })
+    Arc::new(DataKey { id: id.to_owned(), secret: Box::new(Zeroizing::new([0; 32])) })
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,16 +53,10 @@ async fn a_process_that_hears_of_an_erasure_forgets_at_once() {
     one.destroy(&person(1)).await.unwrap();
     let sealed = seal(&created(&one, &[person(1)]).await, &person(1), "ada again");
     // Until it hears of it, it takes the new text for one under a key that is gone.
-    assert_eq!(
-        existing(&two, &[person(1)]).await.unseal(&stream(), &sealed),
-        Unsealed::Erased
-    );
+    assert_eq!(existing(&two, &[person(1)]).await.unseal(&stream(), &sealed), Unsealed::Erased);
     two.forget(&person(1));
     let keys = existing(&two, &[person(1)]).await;
-    assert_eq!(
-        keys.unseal(&stream(), &sealed),
-        Unsealed::Clear("ada again".to_owned())
-    );
+    assert_eq!(keys.unseal(&stream(), &sealed), Unsealed::Clear("ada again".to_owned()));
 }
 
 #[tokio::test]

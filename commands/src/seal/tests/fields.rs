@@ -46,10 +46,7 @@ async fn a_sealed_field_opens_where_it_was_sealed() {
             let read: SealedText = sealed.as_str().parse().unwrap();
             assert_eq!(keys.unseal(&stream(), &read), clear(text));
             let parts = sealed.parts().unwrap();
-            assert_eq!(
-                (parts.subject, parts.sequence, parts.field),
-                (subject.clone(), 3, "username")
-            );
+            assert_eq!((parts.subject, parts.sequence, parts.field), (subject.clone(), 3, "username"));
             assert!(parts.key_id.len() == 8 && HEXLOWER.decode(parts.key_id.as_bytes()).is_ok());
             let body = BASE64URL_NOPAD.decode(parts.body.as_bytes()).unwrap();
             assert_eq!(body.len(), 12 + text.len() + 16);
@@ -73,10 +70,7 @@ async fn a_moved_text_is_damaged() {
     let rewritten = |subject: &Subject, key_id: &str, sequence, field| {
         SealedText::new(subject, key_id, sequence, field, parts.body)
     };
-    assert_eq!(
-        keys.unseal(&stream(), &rewritten(&person(1), parts.key_id, 3, "username")),
-        clear("ada")
-    );
+    assert_eq!(keys.unseal(&stream(), &rewritten(&person(1), parts.key_id, 3, "username")), clear("ada"));
 
     let others_key = seal(&keys, &person(2), "x").parts().unwrap().key_id.to_owned();
     let moved = [
@@ -85,12 +79,7 @@ async fn a_moved_text_is_damaged() {
         rewritten(&person(2), &others_key, 3, "username"),
     ];
     for text in moved {
-        assert_eq!(
-            keys.unseal(&stream(), &text),
-            Unsealed::Damaged,
-            "{}",
-            text.as_str()
-        );
+        assert_eq!(keys.unseal(&stream(), &text), Unsealed::Damaged, "{}", text.as_str());
     }
     let other_stream = StreamId::user(&user(2));
     assert_eq!(keys.unseal(&other_stream, &sealed), Unsealed::Damaged);
@@ -114,10 +103,7 @@ async fn an_altered_text_is_damaged() {
         let text = with_body(&BASE64URL_NOPAD.encode(&body[..length]));
         assert_eq!(keys.unseal(&stream(), &text), Unsealed::Damaged, "{length} bytes");
     }
-    assert_eq!(
-        keys.unseal(&stream(), &with_body("no base64!")),
-        Unsealed::Damaged
-    );
+    assert_eq!(keys.unseal(&stream(), &with_body("no base64!")), Unsealed::Damaged);
 }
 
 #[tokio::test]
@@ -127,11 +113,7 @@ async fn a_subject_that_was_not_asked_for_never_looks_erased() {
     let sealed = seal(&keys, &person(2), "grace");
     let keys = existing(&vault, &[person(1)]).await;
     assert_eq!(keys.unseal(&stream(), &sealed), Unsealed::Damaged);
-    let context = SealContext {
-        stream: &stream(),
-        sequence: 1,
-        field: "username",
-    };
+    let context = SealContext { stream: &stream(), sequence: 1, field: "username" };
     let error = keys.seal(&person(2), context, "grace").unwrap_err();
     assert_eq!(error, SealError::NotLoaded(person(2)));
 }

@@ -52,14 +52,8 @@ async fn two_processes_that_make_the_same_key_at_once_agree() {
     let (one, two) = tokio::join!(created(&one, &people), created(&two, &people));
     for subject in &people {
         let (from_one, from_two) = (seal(&one, subject, "ada"), seal(&two, subject, "grace"));
-        assert_eq!(
-            two.unseal(&stream(), &from_one),
-            Unsealed::Clear("ada".to_owned())
-        );
-        assert_eq!(
-            one.unseal(&stream(), &from_two),
-            Unsealed::Clear("grace".to_owned())
-        );
+        assert_eq!(two.unseal(&stream(), &from_one), Unsealed::Clear("ada".to_owned()));
+        assert_eq!(one.unseal(&stream(), &from_two), Unsealed::Clear("grace".to_owned()));
     }
     assert_eq!(table.rows().len(), 2);
 }
@@ -74,10 +68,7 @@ async fn a_destroyed_key_leaves_erased() {
     assert_eq!(table.rows().len(), 1);
     let keys = existing(&vault, &[person(1), person(2)]).await;
     assert_eq!(keys.unseal(&stream(), &ada), Unsealed::Erased);
-    assert_eq!(
-        keys.unseal(&stream(), &grace),
-        Unsealed::Clear("grace".to_owned())
-    );
+    assert_eq!(keys.unseal(&stream(), &grace), Unsealed::Clear("grace".to_owned()));
 }
 
 #[tokio::test]
@@ -88,10 +79,7 @@ async fn somebody_who_comes_back_gets_another_key() {
     let keys = created(&vault, &[person(1)]).await;
     let after = seal(&keys, &person(1), "ada again");
     assert_eq!(keys.unseal(&stream(), &before), Unsealed::Erased);
-    assert_eq!(
-        keys.unseal(&stream(), &after),
-        Unsealed::Clear("ada again".to_owned())
-    );
+    assert_eq!(keys.unseal(&stream(), &after), Unsealed::Clear("ada again".to_owned()));
 }
 
 #[tokio::test]
@@ -99,10 +87,7 @@ async fn a_subject_erased_while_its_key_is_made_is_an_error_that_can_be_repeated
     let (table, vault) = vault();
     table.forgetful.store(true, Ordering::SeqCst);
     let error = vault.keys_for(&[person(1)], Missing::Create).await.unwrap_err();
-    assert!(
-        matches!(&error, VaultError::ErasedMeanwhile(subject) if *subject == person(1)),
-        "{error}"
-    );
+    assert!(matches!(&error, VaultError::ErasedMeanwhile(subject) if *subject == person(1)), "{error}");
     assert_eq!(CommandError::from(error), CommandError::Conflict(1));
 }
 
@@ -110,9 +95,7 @@ async fn a_subject_erased_while_its_key_is_made_is_an_error_that_can_be_repeated
 async fn after_a_rotation_old_keys_open_and_new_ones_are_wrapped_by_the_new_key() {
     let (table, vault) = vault();
     let sealed = seal(&created(&vault, &[person(1)]).await, &person(1), "ada");
-    let (ring, id) = known_ring()
-        .with_added(List::Encryption, MADE_AT, &mut os_random)
-        .unwrap();
+    let (ring, id) = known_ring().with_added(List::Encryption, MADE_AT, &mut os_random).unwrap();
     let rotated = process(&table, ring.with_activated(List::Encryption, id).unwrap());
     let keys = created(&rotated, &[person(1), person(2)]).await;
     assert_eq!(keys.unseal(&stream(), &sealed), Unsealed::Clear("ada".to_owned()));
@@ -122,10 +105,7 @@ async fn after_a_rotation_old_keys_open_and_new_ones_are_wrapped_by_the_new_key(
     let error = vault.keys_for(&[person(2)], Missing::Leave).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, VaultError::NoKek { kek_id: 1, .. }), "{text}");
-    assert!(
-        text.contains("key-encryption key 1") && text.contains("172d382fca05a9e5"),
-        "{text}"
-    );
+    assert!(text.contains("key-encryption key 1") && text.contains("172d382fca05a9e5"), "{text}");
     assert!(text.contains("copy the key file"), "{text}");
     assert_gives_nothing_away(&text);
     assert!(matches!(VaultUnavailable::from(error), VaultUnavailable::Ring(_)));
@@ -139,10 +119,7 @@ async fn an_impossible_key_encryption_key_is_one_that_the_ring_lacks() {
         table.rows().get_mut(&guild().to_string()).unwrap().kek_id = id;
         vault.forget(&guild());
         let error = vault.keys_for(&[guild()], Missing::Create).await.unwrap_err();
-        assert!(
-            matches!(error, VaultError::NoKek { kek_id, .. } if kek_id == id),
-            "{error}"
-        );
+        assert!(matches!(error, VaultError::NoKek { kek_id, .. } if kek_id == id), "{error}");
     }
 }
 
@@ -163,16 +140,10 @@ async fn a_row_that_was_altered_or_copied_does_not_open() {
     for row in [copied, renamed, flipped, cut] {
         table.rows().insert(one.clone(), row);
         vault.forget(&person(1));
-        let error = vault
-            .keys_for(&[person(1), person(2)], Missing::Create)
-            .await
-            .unwrap_err();
+        let error = vault.keys_for(&[person(1), person(2)], Missing::Create).await.unwrap_err();
         let text = error.to_string();
         assert!(matches!(error, VaultError::DamagedRow { .. }), "{text}");
-        assert!(
-            text.contains(&one) && text.contains("key-encryption key 0"),
-            "{text}"
-        );
+        assert!(text.contains(&one) && text.contains("key-encryption key 0"), "{text}");
         assert!(matches!(CommandError::from(error), CommandError::Damaged(_)));
     }
 }
@@ -195,10 +166,7 @@ async fn a_store_that_is_away_makes_nobody_look_erased() {
         let error = vault.keys_for(&[person(1)], missing).await.unwrap_err();
         assert!(matches!(error, VaultError::Table(_)), "{error}");
         assert!(error.to_string().contains("the database is away"), "{error}");
-        assert!(matches!(
-            VaultUnavailable::from(error),
-            VaultUnavailable::Store(_)
-        ));
+        assert!(matches!(VaultUnavailable::from(error), VaultUnavailable::Store(_)));
     }
     assert!(vault.destroy(&person(1)).await.is_err());
 }
@@ -224,9 +192,6 @@ async fn nothing_shows_a_data_key() {
     let keys = created(&vault, &[person(1)]).await;
     let secret = keys.held[&person(1)].as_ref().unwrap().secret.clone();
     let shown = format!("{vault:?} {keys:?} {keys:#?}");
-    assert!(
-        !shown.contains(&format!("{:?}", &secret[..4]).trim_matches(['[', ']']).to_owned()),
-        "{shown}"
-    );
+    assert!(!shown.contains(&format!("{:?}", &secret[..4]).trim_matches(['[', ']']).to_owned()), "{shown}");
     assert_gives_nothing_away(&shown);
 }

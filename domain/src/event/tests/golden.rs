@@ -53,11 +53,7 @@ fn each_value<'a>(value: &'a Value, path: &mut Vec<&'a str>, visit: &mut dyn FnM
 }
 
 fn visit(golden: &Golden, mut visit: impl FnMut(&[&str], &Value)) {
-    each_value(
-        &serde_json::from_str(&golden.json).unwrap(),
-        &mut Vec::new(),
-        &mut visit,
-    );
+    each_value(&serde_json::from_str(&golden.json).unwrap(), &mut Vec::new(), &mut visit);
 }
 
 /// Whether the innermost member of a path is personal. The name of a device is; that of a guild or of a type
@@ -68,8 +64,7 @@ fn is_personal(path: &[&str]) -> bool {
 
 /// Whether a text has a run of digits that is as long as a snowflake.
 fn has_snowflake(text: &str) -> bool {
-    text.split(|c: char| !c.is_ascii_digit())
-        .any(|run| (17..=20).contains(&run.len()))
+    text.split(|c: char| !c.is_ascii_digit()).any(|run| (17..=20).contains(&run.len()))
 }
 
 /// The personal fields that an event shows to whoever seals it.
@@ -83,10 +78,8 @@ fn private_fields(event: &mut DomainEvent) -> Vec<(String, Private)> {
 fn every_event_has_its_golden_file() {
     for kind in Kind::ALL {
         let files: BTreeSet<String> = golden(kind).into_keys().collect();
-        let newest: BTreeSet<String> = names(kind)
-            .iter()
-            .map(|(name, version)| format!("{name}.v{version}"))
-            .collect();
+        let newest: BTreeSet<String> =
+            names(kind).iter().map(|(name, version)| format!("{name}.v{version}")).collect();
         let missing: Vec<_> = newest.difference(&files).collect();
         assert!(missing.is_empty(), "add golden files of {missing:?}");
     }
@@ -98,10 +91,7 @@ fn every_golden_file_is_of_an_event() {
         let known = names(golden.kind).iter().find(|(name, _)| *name == golden.name);
         let (_, newest) = known.unwrap_or_else(|| panic!("{file} is of no event"));
         let version = |text: &str| text.parse::<u32>().unwrap();
-        assert!(
-            version(&golden.version) <= version(newest),
-            "{file} is of a version that is not there yet"
-        );
+        assert!(version(&golden.version) <= version(newest), "{file} is of a version that is not there yet");
     }
 }
 
@@ -195,18 +185,13 @@ fn a_personal_field_in_the_clear_is_never_written() {
             let mut event = parsed(golden.kind, &golden.json).unwrap();
             event.private_fields(&mut |name, field| {
                 if name == opened {
-                    *field = Private::Clear {
-                        subject: field.subject().unwrap(),
-                        text: "Lovelace".to_owned(),
-                    };
+                    *field =
+                        Private::Clear { subject: field.subject().unwrap(), text: "Lovelace".to_owned() };
                 }
             });
             let why = written(&event).unwrap_err().to_string();
             assert!(why.contains("unsealed"), "{file}: {opened}: {why}");
-            assert!(
-                !format!("{event:?}").contains("Lovelace"),
-                "{file}: {opened} is shown for debugging"
-            );
+            assert!(!format!("{event:?}").contains("Lovelace"), "{file}: {opened} is shown for debugging");
             tried += 1;
         }
     }

@@ -34,18 +34,9 @@ fn metadata() -> Metadata {
 /// With a reason that was sealed for the event number `sequence`.
 fn reasoned(sequence: u64) -> Metadata {
     let stream = stream();
-    let context = SealContext {
-        stream: &stream,
-        sequence,
-        field: "reason",
-    };
-    let sealed = TestSeal::default()
-        .seal(&Subject::User(person(1).id), context, "asked for it")
-        .unwrap();
-    Metadata {
-        reason: Some(Private::Sealed(sealed)),
-        ..metadata()
-    }
+    let context = SealContext { stream: &stream, sequence, field: "reason" };
+    let sealed = TestSeal::default().seal(&Subject::User(person(1).id), context, "asked for it").unwrap();
+    Metadata { reason: Some(Private::Sealed(sealed)), ..metadata() }
 }
 
 /// The event, sealed for its place, as the row of the log number 41.
@@ -65,10 +56,7 @@ fn stored(event: &mut user::Event, metadata: &Metadata) -> StoredEvent {
 }
 
 fn registered() -> user::Event {
-    user::Event::Registered {
-        person: person(1),
-        at: AT,
-    }
+    user::Event::Registered { person: person(1), at: AT }
 }
 
 #[test]
@@ -84,10 +72,7 @@ fn actors_are_written_as_one_word() {
     for (actor, word) in actors {
         assert_eq!(actor.to_string(), word);
         assert_eq!(word.parse::<Actor>().as_ref(), Ok(&actor));
-        assert_eq!(
-            serde_json::from_value::<Actor>(serde_json::to_value(&actor).unwrap()).unwrap(),
-            actor
-        );
+        assert_eq!(serde_json::from_value::<Actor>(serde_json::to_value(&actor).unwrap()).unwrap(), actor);
     }
     for word in ["", "ada", "user:ada", "user:", "apikey:xyz", "root:1"] {
         assert!(word.parse::<Actor>().is_err(), "{word}");
@@ -97,11 +82,7 @@ fn actors_are_written_as_one_word() {
 #[test]
 fn metadata_names_nobody_in_the_clear() {
     let trace = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into());
-    let full = Metadata {
-        trace,
-        simulated: true,
-        ..reasoned(1)
-    };
+    let full = Metadata { trace, simulated: true, ..reasoned(1) };
     let value = serde_json::to_value(&full).unwrap();
     assert!(value["reason"].as_str().unwrap().starts_with("s1:"));
     assert_eq!(value["simulated"], true);
@@ -114,16 +95,8 @@ fn metadata_names_nobody_in_the_clear() {
 
 #[test]
 fn a_reason_in_the_clear_is_never_written() {
-    let open = Metadata {
-        reason: Some(Private::of_user(&person(1).id, "asked for it")),
-        ..metadata()
-    };
-    assert!(
-        serde_json::to_string(&open)
-            .unwrap_err()
-            .to_string()
-            .contains("unsealed")
-    );
+    let open = Metadata { reason: Some(Private::of_user(&person(1).id, "asked for it")), ..metadata() };
+    assert!(serde_json::to_string(&open).unwrap_err().to_string().contains("unsealed"));
 }
 
 #[test]
@@ -145,19 +118,10 @@ fn a_row_is_understood() {
 #[test]
 fn an_unknown_name_or_version_is_told_with_its_place() {
     let row = stored(&mut registered(), &metadata());
-    let renamed = StoredEvent {
-        event_type: "user.painted".into(),
-        ..row.clone()
-    };
+    let renamed = StoredEvent { event_type: "user.painted".into(), ..row.clone() };
     let why = renamed.read().unwrap_err().to_string();
-    assert!(
-        why.contains("event 41") && why.contains("`user.painted`") && why.contains("upgrade"),
-        "{why}"
-    );
-    let newer = StoredEvent {
-        event_version: "2".into(),
-        ..row
-    };
+    assert!(why.contains("event 41") && why.contains("`user.painted`") && why.contains("upgrade"), "{why}");
+    let newer = StoredEvent { event_version: "2".into(), ..row };
     let why = newer.read().unwrap_err().to_string();
     assert!(why.contains("newer release"), "{why}");
 }
@@ -165,29 +129,17 @@ fn an_unknown_name_or_version_is_told_with_its_place() {
 #[test]
 fn a_payload_or_metadata_of_another_shape_is_told() {
     let row = stored(&mut registered(), &metadata());
-    let payload = StoredEvent {
-        payload: r#"{"type":"user.registered"}"#.into(),
-        ..row.clone()
-    };
+    let payload = StoredEvent { payload: r#"{"type":"user.registered"}"#.into(), ..row.clone() };
     assert!(payload.read().unwrap_err().why.starts_with("its payload"));
-    let metadata = StoredEvent {
-        metadata: "{}".into(),
-        ..row
-    };
+    let metadata = StoredEvent { metadata: "{}".into(), ..row };
     assert!(metadata.read().unwrap_err().why.starts_with("its metadata"));
 }
 
 #[test]
 fn a_sealed_field_that_was_moved_is_told() {
     let row = stored(&mut registered(), &metadata());
-    let moved = StoredEvent {
-        sequence: 2,
-        ..row.clone()
-    };
+    let moved = StoredEvent { sequence: 2, ..row.clone() };
     assert!(moved.read().unwrap_err().why.contains("`person.discordId`"));
-    let foreign = StoredEvent {
-        metadata: serde_json::to_string(&reasoned(7)).unwrap(),
-        ..row
-    };
+    let foreign = StoredEvent { metadata: serde_json::to_string(&reasoned(7)).unwrap(), ..row };
     assert!(foreign.read().unwrap_err().why.contains("`reason`"));
 }

@@ -30,11 +30,7 @@ impl Guild {
             may_grant(rank, own)?;
         }
         if let Some(rank) = current.filter(|rank| *rank > own) {
-            return Err(Refusal::RankTooLow {
-                rank,
-                needed: rank,
-                own,
-            });
+            return Err(Refusal::RankTooLow { rank, needed: rank, own });
         }
         if current == role {
             return Ok(Vec::new());
@@ -42,11 +38,7 @@ impl Guild {
         if current.is_none() {
             room_for_one(self.staff.len(), check::STAFF_MAX, "members of staff")?;
         }
-        Ok(vec![Event::StaffChanged {
-            person: person.clone(),
-            role,
-            at,
-        }])
+        Ok(vec![Event::StaffChanged { person: person.clone(), role, at }])
     }
 
     pub(super) fn issue_api_key(
@@ -56,12 +48,7 @@ impl Guild {
         scopes: Option<&[Scope]>,
         at: Timestamp,
     ) -> Decision {
-        let KeyDraft {
-            id,
-            kind,
-            name,
-            expires_at,
-        } = draft;
+        let KeyDraft { id, kind, name, expires_at } = draft;
         let refuse = |pointer, problem| Err(Refusal::InvalidValue { pointer, problem });
         if id.guild() != guild {
             return refuse("id", "must begin with the id of this guild");
@@ -71,13 +58,7 @@ impl Guild {
             check::name(name)?;
         }
         if let Some(known) = self.api_keys.get(&id) {
-            let facts = (
-                known.kind,
-                &known.scopes,
-                &known.name,
-                known.expires_at,
-                known.revoked_at,
-            );
+            let facts = (known.kind, &known.scopes, &known.name, known.expires_at, known.revoked_at);
             let repeated = facts == (kind, &scopes, &name, expires_at, None);
             return if repeated {
                 Ok(Vec::new())
@@ -86,35 +67,17 @@ impl Guild {
             };
         }
         if expires_at.is_some_and(|end| end <= at) {
-            return refuse(
-                "expiresAt",
-                "must lie in the future, or be null for a key without an end",
-            );
+            return refuse("expiresAt", "must lie in the future, or be null for a key without an end");
         }
-        let unrevoked = self
-            .api_keys
-            .values()
-            .filter(|key| key.revoked_at.is_none())
-            .count();
+        let unrevoked = self.api_keys.values().filter(|key| key.revoked_at.is_none()).count();
         room_for_one(unrevoked, check::API_KEYS_MAX, "API keys")?;
-        Ok(vec![Event::ApiKeyIssued {
-            key_id: id,
-            kind,
-            scopes,
-            label: name,
-            expires_at,
-            at,
-        }])
+        Ok(vec![Event::ApiKeyIssued { key_id: id, kind, scopes, label: name, expires_at, at }])
     }
 
     pub(super) fn revoke_api_key(&self, id: ApiKeyId, at: Timestamp) -> Decision {
         let key = self.api_keys.get(&id).ok_or(Refusal::ApiKeyNotFound { id })?;
         let live = key.revoked_at.is_none();
-        Ok(if live {
-            vec![Event::ApiKeyRevoked { key_id: id, at }]
-        } else {
-            Vec::new()
-        })
+        Ok(if live { vec![Event::ApiKeyRevoked { key_id: id, at }] } else { Vec::new() })
     }
 }
 
@@ -125,11 +88,7 @@ fn may_grant(rank: StaffRole, own: StaffRole) -> Result<(), Refusal> {
         StaffRole::Admin => StaffRole::Owner,
         StaffRole::Moderator | StaffRole::Auditor => rank,
     };
-    if own >= needed {
-        Ok(())
-    } else {
-        Err(Refusal::RankTooLow { rank, needed, own })
-    }
+    if own >= needed { Ok(()) } else { Err(Refusal::RankTooLow { rank, needed, own }) }
 }
 
 /// The scopes of a new key, sorted, each once.
@@ -142,16 +101,11 @@ fn granted_scopes(kind: ApiKeyKind, asked: Option<&[Scope]>) -> Result<Vec<Scope
     scopes.sort();
     scopes.dedup();
     if kind == ApiKeyKind::Publishable && scopes != Scope::PUBLISHABLE {
-        let extra = scopes
-            .into_iter()
-            .find(|scope| !Scope::PUBLISHABLE.contains(scope));
+        let extra = scopes.into_iter().find(|scope| !Scope::PUBLISHABLE.contains(scope));
         return Err(Refusal::ScopeNotAllowed { extra });
     }
     if scopes.is_empty() {
-        return Err(Refusal::InvalidValue {
-            pointer: "scopes",
-            problem: "must name at least one scope",
-        });
+        return Err(Refusal::InvalidValue { pointer: "scopes", problem: "must name at least one scope" });
     }
     Ok(scopes)
 }

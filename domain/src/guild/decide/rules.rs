@@ -14,19 +14,12 @@ impl Guild {
         let terms = terms.define();
         check::terms(&terms)?;
         if self.types.contains_key(slug) {
-            return Err(Refusal::TypeExists {
-                slug: slug.to_owned(),
-            });
+            return Err(Refusal::TypeExists { slug: slug.to_owned() });
         }
         self.feeds_no_rule(slug, &terms)?;
         let issuing = self.types.values().filter(|known| !known.retired).count();
         room_for_one(issuing, check::TYPES_MAX, "license types")?;
-        Ok(vec![Event::LicenseTypeDefined {
-            slug: slug.to_owned(),
-            name: name.to_owned(),
-            terms,
-            at,
-        }])
+        Ok(vec![Event::LicenseTypeDefined { slug: slug.to_owned(), name: name.to_owned(), terms, at }])
     }
 
     pub(super) fn change_type(
@@ -36,13 +29,9 @@ impl Guild {
         change: &TermsChange,
         at: Timestamp,
     ) -> Decision {
-        let known = self.types.get(slug).ok_or_else(|| Refusal::TypeNotFound {
-            slug: slug.to_owned(),
-        })?;
+        let known = self.types.get(slug).ok_or_else(|| Refusal::TypeNotFound { slug: slug.to_owned() })?;
         if known.retired {
-            return Err(Refusal::TypeRetired {
-                slug: slug.to_owned(),
-            });
+            return Err(Refusal::TypeRetired { slug: slug.to_owned() });
         }
         let name = name.unwrap_or(&known.name).to_owned();
         check::name(&name)?;
@@ -57,16 +46,7 @@ impl Guild {
         self.feeds_no_rule(slug, &terms)?;
         let same = name == known.name && terms == known.terms;
         let slug = slug.to_owned();
-        Ok(if same {
-            Vec::new()
-        } else {
-            vec![Event::LicenseTypeDefined {
-                slug,
-                name,
-                terms,
-                at,
-            }]
-        })
+        Ok(if same { Vec::new() } else { vec![Event::LicenseTypeDefined { slug, name, terms, at }] })
     }
 
     pub(super) fn retire_type(&self, slug: &str, at: Timestamp) -> Decision {
@@ -80,15 +60,9 @@ impl Guild {
 
     /// Refuses terms that grant a role which feeds a rule.
     fn feeds_no_rule(&self, slug: &str, terms: &Terms) -> Result<(), Refusal> {
-        let feeds = |role_id| {
-            self.active_rules()
-                .any(|rule| rule.source == RuleSource::Role { role_id })
-        };
+        let feeds = |role_id| self.active_rules().any(|rule| rule.source == RuleSource::Role { role_id });
         match terms.grants_role_id {
-            Some(role) if feeds(role) => Err(Refusal::RuleLoop {
-                role,
-                slug: slug.to_owned(),
-            }),
+            Some(role) if feeds(role) => Err(Refusal::RuleLoop { role, slug: slug.to_owned() }),
             _ => Ok(()),
         }
     }
@@ -108,36 +82,24 @@ impl Guild {
             return Ok(Vec::new());
         }
         let slug = || license_type.to_owned();
-        let target = self
-            .types
-            .get(license_type)
-            .ok_or_else(|| Refusal::TypeNotFound { slug: slug() })?;
+        let target = self.types.get(license_type).ok_or_else(|| Refusal::TypeNotFound { slug: slug() })?;
         if target.retired {
             return Err(Refusal::TypeRetired { slug: slug() });
         }
         if let RuleSource::Role { role_id } = source
             && let Some(granting) = self.granting_type(role_id)
         {
-            return Err(Refusal::RuleLoop {
-                role: role_id,
-                slug: granting.slug.clone(),
-            });
+            return Err(Refusal::RuleLoop { role: role_id, slug: granting.slug.clone() });
         }
-        let twin = self
-            .active_rules()
-            .find(|rule| rule.source == source && rule.license_type == license_type);
+        let twin =
+            self.active_rules().find(|rule| rule.source == source && rule.license_type == license_type);
         if let Some(twin) = twin {
             return Err(Refusal::RuleExists { rule: twin.id });
         }
         if known.is_none() {
             room_for_one(self.active_rules().count(), check::RULES_MAX, "role rules")?;
         }
-        Ok(vec![Event::RoleRuleSet {
-            rule_id: id,
-            source,
-            license_type: slug(),
-            at,
-        }])
+        Ok(vec![Event::RoleRuleSet { rule_id: id, source, license_type: slug(), at }])
     }
 
     /// A rule that was removed can be removed again with another fate for its licenses: whoever kept them may
@@ -145,14 +107,6 @@ impl Guild {
     pub(super) fn remove_rule(&self, id: RuleId, existing: ExistingLicenses, at: Timestamp) -> Decision {
         let rule = self.rules.get(&id).ok_or(Refusal::RuleNotFound { rule: id })?;
         let same = rule.removed == Some(existing);
-        Ok(if same {
-            Vec::new()
-        } else {
-            vec![Event::RoleRuleRemoved {
-                rule_id: id,
-                existing,
-                at,
-            }]
-        })
+        Ok(if same { Vec::new() } else { vec![Event::RoleRuleRemoved { rule_id: id, existing, at }] })
     }
 }

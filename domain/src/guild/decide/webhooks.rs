@@ -55,10 +55,7 @@ impl Guild {
         if let Some(url) = &draft.url {
             check::url(url)?;
         }
-        let events = draft
-            .events
-            .as_deref()
-            .map_or_else(|| known.events.clone(), sorted);
+        let events = draft.events.as_deref().map_or_else(|| known.events.clone(), sorted);
         check::subscriptions(&events)?;
         let asymmetric = draft.asymmetric.unwrap_or(known.asymmetric);
         let enabled = draft.enable && known.disabled;
@@ -70,9 +67,7 @@ impl Guild {
             webhook_id: id,
             url: draft.url.as_ref().map(|url| Private::of_guild(guild, url)),
             events,
-            secret_version: known
-                .secret_version
-                .saturating_add(u32::from(draft.rotate_secret)),
+            secret_version: known.secret_version.saturating_add(u32::from(draft.rotate_secret)),
             asymmetric,
             enabled,
             at,
@@ -84,11 +79,7 @@ impl Guild {
         if self.known_webhook(id)?.disabled {
             return Ok(Vec::new());
         }
-        Ok(vec![Event::WebhookDisabled {
-            webhook_id: id,
-            cause: cause.to_owned(),
-            at,
-        }])
+        Ok(vec![Event::WebhookDisabled { webhook_id: id, cause: cause.to_owned(), at }])
     }
 
     pub(super) fn remove_webhook(&self, id: Uuid, at: Timestamp) -> Decision {

@@ -4,97 +4,65 @@ use super::*;
 use crate::credential::{ApiKeyId, ApiKeyKind, Scope};
 
 fn staffed(user: u64, role: StaffRole) -> Event {
-    Event::StaffChanged {
-        person: person(user),
-        role: Some(role),
-        at: T1,
-    }
+    Event::StaffChanged { person: person(user), role: Some(role), at: T1 }
 }
 
 fn dismissed(user: u64) -> Event {
-    Event::StaffChanged {
-        person: person(user),
-        role: None,
-        at: T1,
-    }
+    Event::StaffChanged { person: person(user), role: None, at: T1 }
 }
 
 fn change(user: u64, role: Option<StaffRole>, granted_by: StaffRole) -> Command {
-    ask(Action::ChangeStaff {
-        person: person(user),
-        role,
-        granted_by,
-    })
+    ask(Action::ChangeStaff { person: person(user), role, granted_by })
 }
 
 use StaffRole::{Admin, Auditor, Moderator, Owner};
 
 #[test]
 fn a_rank_is_granted_changed_and_taken() {
-    given([])
-        .when(change(2, Some(Moderator), Admin))
-        .then_expect_events(vec![staffed(2, Moderator)]);
+    given([]).when(change(2, Some(Moderator), Admin)).then_expect_events(vec![staffed(2, Moderator)]);
     let moderated = || given([staffed(2, Moderator)]);
-    moderated()
-        .when(change(2, Some(Auditor), Admin))
-        .then_expect_events(vec![staffed(2, Auditor)]);
-    moderated()
-        .when(change(2, None, Admin))
-        .then_expect_events(vec![dismissed(2)]);
-    moderated()
-        .when(change(2, Some(Moderator), Admin))
-        .then_expect_events(vec![]);
+    moderated().when(change(2, Some(Auditor), Admin)).then_expect_events(vec![staffed(2, Auditor)]);
+    moderated().when(change(2, None, Admin)).then_expect_events(vec![dismissed(2)]);
+    moderated().when(change(2, Some(Moderator), Admin)).then_expect_events(vec![]);
     given([]).when(change(2, None, Admin)).then_expect_events(vec![]);
 }
 
 #[test]
 fn only_the_owner_makes_admins() {
-    given([])
-        .when(change(2, Some(Admin), Owner))
-        .then_expect_events(vec![staffed(2, Admin)]);
+    given([]).when(change(2, Some(Admin), Owner)).then_expect_events(vec![staffed(2, Admin)]);
     for own in [Admin, Moderator, Auditor] {
-        given([])
-            .when(change(2, Some(Admin), own))
-            .then_expect_error(Refusal::RankTooLow {
-                rank: Admin,
-                needed: Owner,
-                own,
-            });
+        given([]).when(change(2, Some(Admin), own)).then_expect_error(Refusal::RankTooLow {
+            rank: Admin,
+            needed: Owner,
+            own,
+        });
     }
 }
 
 #[test]
 fn nobody_grants_a_rank_above_his_own() {
-    given([])
-        .when(change(2, Some(Moderator), Auditor))
-        .then_expect_error(Refusal::RankTooLow {
-            rank: Moderator,
-            needed: Moderator,
-            own: Auditor,
-        });
+    given([]).when(change(2, Some(Moderator), Auditor)).then_expect_error(Refusal::RankTooLow {
+        rank: Moderator,
+        needed: Moderator,
+        own: Auditor,
+    });
 }
 
 #[test]
 fn nobody_takes_a_rank_above_his_own() {
     for role in [None, Some(Auditor)] {
-        given([staffed(2, Admin)])
-            .when(change(2, role, Moderator))
-            .then_expect_error(Refusal::RankTooLow {
-                rank: Admin,
-                needed: Admin,
-                own: Moderator,
-            });
+        given([staffed(2, Admin)]).when(change(2, role, Moderator)).then_expect_error(Refusal::RankTooLow {
+            rank: Admin,
+            needed: Admin,
+            own: Moderator,
+        });
     }
-    given([staffed(2, Admin)])
-        .when(change(2, None, Admin))
-        .then_expect_events(vec![dismissed(2)]);
+    given([staffed(2, Admin)]).when(change(2, None, Admin)).then_expect_events(vec![dismissed(2)]);
 }
 
 #[test]
 fn ownership_comes_from_discord_only() {
-    given([])
-        .when(change(2, Some(Owner), Owner))
-        .then_expect_error(Refusal::OwnerIsOfDiscord);
+    given([]).when(change(2, Some(Owner), Owner)).then_expect_error(Refusal::OwnerIsOfDiscord);
 }
 
 #[test]
@@ -102,10 +70,7 @@ fn a_guild_has_at_most_200_members_of_staff() {
     let full = || (0..STAFF_MAX as u64).map(|n| staffed(1_000 + n, Auditor));
     given(full())
         .when(change(2, Some(Auditor), Owner))
-        .then_expect_error(Refusal::LimitReached {
-            what: "members of staff",
-            limit: STAFF_MAX,
-        });
+        .then_expect_error(Refusal::LimitReached { what: "members of staff", limit: STAFF_MAX });
     given(full())
         .when(change(1_005, Some(Moderator), Owner))
         .then_expect_events(vec![staffed(1_005, Moderator)]);
@@ -119,13 +84,7 @@ fn id(n: u8) -> ApiKeyId {
 }
 
 fn issue(kind: ApiKeyKind, scopes: Option<&[Scope]>) -> Action {
-    Action::IssueApiKey {
-        id: id(1),
-        kind,
-        scopes: scopes.map(<[_]>::to_vec),
-        name: None,
-        expires_at: None,
-    }
+    Action::IssueApiKey { id: id(1), kind, scopes: scopes.map(<[_]>::to_vec), name: None, expires_at: None }
 }
 
 fn issued(n: u8, kind: ApiKeyKind, scopes: &[Scope]) -> Event {
@@ -143,20 +102,26 @@ use ApiKeyKind::{Publishable, Secret};
 
 #[test]
 fn keys_have_the_scopes_of_their_kind() {
-    given([])
-        .when(ask(issue(Publishable, None)))
-        .then_expect_events(vec![issued(1, Publishable, &Scope::PUBLISHABLE)]);
-    given([])
-        .when(ask(issue(Secret, None)))
-        .then_expect_events(vec![issued(1, Secret, &Scope::SECRET_DEFAULT)]);
+    given([]).when(ask(issue(Publishable, None))).then_expect_events(vec![issued(
+        1,
+        Publishable,
+        &Scope::PUBLISHABLE,
+    )]);
+    given([]).when(ask(issue(Secret, None))).then_expect_events(vec![issued(
+        1,
+        Secret,
+        &Scope::SECRET_DEFAULT,
+    )]);
 }
 
 #[test]
 fn a_secret_key_may_be_issued_with_any_scopes() {
     let asked = [Scope::LicensesReveal, Scope::Validate, Scope::LicensesReveal];
-    given([])
-        .when(ask(issue(Secret, Some(&asked))))
-        .then_expect_events(vec![issued(1, Secret, &[Scope::Validate, Scope::LicensesReveal])]);
+    given([]).when(ask(issue(Secret, Some(&asked)))).then_expect_events(vec![issued(
+        1,
+        Secret,
+        &[Scope::Validate, Scope::LicensesReveal],
+    )]);
     invalid("scopes")(given([]).when(ask(issue(Secret, Some(&[])))).inspect_result());
 }
 
@@ -165,20 +130,11 @@ fn a_publishable_key_has_exactly_its_four_scopes() {
     let mut more = Scope::PUBLISHABLE.to_vec();
     more.push(Scope::LicensesRead);
     let extra = |scope| Refusal::ScopeNotAllowed { extra: scope };
-    given([])
-        .when(ask(issue(Publishable, Some(&more))))
-        .then_expect_error(extra(Some(Scope::LicensesRead)));
-    given([])
-        .when(ask(issue(Publishable, Some(&[Scope::Validate]))))
-        .then_expect_error(extra(None));
+    given([]).when(ask(issue(Publishable, Some(&more)))).then_expect_error(extra(Some(Scope::LicensesRead)));
+    given([]).when(ask(issue(Publishable, Some(&[Scope::Validate])))).then_expect_error(extra(None));
     let mut turned = Scope::PUBLISHABLE;
     turned.reverse();
-    assert!(
-        given([])
-            .when(ask(issue(Publishable, Some(&turned))))
-            .inspect_result()
-            .is_ok()
-    );
+    assert!(given([]).when(ask(issue(Publishable, Some(&turned)))).inspect_result().is_ok());
 }
 
 #[test]
@@ -195,17 +151,9 @@ fn a_key_has_a_name_an_end_and_its_guild() {
     let foreign = ApiKeyId::new(GuildId(7), [0; 4]);
     invalid("id")(given([]).when(ask(draft(foreign, None, None))).inspect_result());
     let end = T1 + Span::days(1);
-    let guild = folded(
-        given([])
-            .when(ask(draft(id(1), Some("ci"), Some(end))))
-            .inspect_result()
-            .unwrap(),
-    );
+    let guild = folded(given([]).when(ask(draft(id(1), Some("ci"), Some(end)))).inspect_result().unwrap());
     let key = guild.api_key(id(1)).unwrap();
-    assert_eq!(
-        (key.name.as_deref(), key.expires_at, key.revoked_at),
-        (Some("ci"), Some(end), None)
-    );
+    assert_eq!((key.name.as_deref(), key.expires_at, key.revoked_at), (Some("ci"), Some(end), None));
 }
 
 #[test]
@@ -213,10 +161,7 @@ fn the_same_key_is_issued_once_and_its_id_serves_no_other() {
     let known = || given([issued(1, Secret, &Scope::SECRET_DEFAULT)]);
     known().when(ask(issue(Secret, None))).then_expect_events(vec![]);
     invalid("id")(known().when(ask(issue(Publishable, None))).inspect_result());
-    let revoked = Event::ApiKeyRevoked {
-        key_id: id(1),
-        at: T1,
-    };
+    let revoked = Event::ApiKeyRevoked { key_id: id(1), at: T1 };
     invalid("id")(
         given([issued(1, Secret, &Scope::SECRET_DEFAULT), revoked])
             .when(ask(issue(Secret, None)))
@@ -229,35 +174,17 @@ fn a_guild_has_at_most_a_hundred_keys_that_are_not_revoked() {
     let full = || (100..100 + API_KEYS_MAX as u8).map(|n| issued(n, Secret, &[Scope::Validate]));
     given(full())
         .when(ask(issue(Secret, None)))
-        .then_expect_error(Refusal::LimitReached {
-            what: "API keys",
-            limit: API_KEYS_MAX,
-        });
-    let revoked = Event::ApiKeyRevoked {
-        key_id: id(150),
-        at: T1,
-    };
-    assert!(
-        given(full().chain([revoked]))
-            .when(ask(issue(Secret, None)))
-            .inspect_result()
-            .is_ok()
-    );
+        .then_expect_error(Refusal::LimitReached { what: "API keys", limit: API_KEYS_MAX });
+    let revoked = Event::ApiKeyRevoked { key_id: id(150), at: T1 };
+    assert!(given(full().chain([revoked])).when(ask(issue(Secret, None))).inspect_result().is_ok());
 }
 
 #[test]
 fn a_key_is_revoked_once() {
     let revoke = || ask(Action::RevokeApiKey { id: id(1) });
-    let revoked = Event::ApiKeyRevoked {
-        key_id: id(1),
-        at: T1,
-    };
-    given([])
-        .when(revoke())
-        .then_expect_error(Refusal::ApiKeyNotFound { id: id(1) });
+    let revoked = Event::ApiKeyRevoked { key_id: id(1), at: T1 };
+    given([]).when(revoke()).then_expect_error(Refusal::ApiKeyNotFound { id: id(1) });
     let known = issued(1, Secret, &[Scope::Validate]);
-    given([known.clone()])
-        .when(revoke())
-        .then_expect_events(vec![revoked.clone()]);
+    given([known.clone()]).when(revoke()).then_expect_events(vec![revoked.clone()]);
     given([known, revoked]).when(revoke()).then_expect_events(vec![]);
 }

@@ -6,20 +6,11 @@ use crate::terms::Terms;
 
 fn set(n: u128, source: RuleSource) -> Event {
     let rule_id = RuleId(uuid::Uuid::from_u128(n));
-    Event::RoleRuleSet {
-        rule_id,
-        source,
-        license_type: "pro".into(),
-        at: T1,
-    }
+    Event::RoleRuleSet { rule_id, source, license_type: "pro".into(), at: T1 }
 }
 
 fn removed(n: u128, existing: ExistingLicenses) -> Event {
-    Event::RoleRuleRemoved {
-        rule_id: RuleId(uuid::Uuid::from_u128(n)),
-        existing,
-        at: T1,
-    }
+    Event::RoleRuleRemoved { rule_id: RuleId(uuid::Uuid::from_u128(n)), existing, at: T1 }
 }
 
 #[test]
@@ -43,22 +34,13 @@ fn types_are_found_by_slug() {
     let defined = Event::LicenseTypeDefined {
         slug: "pro".into(),
         name: "Pro".into(),
-        terms: Terms {
-            grants_role_id: Some(RoleId(5)),
-            ..Terms::default()
-        },
+        terms: Terms { grants_role_id: Some(RoleId(5)), ..Terms::default() },
         at: T0,
     };
     let guild = folded([defined.clone()]);
     assert!(guild.license_type("pro").is_some() && guild.issuing_type("pro").is_some());
     assert_eq!(guild.granting_type(RoleId(5)).unwrap().slug, "pro");
-    let retired = folded([
-        defined,
-        Event::LicenseTypeRetired {
-            slug: "pro".into(),
-            at: T1,
-        },
-    ]);
+    let retired = folded([defined, Event::LicenseTypeRetired { slug: "pro".into(), at: T1 }]);
     assert!(retired.license_type("pro").is_some() && retired.issuing_type("pro").is_none());
     assert!(retired.granting_type(RoleId(5)).is_none() && retired.license_type("beta").is_none());
 }
@@ -80,28 +62,15 @@ fn an_api_key_works_until_its_end_or_its_revocation() {
     assert_eq!(key.usable_at(Timestamp(T1.0 - 1)), Ok(()));
     assert_eq!(key.usable_at(T1), Err(ApiKeyState::Expired));
     let guild = folded([issued, Event::ApiKeyRevoked { key_id: id, at: T0 }]);
-    assert_eq!(
-        guild.api_key(id).unwrap().usable_at(T0),
-        Err(ApiKeyState::Revoked)
-    );
-    assert_eq!(
-        guild.api_key(id).unwrap().usable_at(T1),
-        Err(ApiKeyState::Revoked)
-    );
+    assert_eq!(guild.api_key(id).unwrap().usable_at(T0), Err(ApiKeyState::Revoked));
+    assert_eq!(guild.api_key(id).unwrap().usable_at(T1), Err(ApiKeyState::Revoked));
 }
 
 #[test]
 fn the_highest_of_ownership_staff_and_watched_roles_is_the_rank() {
-    let entry = |user, role| Event::StaffChanged {
-        person: person(user),
-        role: Some(role),
-        at: T1,
-    };
-    let guild = folded([
-        entry(2, StaffRole::Auditor),
-        entry(3, StaffRole::Admin),
-        entry(1, StaffRole::Auditor),
-    ]);
+    let entry = |user, role| Event::StaffChanged { person: person(user), role: Some(role), at: T1 };
+    let guild =
+        folded([entry(2, StaffRole::Auditor), entry(3, StaffRole::Admin), entry(1, StaffRole::Auditor)]);
     let rank = |user, held: &[u64]| guild.rank_of(&person(user).id, &roles(held));
     assert_eq!(rank(1, &[]), Some(StaffRole::Owner));
     assert_eq!(rank(2, &[]), Some(StaffRole::Auditor));

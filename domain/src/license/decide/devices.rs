@@ -38,10 +38,7 @@ impl License {
             components: sorted(&claim.components),
             activated_at: now,
         };
-        Ok(vec![Event::DeviceActivated {
-            device,
-            expires_at: self.end_if_started(now),
-        }])
+        Ok(vec![Event::DeviceActivated { device, expires_at: self.end_if_started(now) }])
     }
 
     /// Frees one device.
@@ -68,21 +65,12 @@ impl License {
 
     /// The event that frees every active device.
     pub(super) fn all_reset(&self, by: Authority, cause: DeactivationCause, now: Timestamp) -> Event {
-        Event::DevicesReset {
-            by,
-            cause,
-            ids: self.devices.iter().map(|device| device.id).collect(),
-            at: now,
-        }
+        Event::DevicesReset { by, cause, ids: self.devices.iter().map(|device| device.id).collect(), at: now }
     }
 
     pub(super) fn rename_device(&self, device: &str, name: &str, now: Timestamp) -> Decision {
         let device = self.device(device).ok_or(Refusal::DeviceNotActivated)?;
-        Ok(vec![Event::DeviceRenamed {
-            id: device.id,
-            device_name: self.private(name)?,
-            at: now,
-        }])
+        Ok(vec![Event::DeviceRenamed { id: device.id, device_name: self.private(name)?, at: now }])
     }
 
     /// Cooldown and budget bind the owner and programs that hold the key, nobody else.
@@ -96,11 +84,7 @@ impl License {
             return Ok(());
         }
         let again_at = self.terms.device_reset_cooldown.and_then(|cooldown| {
-            self.ledger
-                .resets
-                .last()
-                .map(|last| last.after(cooldown))
-                .filter(|again_at| now < *again_at)
+            self.ledger.resets.last().map(|last| last.after(cooldown)).filter(|again_at| now < *again_at)
         });
         if let Some(again_at) = again_at {
             return Err(Refusal::ResetCooldown { again_at });
@@ -113,36 +97,21 @@ impl License {
             return Ok(());
         };
         let window = self.terms.device_reset_window;
-        let ends: Vec<Timestamp> = self
-            .ledger
-            .resets
-            .iter()
-            .map(|reset| reset.after(window))
-            .filter(|end| now < *end)
-            .collect();
+        let ends: Vec<Timestamp> =
+            self.ledger.resets.iter().map(|reset| reset.after(window)).filter(|end| now < *end).collect();
         let allowed = budget as usize;
         if ends.len() < allowed {
             return Ok(());
         }
         // When this one has left the window, one less than the budget remains in it.
         let again_at = ends.get(ends.len() - allowed).copied();
-        Err(Refusal::ResetBudgetExhausted {
-            budget,
-            window,
-            again_at,
-        })
+        Err(Refusal::ResetBudgetExhausted { budget, window, again_at })
     }
 }
 
 /// The event that frees `device`.
 pub(super) fn deactivated(device: &Device, by: Authority, cause: DeactivationCause, now: Timestamp) -> Event {
-    Event::DeviceDeactivated {
-        id: device.id,
-        device_id: device.device_id.clone(),
-        by,
-        cause,
-        at: now,
-    }
+    Event::DeviceDeactivated { id: device.id, device_id: device.device_id.clone(), by, cause, at: now }
 }
 
 /// As a device keeps them: sorted by name, each name once, as first given.

@@ -18,11 +18,7 @@ impl License {
         now: Timestamp,
     ) -> Decision {
         let longest = self.terms.offline_lease_max.ok_or(Refusal::OfflineNotAllowed)?;
-        let mode = if claim.components.is_empty() {
-            DeviceMatch::Id
-        } else {
-            self.terms.device_match
-        };
+        let mode = if claim.components.is_empty() { DeviceMatch::Id } else { self.terms.device_match };
         let device = match recognise(&self.devices, mode, claim) {
             Recognition::Known(device) => device,
             Recognition::Mismatch => return Err(Refusal::ComponentsMismatch),
@@ -30,11 +26,7 @@ impl License {
         };
         let asked = now.after(ttl.map_or(longest, |ttl| ttl.min(longest)));
         let until = self.expiry_instant().map_or(asked, |end| asked.min(end));
-        let lease = Lease {
-            id,
-            device_id: device.device_id.clone(),
-            until,
-        };
+        let lease = Lease { id, device_id: device.device_id.clone(), until };
         Ok(vec![Event::OfflineLeaseIssued { lease, at: now }])
     }
 
@@ -44,10 +36,6 @@ impl License {
         if !known {
             return Err(Refusal::LeaseNotFound);
         }
-        Ok(vec![Event::OfflineLeaseReleased {
-            id,
-            lapsed: false,
-            at: now,
-        }])
+        Ok(vec![Event::OfflineLeaseReleased { id, lapsed: false, at: now }])
     }
 }

@@ -27,26 +27,16 @@ pub(super) fn generate(generate: &Generate, now: Timestamp) -> Vec<Event> {
         slot: generate.slot.clone(),
         at: now,
         starts_at: generate.starts_at,
-        expires_at: terms
-            .duration
-            .filter(|_| running)
-            .map(|duration| start.after(duration)),
+        expires_at: terms.duration.filter(|_| running).map(|duration| start.after(duration)),
         ledger: Some(ledger).filter(|ledger| *ledger != Ledger::default()),
         metadata: generate.metadata.as_ref().map(sealed),
         private_metadata: generate.private_metadata.as_ref().map(sealed),
     }];
     if let Some((owner, how)) = &generate.owner {
-        events.push(Event::Assigned {
-            owner: owner.clone(),
-            how: *how,
-            at: now,
-        });
+        events.push(Event::Assigned { owner: owner.clone(), how: *how, at: now });
     }
     let aliases: BTreeSet<&String> = generate.aliases.iter().collect();
-    events.extend(aliases.into_iter().map(|alias| Event::AliasAdded {
-        alias: alias.clone(),
-        at: now,
-    }));
+    events.extend(aliases.into_iter().map(|alias| Event::AliasAdded { alias: alias.clone(), at: now }));
     events
 }
 
@@ -76,11 +66,7 @@ impl License {
         if self.owner.is_some() {
             return Err(Refusal::AlreadyAssigned);
         }
-        Ok(vec![Event::Assigned {
-            owner: owner.clone(),
-            how,
-            at: now,
-        }])
+        Ok(vec![Event::Assigned { owner: owner.clone(), how, at: now }])
     }
 
     /// The first valid answer makes it active; any later one changes nothing. A validation from before a renewal
@@ -97,18 +83,11 @@ impl License {
         if !is_first {
             return vec![];
         }
-        vec![Event::BecameActive {
-            at,
-            expires_at: self.end_if_started(at),
-        }]
+        vec![Event::BecameActive { at, expires_at: self.end_if_started(at) }]
     }
 
     pub(super) fn suspend(&self, hold: Hold, now: Timestamp) -> Vec<Event> {
-        if self.holds.contains(&hold) {
-            vec![]
-        } else {
-            vec![Event::Suspended { hold, at: now }]
-        }
+        if self.holds.contains(&hold) { vec![] } else { vec![Event::Suspended { hold, at: now }] }
     }
 
     pub(super) fn resume(&self, hold: Hold, now: Timestamp) -> Decision {
@@ -132,11 +111,7 @@ impl License {
     /// Moves the end. The base is the present end until the license expires, and now after that; holds stay.
     pub(super) fn renew(&self, to: RenewTo, external_ref: Option<&str>, now: Timestamp) -> Decision {
         let Some(present) = self.expires_at else {
-            return Err(if self.clock_waits() {
-                Refusal::NotStarted
-            } else {
-                Refusal::NotExpiring
-            });
+            return Err(if self.clock_waits() { Refusal::NotStarted } else { Refusal::NotExpiring });
         };
         let base = if self.has_expired(now) { now } else { present };
         let end = match to {
@@ -145,20 +120,13 @@ impl License {
             RenewTo::Until(end) => end,
         };
         if end < base {
-            return Err(Refusal::ExpiryBackwards {
-                asked: end,
-                earliest: base,
-            });
+            return Err(Refusal::ExpiryBackwards { asked: end, earliest: base });
         }
         if end == present {
             return Ok(vec![]);
         }
         let external_ref = external_ref.map(|text| self.private(text)).transpose()?;
-        Ok(vec![Event::Renewed {
-            expires_at: end,
-            external_ref,
-            at: now,
-        }])
+        Ok(vec![Event::Renewed { expires_at: end, external_ref, at: now }])
     }
 
     /// Whatever is not named stays; clearing what is not there changes nothing.
@@ -178,34 +146,19 @@ impl License {
         if metadata.is_none() && private_metadata.is_none() {
             return Ok(vec![]);
         }
-        Ok(vec![Event::MetadataChanged {
-            metadata,
-            private_metadata,
-            at: now,
-        }])
+        Ok(vec![Event::MetadataChanged { metadata, private_metadata, at: now }])
     }
 
     pub(super) fn add_alias(&self, alias: &str, now: Timestamp) -> Vec<Event> {
         let known = self.aliases.iter().any(|live| live == alias);
-        if known {
-            vec![]
-        } else {
-            vec![Event::AliasAdded {
-                alias: alias.to_owned(),
-                at: now,
-            }]
-        }
+        if known { vec![] } else { vec![Event::AliasAdded { alias: alias.to_owned(), at: now }] }
     }
 
     pub(super) fn record_delivery(&self, channel: &str, key: KeyVersion, now: Timestamp) -> Vec<Event> {
         if self.delivered == Some(key) {
             return vec![];
         }
-        vec![Event::Delivered {
-            channel: channel.to_owned(),
-            key,
-            at: now,
-        }]
+        vec![Event::Delivered { channel: channel.to_owned(), key, at: now }]
     }
 
     /// The last role is gone. Nothing happens to a license that no role gave, that its terms let be kept, or
@@ -216,17 +169,10 @@ impl License {
         if !bound || open {
             return vec![];
         }
-        vec![Event::RoleLossStarted {
-            ends_at: now.after(self.terms.loss_grace()),
-            at: now,
-        }]
+        vec![Event::RoleLossStarted { ends_at: now.after(self.terms.loss_grace()), at: now }]
     }
 
     pub(super) fn end_role_loss(&self, now: Timestamp) -> Vec<Event> {
-        if self.role_loss_ends_at.is_some() {
-            vec![Event::RoleLossEnded { at: now }]
-        } else {
-            vec![]
-        }
+        if self.role_loss_ends_at.is_some() { vec![Event::RoleLossEnded { at: now }] } else { vec![] }
     }
 }

@@ -60,11 +60,7 @@ impl License {
             Some(limit) if self.slots_used(now) > limit => self.freed_for(limit, deactivate, now)?,
             _ => vec![],
         };
-        events.push(Event::TermsChanged {
-            terms,
-            expires_at: end,
-            at: now,
-        });
+        events.push(Event::TermsChanged { terms, expires_at: end, at: now });
         Ok(events)
     }
 
@@ -76,11 +72,7 @@ impl License {
         freed.dedup_by_key(|device| device.id);
         let mut slots = self.slot_ids(now);
         for device in &freed {
-            let leased = self
-                .ledger
-                .leases
-                .iter()
-                .any(|lease| lease.device_id == device.device_id);
+            let leased = self.ledger.leases.iter().any(|lease| lease.device_id == device.device_id);
             if !leased {
                 slots.remove(device.device_id.as_str());
             }
@@ -90,9 +82,6 @@ impl License {
             return Err(Refusal::DevicesInUse { used, limit });
         }
         let cause = DeactivationCause::TermsChanged;
-        Ok(freed
-            .into_iter()
-            .map(|device| deactivated(device, Authority::Staff, cause, now))
-            .collect())
+        Ok(freed.into_iter().map(|device| deactivated(device, Authority::Staff, cause, now)).collect())
     }
 }

@@ -18,10 +18,7 @@ impl License {
         if owner.id == to.id {
             return Err(Refusal::SelfTransfer);
         }
-        let stands = self
-            .offer
-            .as_ref()
-            .is_some_and(|offer| offer.to.id == to.id && now < offer.expires_at);
+        let stands = self.offer.as_ref().is_some_and(|offer| offer.to.id == to.id && now < offer.expires_at);
         if stands {
             return Ok(vec![]);
         }
@@ -35,11 +32,8 @@ impl License {
     /// The receiver accepts. The terms are asked again, because they may have changed since the offer.
     pub(super) fn accept_transfer(&self, by: &Person, secret_id: u8, now: Timestamp) -> Decision {
         self.check_not_role_bound()?;
-        let offer = self
-            .offer
-            .as_ref()
-            .filter(|offer| offer.to.id == by.id)
-            .ok_or(Refusal::TransferNotOffered)?;
+        let offer =
+            self.offer.as_ref().filter(|offer| offer.to.id == by.id).ok_or(Refusal::TransferNotOffered)?;
         if now >= offer.expires_at {
             return Err(Refusal::OfferExpired { at: offer.expires_at });
         }
@@ -60,11 +54,7 @@ impl License {
     fn hand_over(&self, to: &Person, by: Authority, secret_id: u8, now: Timestamp) -> Decision {
         let rekeyed = self.rekey(secret_id, now)?;
         let from = self.owner.as_ref().map(|owner| owner.id.clone());
-        let mut events = vec![Event::Transferred {
-            from,
-            to: to.clone(),
-            at: now,
-        }];
+        let mut events = vec![Event::Transferred { from, to: to.clone(), at: now }];
         if !self.devices.is_empty() {
             events.push(self.all_reset(by, DeactivationCause::Transfer, now));
         }
@@ -75,30 +65,16 @@ impl License {
     /// A new key from the given secret; the old one and every alias open the license no more.
     pub(super) fn rekey(&self, secret_id: u8, now: Timestamp) -> Decision {
         let version = self.key.version.checked_add(1).ok_or(Refusal::RekeyLimit)?;
-        let mut events = vec![Event::Rekeyed {
-            key: KeyVersion { secret_id, version },
-            at: now,
-        }];
-        events.extend(self.aliases.iter().map(|alias| Event::AliasRetired {
-            alias: alias.clone(),
-            at: now,
-        }));
+        let mut events = vec![Event::Rekeyed { key: KeyVersion { secret_id, version }, at: now }];
+        events.extend(self.aliases.iter().map(|alias| Event::AliasRetired { alias: alias.clone(), at: now }));
         Ok(events)
     }
 
     fn check_not_role_bound(&self) -> Result<(), Refusal> {
-        if self.slot.is_some() {
-            Err(Refusal::RoleBound)
-        } else {
-            Ok(())
-        }
+        if self.slot.is_some() { Err(Refusal::RoleBound) } else { Ok(()) }
     }
 
     fn check_transferable(&self) -> Result<(), Refusal> {
-        if self.terms.transferable {
-            Ok(())
-        } else {
-            Err(Refusal::NotTransferable)
-        }
+        if self.terms.transferable { Ok(()) } else { Err(Refusal::NotTransferable) }
     }
 }

@@ -29,10 +29,7 @@ fn the_status_is_one_function_of_state_holds_and_clock() {
             ..License::default()
         };
         assert_eq!(license.status(day(10)), expected, "{stage:?} {held} {past:?}");
-        let active = !matches!(
-            expected,
-            None | Some(Status::Suspended | Status::Expired | Status::Revoked)
-        );
+        let active = !matches!(expected, None | Some(Status::Suspended | Status::Expired | Status::Revoked));
         assert_eq!(license.is_active(day(10)), active);
     }
 }
@@ -40,9 +37,7 @@ fn the_status_is_one_function_of_state_holds_and_clock() {
 #[test]
 fn status_names_are_those_of_the_wire() {
     use Status::{Activated, Active, Assigned, Expired, Generated, Renewed, Revoked, Suspended};
-    for status in [
-        Generated, Assigned, Activated, Active, Renewed, Suspended, Expired, Revoked,
-    ] {
+    for status in [Generated, Assigned, Activated, Active, Renewed, Suspended, Expired, Revoked] {
         assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
     }
     for hold in [Hold::Admin, Hold::Policy, Hold::RoleLoss] {
@@ -53,24 +48,15 @@ fn status_names_are_those_of_the_wire() {
 #[test]
 fn the_grace_is_named_only_where_there_is_one() {
     let plain = license(&[generated(&thirty_days(|_| {}))]);
-    assert_eq!(
-        (plain.expiry_instant(), plain.grace_ends_at()),
-        (Some(day(30)), None)
-    );
+    assert_eq!((plain.expiry_instant(), plain.grace_ends_at()), (Some(day(30)), None));
     let graced = license(&[generated(&thirty_days(|terms| {
         terms.expiry_grace = Some(Span::days(5));
     }))]);
-    assert_eq!(
-        (graced.expiry_instant(), graced.grace_ends_at()),
-        (Some(day(35)), Some(day(35)))
-    );
+    assert_eq!((graced.expiry_instant(), graced.grace_ends_at()), (Some(day(35)), Some(day(35))));
     let perpetual = license(&[generated(&terms(|terms| {
         terms.expiry_grace = Some(Span::days(5));
     }))]);
-    assert_eq!(
-        (perpetual.expiry_instant(), perpetual.grace_ends_at()),
-        (None, None)
-    );
+    assert_eq!((perpetual.expiry_instant(), perpetual.grace_ends_at()), (None, None));
 }
 
 #[test]
@@ -86,39 +72,26 @@ fn a_slot_is_used_by_an_active_device_or_a_lease_and_once_by_both() {
     let license = license(&given);
     assert_eq!(license.slots_used(day(1)), 2);
     assert_eq!(license.slots_used(Timestamp(day(5).0 - 1)), 2);
-    assert_eq!(
-        license.slots_used(day(5)),
-        1,
-        "the lease has lapsed, recorded or not"
-    );
+    assert_eq!(license.slots_used(day(5)), 1, "the lease has lapsed, recorded or not");
 }
 
 #[test]
 fn the_next_due_instant_is_the_earliest_of_all() {
     let none = Some(Span::days(3));
     let perpetual = license(&[generated(&Terms::default())]);
-    assert_eq!(
-        (License::default().next_due(none), perpetual.next_due(none)),
-        (None, None)
-    );
+    assert_eq!((License::default().next_due(none), perpetual.next_due(none)), (None, None));
     let mut given = vec![generated(&thirty_days(|terms| {
         terms.expiry_grace = Some(Span::days(5));
     }))];
     assert_eq!(license(&given).next_due(None), Some(day(35)));
     assert_eq!(license(&given).next_due(none), Some(day(27)));
-    given.push(Event::RoleLossStarted {
-        ends_at: day(20),
-        at: day(1),
-    });
+    given.push(Event::RoleLossStarted { ends_at: day(20), at: day(1) });
     assert_eq!(license(&given).next_due(none), Some(day(20)));
     given.extend([activated(1, "pc", day(1)), leased(11, "pc", day(1), day(10))]);
     assert_eq!(license(&given).next_due(none), Some(day(10)));
     given.extend([lapsed(11, day(10)), Event::RoleLossEnded { at: day(11) }]);
     assert_eq!(license(&given).next_due(none), Some(day(27)));
-    given.push(Event::ExpiryAnnounced {
-        expires_at: day(30),
-        at: day(27),
-    });
+    given.push(Event::ExpiryAnnounced { expires_at: day(30), at: day(27) });
     assert_eq!(license(&given).next_due(none), Some(day(35)));
     given.push(Event::Expired { at: day(35) });
     assert_eq!(license(&given).next_due(none), None);
@@ -135,32 +108,20 @@ fn an_announcement_longer_than_time_itself_is_due_at_its_beginning() {
 fn the_last_change_never_moves_backwards() {
     let given = [
         generated(&thirty_days(|_| {})),
-        Event::Suspended {
-            hold: Hold::Admin,
-            at: day(33),
-        },
+        Event::Suspended { hold: Hold::Admin, at: day(33) },
         Event::Expired { at: day(30) },
     ];
     let license = license(&given);
-    assert_eq!(
-        (license.updated_at, license.created_at, license.version),
-        (day(33), START, 3)
-    );
+    assert_eq!((license.updated_at, license.created_at, license.version), (day(33), START, 3));
 }
 
 #[test]
 fn a_device_is_found_by_our_id_before_the_clients() {
     let ours = uuid(1).to_string();
-    let license = license(&[
-        generated(&Terms::default()),
-        activated(2, &ours, START),
-        activated(1, "pc", START),
-    ]);
+    let license =
+        license(&[generated(&Terms::default()), activated(2, &ours, START), activated(1, "pc", START)]);
     assert_eq!(license.device(&ours).map(|device| device.id), Some(uuid(1)));
     assert_eq!(license.device("pc").map(|device| device.id), Some(uuid(1)));
-    assert_eq!(
-        license.device(&uuid(2).to_string()).map(|device| device.id),
-        Some(uuid(2))
-    );
+    assert_eq!(license.device(&uuid(2).to_string()).map(|device| device.id), Some(uuid(2)));
     assert_eq!(license.device("laptop"), None);
 }

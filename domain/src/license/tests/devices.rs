@@ -4,52 +4,26 @@ use super::*;
 use crate::device::DeviceMatch;
 
 fn limited(limit: u32) -> Vec<Event> {
-    vec![
-        generated(&terms(|terms| terms.max_devices = Some(limit))),
-        assigned(START),
-    ]
+    vec![generated(&terms(|terms| terms.max_devices = Some(limit))), assigned(START)]
 }
 
 fn with_components(number: u128, device_id: &str, components: Vec<Component>) -> Action {
-    let claim = DeviceClaim {
-        device_id: device_id.to_owned(),
-        components,
-    };
-    Action::ActivateDevice {
-        id: uuid(number),
-        claim,
-        name: None,
-        owner_banned: false,
-    }
+    let claim = DeviceClaim { device_id: device_id.to_owned(), components };
+    Action::ActivateDevice { id: uuid(number), claim, name: None, owner_banned: false }
 }
 
 #[test]
 fn the_first_device_makes_the_license_activated() {
-    for given in [
-        vec![generated(&Terms::default())],
-        vec![generated(&Terms::default()), assigned(START)],
-    ] {
+    for given in [vec![generated(&Terms::default())], vec![generated(&Terms::default()), assigned(START)]] {
         when(&given, day(1), activate(1, "pc")).then_expect_events(vec![activated(1, "pc", day(1))]);
-        assert_eq!(
-            after(&given, day(1), activate(1, "pc")).status(day(1)),
-            Some(Status::Activated)
-        );
+        assert_eq!(after(&given, day(1), activate(1, "pc")).status(day(1)), Some(Status::Activated));
     }
 }
 
 #[test]
 fn a_device_of_an_active_license_leaves_it_active() {
-    let given = [
-        generated(&Terms::default()),
-        Event::BecameActive {
-            at: START,
-            expires_at: None,
-        },
-    ];
-    assert_eq!(
-        after(&given, day(1), activate(1, "pc")).status(day(1)),
-        Some(Status::Active)
-    );
+    let given = [generated(&Terms::default()), Event::BecameActive { at: START, expires_at: None }];
+    assert_eq!(after(&given, day(1), activate(1, "pc")).status(day(1)), Some(Status::Active));
 }
 
 #[test]
@@ -60,30 +34,17 @@ fn the_same_device_again_is_the_same_device() {
 
 #[test]
 fn the_name_of_a_device_is_sealed_for_the_owner_and_its_components_are_sorted() {
-    let components = vec![
-        component("disk", "2"),
-        component("cpu", "1"),
-        component("disk", "3"),
-    ];
-    let claim = DeviceClaim {
-        device_id: "pc".to_owned(),
-        components,
-    };
-    let action = Action::ActivateDevice {
-        id: uuid(1),
-        claim,
-        name: Some("Desk".to_owned()),
-        owner_banned: false,
-    };
+    let components = vec![component("disk", "2"), component("cpu", "1"), component("disk", "3")];
+    let claim = DeviceClaim { device_id: "pc".to_owned(), components };
+    let action =
+        Action::ActivateDevice { id: uuid(1), claim, name: Some("Desk".to_owned()), owner_banned: false };
     let device = Device {
         name: Some(Private::of_user(&ada().id, "Desk")),
         components: vec![component("cpu", "1"), component("disk", "2")],
         ..device(1, "pc", day(1))
     };
-    when(&limited(1), day(1), action).then_expect_events(vec![Event::DeviceActivated {
-        device,
-        expires_at: None,
-    }]);
+    when(&limited(1), day(1), action)
+        .then_expect_events(vec![Event::DeviceActivated { device, expires_at: None }]);
 }
 
 #[test]
@@ -94,11 +55,7 @@ fn a_machine_under_a_new_id_takes_no_second_slot() {
         terms.device_match = DeviceMatch::Any;
     });
     let given = vec![generated(&terms)];
-    let given = [
-        given.clone(),
-        after_events(&given, day(1), with_components(1, "pc", parts())),
-    ]
-    .concat();
+    let given = [given.clone(), after_events(&given, day(1), with_components(1, "pc", parts()))].concat();
     when(&given, day(2), with_components(2, "reinstalled", parts())).then_expect_events(vec![]);
     let other = vec![component("cpu", "9")];
     when(&given, day(2), with_components(2, "laptop", other.clone()))
@@ -112,11 +69,7 @@ fn after_events(given: &[Event], now: Timestamp, action: Action) -> Vec<Event> {
 
 #[test]
 fn a_device_above_the_limit_is_refused() {
-    let given = [
-        limited(2),
-        vec![activated(1, "pc", START), activated(2, "laptop", START)],
-    ]
-    .concat();
+    let given = [limited(2), vec![activated(1, "pc", START), activated(2, "laptop", START)]].concat();
     when(&given, day(1), activate(3, "tablet"))
         .then_expect_error(Refusal::DeviceLimitReached { used: 2, limit: 2 });
 }
@@ -153,31 +106,21 @@ fn a_device_is_freed_by_our_id_or_by_its_own() {
     let expected = || vec![deactivated(1, "pc", Authority::Owner, day(1))];
     when(&given, day(1), deactivate("pc", Authority::Owner)).then_expect_events(expected());
     when(&given, day(1), deactivate(&uuid(1).to_string(), Authority::Owner)).then_expect_events(expected());
-    assert!(
-        after(&given, day(1), deactivate("pc", Authority::Owner))
-            .devices
-            .is_empty()
-    );
+    assert!(after(&given, day(1), deactivate("pc", Authority::Owner)).devices.is_empty());
 }
 
 #[test]
 fn a_device_that_is_not_active_can_be_neither_freed_nor_renamed() {
     let given = limited(1);
     when(&given, day(1), deactivate("pc", Authority::Staff)).then_expect_error(Refusal::DeviceNotActivated);
-    let rename = Action::RenameDevice {
-        device: "pc".to_owned(),
-        name: "Desk".to_owned(),
-    };
+    let rename = Action::RenameDevice { device: "pc".to_owned(), name: "Desk".to_owned() };
     when(&given, day(1), rename).then_expect_error(Refusal::DeviceNotActivated);
 }
 
 #[test]
 fn a_device_can_be_renamed() {
     let given = [limited(1), vec![activated(1, "pc", START)]].concat();
-    let rename = Action::RenameDevice {
-        device: "pc".to_owned(),
-        name: "Desk".to_owned(),
-    };
+    let rename = Action::RenameDevice { device: "pc".to_owned(), name: "Desk".to_owned() };
     let device_name = Private::of_user(&ada().id, "Desk");
     when(&given, day(1), rename.clone()).then_expect_events(vec![Event::DeviceRenamed {
         id: uuid(1),
@@ -189,11 +132,7 @@ fn a_device_can_be_renamed() {
 
 #[test]
 fn all_devices_can_be_freed_at_once() {
-    let given = [
-        limited(2),
-        vec![activated(1, "pc", START), activated(2, "laptop", START)],
-    ]
-    .concat();
+    let given = [limited(2), vec![activated(1, "pc", START), activated(2, "laptop", START)]].concat();
     let reset = Event::DevicesReset {
         by: Authority::Owner,
         cause: DeactivationCause::Requested,
@@ -216,10 +155,7 @@ fn rationed() -> Vec<Event> {
         terms.device_reset_window = Span::days(10);
     });
     let devices = (1..=9).map(|n| activated(n, &format!("d{n}"), START));
-    [generated(&terms), assigned(START)]
-        .into_iter()
-        .chain(devices)
-        .collect()
+    [generated(&terms), assigned(START)].into_iter().chain(devices).collect()
 }
 
 #[test]
@@ -238,17 +174,11 @@ fn the_owner_waits_between_two_deactivations() {
 fn the_owner_has_a_budget_in_a_sliding_window() {
     let given = [
         rationed(),
-        vec![
-            deactivated(1, "d1", Authority::Owner, day(1)),
-            deactivated(2, "d2", Authority::Client, day(4)),
-        ],
+        vec![deactivated(1, "d1", Authority::Owner, day(1)), deactivated(2, "d2", Authority::Client, day(4))],
     ]
     .concat();
-    let refusal = Refusal::ResetBudgetExhausted {
-        budget: 2,
-        window: Span::days(10),
-        again_at: Some(day(11)),
-    };
+    let refusal =
+        Refusal::ResetBudgetExhausted { budget: 2, window: Span::days(10), again_at: Some(day(11)) };
     when(&given, day(6), deactivate("d3", Authority::Owner)).then_expect_error(refusal.clone());
     when(&given, day(6), deactivate("d3", Authority::Client)).then_expect_error(refusal);
     when(&given, day(11), deactivate("d3", Authority::Owner)).then_expect_events(vec![deactivated(
@@ -258,11 +188,7 @@ fn the_owner_has_a_budget_in_a_sliding_window() {
         day(11),
     )]);
     let later = after(&given, day(11), deactivate("d3", Authority::Owner));
-    assert_eq!(
-        later.ledger.resets,
-        [day(4), day(11)],
-        "what left the window is forgotten"
-    );
+    assert_eq!(later.ledger.resets, [day(4), day(11)], "what left the window is forgotten");
 }
 
 #[test]
@@ -270,14 +196,8 @@ fn staff_and_jobs_are_free_of_limits_and_leave_no_trace_in_the_ledger() {
     let given = [rationed(), vec![deactivated(1, "d1", Authority::Owner, day(1))]].concat();
     for by in [Authority::Staff, Authority::Job] {
         when(&given, day(1), deactivate("d2", by)).then_expect_events(vec![deactivated(2, "d2", by, day(1))]);
-        assert_eq!(
-            after(&given, day(1), deactivate("d2", by)).ledger.resets,
-            [day(1)]
-        );
-        assert_eq!(
-            after(&given, day(1), Action::ResetDevices { by }).ledger.resets,
-            [day(1)]
-        );
+        assert_eq!(after(&given, day(1), deactivate("d2", by)).ledger.resets, [day(1)]);
+        assert_eq!(after(&given, day(1), Action::ResetDevices { by }).ledger.resets, [day(1)]);
     }
 }
 
@@ -285,30 +205,15 @@ fn staff_and_jobs_are_free_of_limits_and_leave_no_trace_in_the_ledger() {
 fn a_budget_of_nothing_is_never_possible_again() {
     let terms = terms(|terms| terms.device_reset_budget = Some(0));
     let given = [generated(&terms), activated(1, "pc", START)];
-    let refusal = Refusal::ResetBudgetExhausted {
-        budget: 0,
-        window: Span::days(30),
-        again_at: None,
-    };
+    let refusal = Refusal::ResetBudgetExhausted { budget: 0, window: Span::days(30), again_at: None };
     when(&given, day(1), deactivate("pc", Authority::Owner)).then_expect_error(refusal);
 }
 
 #[test]
 fn a_lowered_budget_names_the_instant_at_which_enough_has_left_the_window() {
     let terms = terms(|terms| terms.device_reset_budget = Some(1));
-    let ledger = Some(Ledger {
-        resets: vec![day(-9), day(-8), day(-7)],
-        leases: vec![],
-    });
-    let Event::Generated {
-        license_id,
-        guild_id,
-        license_type,
-        key,
-        at,
-        ..
-    } = generated(&terms)
-    else {
+    let ledger = Some(Ledger { resets: vec![day(-9), day(-8), day(-7)], leases: vec![] });
+    let Event::Generated { license_id, guild_id, license_type, key, at, .. } = generated(&terms) else {
         unreachable!()
     };
     let made = Event::Generated {
@@ -325,17 +230,10 @@ fn a_lowered_budget_names_the_instant_at_which_enough_has_left_the_window() {
         metadata: None,
         private_metadata: None,
     };
-    let refusal = Refusal::ResetBudgetExhausted {
-        budget: 1,
-        window: Span::days(30),
-        again_at: Some(day(23)),
-    };
-    when(
-        &[made, activated(1, "pc", START)],
-        START,
-        deactivate("pc", Authority::Owner),
-    )
-    .then_expect_error(refusal);
+    let refusal =
+        Refusal::ResetBudgetExhausted { budget: 1, window: Span::days(30), again_at: Some(day(23)) };
+    when(&[made, activated(1, "pc", START)], START, deactivate("pc", Authority::Owner))
+        .then_expect_error(refusal);
 }
 
 #[test]
@@ -356,17 +254,9 @@ fn the_ledger_keeps_what_a_cooldown_longer_than_the_window_needs() {
 
 #[test]
 fn a_held_or_expired_license_lets_its_devices_be_freed() {
-    let held = [
-        limited(1),
-        vec![
-            activated(1, "pc", START),
-            Event::Suspended {
-                hold: Hold::Admin,
-                at: START,
-            },
-        ],
-    ]
-    .concat();
+    let held =
+        [limited(1), vec![activated(1, "pc", START), Event::Suspended { hold: Hold::Admin, at: START }]]
+            .concat();
     when(&held, day(1), deactivate("pc", Authority::Owner)).then_expect_events(vec![deactivated(
         1,
         "pc",

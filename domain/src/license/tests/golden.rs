@@ -19,10 +19,7 @@ fn files() -> Vec<(String, serde_json::Value)> {
         .map(|entry| {
             let path = entry.unwrap().path();
             let text = std::fs::read_to_string(&path).unwrap();
-            (
-                path.file_stem().unwrap().to_str().unwrap().to_owned(),
-                serde_json::from_str(&text).unwrap(),
-            )
+            (path.file_stem().unwrap().to_str().unwrap().to_owned(), serde_json::from_str(&text).unwrap())
         })
         .collect();
     files.sort_by(|a, b| a.0.cmp(&b.0));
@@ -39,10 +36,8 @@ fn events() -> Vec<(String, Event)> {
 #[test]
 fn every_event_has_a_file_and_every_file_an_event() {
     let files: BTreeSet<String> = files().into_iter().map(|(name, _)| name).collect();
-    let names: BTreeSet<String> = Event::NAMES
-        .iter()
-        .map(|(name, version)| format!("{name}.v{version}"))
-        .collect();
+    let names: BTreeSet<String> =
+        Event::NAMES.iter().map(|(name, version)| format!("{name}.v{version}")).collect();
     assert_eq!(files, names);
 }
 
@@ -90,15 +85,7 @@ fn every_optional_member_stands_in_its_file() {
 fn members_that_are_absent_from_a_file_are_none() {
     for (name, event) in events() {
         let mut json = serde_json::to_value(&event).unwrap();
-        let optional = [
-            "slot",
-            "startsAt",
-            "ledger",
-            "metadata",
-            "privateMetadata",
-            "externalRef",
-            "from",
-        ];
+        let optional = ["slot", "startsAt", "ledger", "metadata", "privateMetadata", "externalRef", "from"];
         let members = json.as_object_mut().unwrap();
         let ends = [
             "license.device_activated",
@@ -106,10 +93,7 @@ fn members_that_are_absent_from_a_file_are_none() {
             "license.terms_changed",
             "license.generated",
         ];
-        let removed = optional
-            .iter()
-            .filter(|member| members.remove(**member).is_some())
-            .count()
+        let removed = optional.iter().filter(|member| members.remove(**member).is_some()).count()
             + usize::from(
                 ends.iter().any(|end| name.starts_with(end)) && members.remove("expiresAt").is_some(),
             );
@@ -131,11 +115,7 @@ fn the_files_together_are_the_history_of_one_license_in_any_order() {
 
 #[test]
 fn cleared_metadata_is_not_the_same_as_metadata_left_alone() {
-    let cleared = Event::MetadataChanged {
-        metadata: Some(None),
-        private_metadata: None,
-        at: START,
-    };
+    let cleared = Event::MetadataChanged { metadata: Some(None), private_metadata: None, at: START };
     let json = serde_json::to_value(&cleared).unwrap();
     assert_eq!(json["metadata"], serde_json::Value::Null);
     assert!(json.as_object().unwrap().contains_key("metadata"));
@@ -162,22 +142,11 @@ fn every_personal_field_is_visited_and_none_is_stored_in_the_clear() {
         let mut event = sealed.clone();
         let mut names = BTreeSet::new();
         event.private_fields(&mut |field, private| {
-            assert!(
-                names.insert(field.to_owned()),
-                "{name}: two fields are called {field}"
-            );
+            assert!(names.insert(field.to_owned()), "{name}: two fields are called {field}");
             *private = Private::of_guild(GUILD, "in the clear");
         });
-        assert_eq!(
-            names.len(),
-            sealed_texts(&serde_json::to_value(&sealed).unwrap()),
-            "{name}"
-        );
-        assert_eq!(
-            serde_json::to_string(&event).is_err(),
-            !names.is_empty(),
-            "{name}"
-        );
+        assert_eq!(names.len(), sealed_texts(&serde_json::to_value(&sealed).unwrap()), "{name}");
+        assert_eq!(serde_json::to_string(&event).is_err(), !names.is_empty(), "{name}");
         seal.seal_event(&mut event, &stream, 7);
         let stored = serde_json::to_string(&event).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(!stored.contains("in the clear"), "{name}");
@@ -192,9 +161,7 @@ fn a_field_left_clear_keeps_its_event_out_of_the_store() {
     // Each personal field alone, so that no other one hides it.
     for (name, sealed) in events() {
         let mut fields = Vec::new();
-        sealed
-            .clone()
-            .private_fields(&mut |field, _| fields.push(field.to_owned()));
+        sealed.clone().private_fields(&mut |field, _| fields.push(field.to_owned()));
         for clear in fields {
             let mut event = sealed.clone();
             event.private_fields(&mut |field, private| {

@@ -22,12 +22,8 @@ fn a_lease_lasts_as_long_as_the_terms_allow_or_as_asked() {
     )]);
     when(&given(|_| {}), day(1), issue_lease(11, "pc", Some(Span::days(2))))
         .then_expect_events(vec![leased(11, "pc", day(1), day(3))]);
-    when(
-        &given(|_| {}),
-        day(1),
-        issue_lease(11, "pc", Some(Span::days(20))),
-    )
-    .then_expect_events(vec![leased(11, "pc", day(1), day(8))]);
+    when(&given(|_| {}), day(1), issue_lease(11, "pc", Some(Span::days(20))))
+        .then_expect_events(vec![leased(11, "pc", day(1), day(8))]);
 }
 
 #[test]
@@ -70,22 +66,10 @@ fn terms_without_offline_licenses_allow_none() {
 
 #[test]
 fn a_lease_is_refused_wherever_an_activation_would_be() {
-    let held = [
-        given(|_| {}),
-        vec![Event::Suspended {
-            hold: Hold::Admin,
-            at: START,
-        }],
-    ]
-    .concat();
+    let held = [given(|_| {}), vec![Event::Suspended { hold: Hold::Admin, at: START }]].concat();
     when(&held, day(1), issue_lease(11, "pc", None))
         .then_expect_error(Refusal::Suspended { hold: Hold::Admin });
-    let banned = Action::IssueLease {
-        id: uuid(11),
-        claim: claim("pc"),
-        ttl: None,
-        owner_banned: true,
-    };
+    let banned = Action::IssueLease { id: uuid(11), claim: claim("pc"), ttl: None, owner_banned: true };
     when(&given(|_| {}), day(1), banned).then_expect_error(Refusal::UserBanned);
 }
 
@@ -95,23 +79,11 @@ fn the_owner_names_the_device_by_its_id_and_a_program_by_its_components_too() {
         terms.offline_lease_max = Some(Span::days(7));
         terms.device_match = DeviceMatch::All;
     });
-    let device = Device {
-        components: vec![component("cpu", "1")],
-        ..device(1, "pc", START)
-    };
-    let given = [
-        generated(&terms),
-        Event::DeviceActivated {
-            device,
-            expires_at: None,
-        },
-    ];
+    let device = Device { components: vec![component("cpu", "1")], ..device(1, "pc", START) };
+    let given = [generated(&terms), Event::DeviceActivated { device, expires_at: None }];
     let asked = |device_id: &str, components: Vec<Component>| Action::IssueLease {
         id: uuid(11),
-        claim: DeviceClaim {
-            device_id: device_id.to_owned(),
-            components,
-        },
+        claim: DeviceClaim { device_id: device_id.to_owned(), components },
         ttl: None,
         owner_banned: false,
     };
@@ -129,21 +101,14 @@ fn a_longer_lease_of_a_device_covers_the_shorter_one() {
     let longer = after(&given, day(1), issue_lease(12, "pc", None));
     assert_eq!(longer.ledger.leases, [lease(12, "pc", day(8))]);
     let shorter = after(&given, day(1), issue_lease(12, "pc", Some(Span::days(1))));
-    assert_eq!(
-        shorter.ledger.leases,
-        [lease(11, "pc", day(7)), lease(12, "pc", day(2))]
-    );
+    assert_eq!(shorter.ledger.leases, [lease(11, "pc", day(7)), lease(12, "pc", day(2))]);
 }
 
 #[test]
 fn a_lease_can_be_taken_back_before_it_lapses() {
     let given = [given(|_| {}), vec![leased(11, "pc", START, day(7))]].concat();
     let action = Action::ReleaseLease { id: uuid(11) };
-    let released = Event::OfflineLeaseReleased {
-        id: uuid(11),
-        lapsed: false,
-        at: day(1),
-    };
+    let released = Event::OfflineLeaseReleased { id: uuid(11), lapsed: false, at: day(1) };
     when(&given, day(1), action.clone()).then_expect_events(vec![released]);
     assert!(after(&given, day(1), action).ledger.leases.is_empty());
 }

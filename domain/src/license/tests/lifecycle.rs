@@ -22,10 +22,7 @@ fn a_new_license_is_generated_and_belongs_to_nobody() {
     assert_eq!(made.status(START), Some(Status::Generated));
     assert_eq!((made.id, made.guild, made.key), (ID, Some(GUILD), KEY));
     assert_eq!((made.owner, made.expires_at), (None, None));
-    assert_eq!(
-        (made.created_at, made.updated_at, made.version),
-        (START, START, 1)
-    );
+    assert_eq!((made.created_at, made.updated_at, made.version), (START, START, 1));
 }
 
 #[test]
@@ -45,9 +42,7 @@ fn a_license_that_begins_later_runs_from_its_beginning() {
 #[test]
 fn a_clock_that_waits_for_the_first_activation_has_no_end_yet() {
     assert_eq!(
-        ends(&generate(&thirty_days(
-            |terms| terms.expiry_basis = ExpiryBasis::FirstActivation
-        ))),
+        ends(&generate(&thirty_days(|terms| terms.expiry_basis = ExpiryBasis::FirstActivation))),
         None
     );
 }
@@ -63,14 +58,8 @@ fn a_license_for_somebody_is_assigned_in_the_same_append() {
         events[1..],
         [
             assigned(START),
-            Event::AliasAdded {
-                alias: "a".to_owned(),
-                at: START
-            },
-            Event::AliasAdded {
-                alias: "b".to_owned(),
-                at: START
-            },
+            Event::AliasAdded { alias: "a".to_owned(), at: START },
+            Event::AliasAdded { alias: "b".to_owned(), at: START },
         ]
     );
     let made = license(&events);
@@ -84,10 +73,7 @@ fn the_metadata_of_a_license_without_owner_is_sealed_for_the_guild() {
     let mut command = generate(&Terms::default());
     command.private_metadata = Some("{}".to_owned());
     let made = license(&made(&command));
-    assert_eq!(
-        made.private_metadata.unwrap().subject(),
-        Some(Subject::Guild(GUILD))
-    );
+    assert_eq!(made.private_metadata.unwrap().subject(), Some(Subject::Guild(GUILD)));
 }
 
 #[test]
@@ -106,36 +92,18 @@ fn a_next_generation_inherits_resets_and_the_leases_that_have_not_lapsed() {
 #[test]
 fn inherited_leases_never_take_more_slots_than_the_type_has_now() {
     let mut command = generate(&terms(|terms| terms.max_devices = Some(2)));
-    command.ledger.leases = vec![
-        lease(1, "a", day(1)),
-        lease(2, "b", day(3)),
-        lease(3, "c", day(2)),
-        lease(4, "b", day(1)),
-    ];
+    command.ledger.leases =
+        vec![lease(1, "a", day(1)), lease(2, "b", day(3)), lease(3, "c", day(2)), lease(4, "b", day(1))];
     let made = license(&made(&command));
-    assert_eq!(
-        made.ledger.leases,
-        [
-            lease(4, "b", day(1)),
-            lease(3, "c", day(2)),
-            lease(2, "b", day(3))
-        ]
-    );
+    assert_eq!(made.ledger.leases, [lease(4, "b", day(1)), lease(3, "c", day(2)), lease(2, "b", day(3))]);
     assert_eq!(made.slots_used(START), 2);
 }
 
 #[test]
 fn the_first_valid_answer_makes_an_activated_license_active() {
-    let given = [
-        generated(&Terms::default()),
-        assigned(START),
-        activated(1, "pc", day(1)),
-    ];
+    let given = [generated(&Terms::default()), assigned(START), activated(1, "pc", day(1))];
     when(&given, day(3), first_validation(day(2))).then_expect_events(vec![became_active(day(2), None)]);
-    assert_eq!(
-        after(&given, day(3), first_validation(day(2))).status(day(3)),
-        Some(Status::Active)
-    );
+    assert_eq!(after(&given, day(3), first_validation(day(2))).status(day(3)), Some(Status::Active));
 }
 
 #[test]
@@ -154,10 +122,7 @@ fn a_license_that_needs_no_device_becomes_active_without_one() {
 
 #[test]
 fn a_license_that_needs_a_device_does_not_become_active_without_one() {
-    let given = [
-        generated(&terms(|terms| terms.require_device = true)),
-        assigned(START),
-    ];
+    let given = [generated(&terms(|terms| terms.require_device = true)), assigned(START)];
     when(&given, day(1), first_validation(day(1))).then_expect_events(vec![]);
 }
 
@@ -175,18 +140,12 @@ fn the_first_device_starts_a_waiting_clock_and_the_second_does_not() {
     let given = vec![generated(&thirty_days(|terms| {
         terms.expiry_basis = ExpiryBasis::FirstActivation;
     }))];
-    let first = Event::DeviceActivated {
-        device: device(1, "pc", day(5)),
-        expires_at: Some(day(35)),
-    };
+    let first = Event::DeviceActivated { device: device(1, "pc", day(5)), expires_at: Some(day(35)) };
     when(&given, day(5), activate(1, "pc")).then_expect_events(vec![first.clone()]);
     let given = [given, vec![first]].concat();
     when(&given, day(6), activate(2, "laptop")).then_expect_events(vec![activated(2, "laptop", day(6))]);
     when(&given, day(7), first_validation(day(7))).then_expect_events(vec![became_active(day(7), None)]);
-    assert_eq!(
-        after(&given, day(7), first_validation(day(7))).expires_at,
-        Some(day(35))
-    );
+    assert_eq!(after(&given, day(7), first_validation(day(7))).expires_at, Some(day(35)));
 }
 
 #[test]
@@ -227,19 +186,10 @@ fn a_hold_of_each_kind_can_be_put_on_once() {
 fn lifting_one_hold_leaves_the_others() {
     let given = [
         generated(&Terms::default()),
-        Event::Suspended {
-            hold: Hold::Admin,
-            at: day(1),
-        },
-        Event::Suspended {
-            hold: Hold::RoleLoss,
-            at: day(1),
-        },
+        Event::Suspended { hold: Hold::Admin, at: day(1) },
+        Event::Suspended { hold: Hold::RoleLoss, at: day(1) },
     ];
-    let resumed = Event::Resumed {
-        hold: Hold::RoleLoss,
-        at: day(2),
-    };
+    let resumed = Event::Resumed { hold: Hold::RoleLoss, at: day(2) };
     when(&given, day(2), Action::Resume { hold: Hold::RoleLoss }).then_expect_events(vec![resumed]);
     let left = after(&given, day(2), Action::Resume { hold: Hold::RoleLoss });
     assert_eq!(left.holds, [Hold::Admin]);
@@ -251,10 +201,7 @@ fn the_last_hold_lifted_gives_the_state_of_before() {
     let given = [
         generated(&Terms::default()),
         became_active(day(1), None),
-        Event::Suspended {
-            hold: Hold::Policy,
-            at: day(2),
-        },
+        Event::Suspended { hold: Hold::Policy, at: day(2) },
     ];
     let resumed = after(&given, day(3), Action::Resume { hold: Hold::Policy });
     assert_eq!(resumed.status(day(3)), Some(Status::Active));
@@ -267,25 +214,13 @@ fn a_license_can_be_revoked_in_every_state() {
         vec![assigned(START)],
         vec![activated(1, "pc", START)],
         vec![became_active(START, None)],
-        vec![Event::Suspended {
-            hold: Hold::Admin,
-            at: START,
-        }],
-        vec![
-            became_active(START, None),
-            Event::Expired { at: day(30) },
-            renewed(day(60), day(31)),
-        ],
+        vec![Event::Suspended { hold: Hold::Admin, at: START }],
+        vec![became_active(START, None), Event::Expired { at: day(30) }, renewed(day(60), day(31))],
     ];
     for way in ways {
         let given = [vec![generated(&thirty_days(|_| {}))], way].concat();
-        let action = Action::Revoke {
-            category: RevokeCategory::Chargeback,
-        };
-        let event = Event::Revoked {
-            category: RevokeCategory::Chargeback,
-            at: day(5),
-        };
+        let action = Action::Revoke { category: RevokeCategory::Chargeback };
+        let event = Event::Revoked { category: RevokeCategory::Chargeback, at: day(5) };
         when(&given, day(5), action.clone()).then_expect_events(vec![event]);
         let gone = after(&given, day(5), action);
         assert_eq!(gone.status(day(5)), Some(Status::Revoked));
@@ -296,29 +231,16 @@ fn a_license_can_be_revoked_in_every_state() {
 #[test]
 fn an_expired_license_can_be_revoked_and_is_recorded_as_expired_before() {
     let given = [generated(&thirty_days(|_| {}))];
-    when(
-        &given,
-        day(31),
-        Action::Revoke {
-            category: RevokeCategory::Manual,
-        },
-    )
-    .then_expect_events(vec![Event::Expired { at: day(30) }, revoked(day(31))]);
+    when(&given, day(31), Action::Revoke { category: RevokeCategory::Manual })
+        .then_expect_events(vec![Event::Expired { at: day(30) }, revoked(day(31))]);
 }
 
 #[test]
 fn revoking_ends_an_open_offer_and_an_open_grace() {
     let given = [
         generated(&Terms::default()),
-        Event::TransferOffered {
-            to: grace(),
-            expires_at: day(8),
-            at: day(1),
-        },
-        Event::RoleLossStarted {
-            ends_at: day(9),
-            at: day(1),
-        },
+        Event::TransferOffered { to: grace(), expires_at: day(8), at: day(1) },
+        Event::RoleLossStarted { ends_at: day(9), at: day(1) },
         revoked(day(2)),
     ];
     let gone = license(&given);
@@ -328,10 +250,7 @@ fn revoking_ends_an_open_offer_and_an_open_grace() {
 #[test]
 fn losing_the_last_role_opens_the_grace_once() {
     let given = from_role(&terms(|terms| terms.role_loss_grace = Some(Span::days(2))));
-    let started = Event::RoleLossStarted {
-        ends_at: day(3),
-        at: day(1),
-    };
+    let started = Event::RoleLossStarted { ends_at: day(3), at: day(1) };
     when(&given, day(1), Action::StartRoleLoss).then_expect_events(vec![started.clone()]);
     let given = [given, vec![started]].concat();
     when(&given, day(2), Action::StartRoleLoss).then_expect_events(vec![]);
@@ -344,14 +263,7 @@ fn losing_the_last_role_opens_the_grace_once() {
 fn a_returning_role_ends_the_grace() {
     let given = from_role(&Terms::default());
     when(&given, day(1), Action::EndRoleLoss).then_expect_events(vec![]);
-    let given = [
-        given,
-        vec![Event::RoleLossStarted {
-            ends_at: day(3),
-            at: day(1),
-        }],
-    ]
-    .concat();
+    let given = [given, vec![Event::RoleLossStarted { ends_at: day(3), at: day(1) }]].concat();
     when(&given, day(2), Action::EndRoleLoss).then_expect_events(vec![Event::RoleLossEnded { at: day(2) }]);
     assert_eq!(after(&given, day(2), Action::EndRoleLoss).role_loss_ends_at, None);
 }
@@ -361,14 +273,8 @@ fn the_hold_for_a_lost_role_ends_the_grace_and_starts_no_other() {
     let given = [
         from_role(&terms(|terms| terms.on_role_loss = OnRoleLoss::Suspend)),
         vec![
-            Event::RoleLossStarted {
-                ends_at: day(3),
-                at: day(1),
-            },
-            Event::Suspended {
-                hold: Hold::RoleLoss,
-                at: day(3),
-            },
+            Event::RoleLossStarted { ends_at: day(3), at: day(1) },
+            Event::Suspended { hold: Hold::RoleLoss, at: day(3) },
         ],
     ]
     .concat();

@@ -18,28 +18,15 @@ fn span(days: std::ops::Range<i64>) -> impl Strategy<Value = Option<Span>> {
 
 fn any_terms() -> impl Strategy<Value = Terms> {
     let time = (span(1..40), any::<bool>(), span(0..6));
-    let devices = (
-        prop_oneof![Just(None), (1..4_u32).prop_map(Some)],
-        any::<bool>(),
-        0..5_usize,
-    );
+    let devices = (prop_oneof![Just(None), (1..4_u32).prop_map(Some)], any::<bool>(), 0..5_usize);
     let owner = (any::<bool>(), any::<bool>(), 0..3_usize, span(0..4));
     (time, devices, owner, span(1..9)).prop_map(|(time, devices, owner, lease)| {
-        let modes = [
-            DeviceMatch::Id,
-            DeviceMatch::Any,
-            DeviceMatch::Two,
-            DeviceMatch::Most,
-            DeviceMatch::All,
-        ];
+        let modes =
+            [DeviceMatch::Id, DeviceMatch::Any, DeviceMatch::Two, DeviceMatch::Most, DeviceMatch::All];
         terms(|terms| {
             terms.duration = time.0;
             let waits = time.0.is_some() && time.1;
-            terms.expiry_basis = if waits {
-                ExpiryBasis::FirstActivation
-            } else {
-                ExpiryBasis::Creation
-            };
+            terms.expiry_basis = if waits { ExpiryBasis::FirstActivation } else { ExpiryBasis::Creation };
             terms.expiry_grace = time.2;
             terms.max_devices = devices.0;
             terms.require_device = devices.1;
@@ -64,20 +51,12 @@ fn any_claim() -> impl Strategy<Value = DeviceClaim> {
             .iter()
             .filter(|(_, value)| *value > 0)
             .map(|(name, value)| component(name, &value.to_string()));
-        DeviceClaim {
-            device_id: DEVICES[device].to_owned(),
-            components: components.collect(),
-        }
+        DeviceClaim { device_id: DEVICES[device].to_owned(), components: components.collect() }
     })
 }
 
 fn any_authority() -> impl Strategy<Value = Authority> {
-    prop_oneof![
-        Just(Authority::Owner),
-        Just(Authority::Client),
-        Just(Authority::Staff),
-        Just(Authority::Job)
-    ]
+    prop_oneof![Just(Authority::Owner), Just(Authority::Client), Just(Authority::Staff), Just(Authority::Job)]
 }
 
 fn any_hold() -> impl Strategy<Value = Hold> {
@@ -148,10 +127,7 @@ fn any_generate() -> impl Strategy<Value = Generate> {
     (any_terms(), any::<bool>(), any::<bool>(), leases, span(0..3)).prop_map(
         |(terms, slot, owned, leases, start)| {
             let mut command = generate(&terms);
-            command.slot = slot.then(|| SlotRef {
-                user: ada().id,
-                generation: 2,
-            });
+            command.slot = slot.then(|| SlotRef { user: ada().id, generation: 2 });
             command.owner = (slot || owned).then(|| (ada(), AssignedHow::Role));
             command.starts_at = start.map(|span| START.after(span));
             let made = |(n, (device, days)): (usize, (usize, i64))| {
@@ -180,11 +156,7 @@ impl Witness {
         prop_assert_eq!(after.version, before.version + 1);
         prop_assert!(after.updated_at >= before.updated_at);
         prop_assert!(event.at() <= command.now);
-        prop_assert!(
-            before.stage != Stage::Revoked,
-            "nothing leaves revoked: {:?}",
-            event
-        );
+        prop_assert!(before.stage != Stage::Revoked, "nothing leaves revoked: {:?}", event);
         if let Some(limit) = after.terms.max_devices {
             prop_assert!(after.slots_used(command.now) <= limit, "{:?}", event);
         }
@@ -205,16 +177,8 @@ impl Witness {
                 let starts = matches!(event, Event::DeviceActivated { .. } | Event::BecameActive { .. });
                 let waited = before.terms.expiry_basis == ExpiryBasis::FirstActivation
                     && before.terms.duration.is_some();
-                prop_assert!(
-                    with_reason || waited,
-                    "a perpetual license got an end: {:?}",
-                    event
-                );
-                prop_assert!(
-                    starts || matches!(event, Event::TermsChanged { .. }),
-                    "{:?}",
-                    event
-                );
+                prop_assert!(with_reason || waited, "a perpetual license got an end: {:?}", event);
+                prop_assert!(starts || matches!(event, Event::TermsChanged { .. }), "{:?}", event);
             }
             (Some(_), None) => prop_assert!(matches!(event, Event::TermsChanged { .. }), "{:?}", event),
             _ => {}
@@ -241,16 +205,9 @@ impl Witness {
         if !by.is_limited() || *cause != DeactivationCause::Requested {
             return Ok(());
         }
-        let recent = self
-            .resets
-            .iter()
-            .filter(|reset| reset.after(Span::days(5)) > *at)
-            .count();
+        let recent = self.resets.iter().filter(|reset| reset.after(Span::days(5)) > *at).count();
         prop_assert!(recent < 2, "the budget is two in five days");
-        let cool = self
-            .resets
-            .last()
-            .is_none_or(|last| last.after(Span::hours(12)) <= *at);
+        let cool = self.resets.last().is_none_or(|last| last.after(Span::hours(12)) <= *at);
         prop_assert!(cool, "the cooldown is twelve hours");
         self.resets.push(*at);
         Ok(())
@@ -260,16 +217,8 @@ impl Witness {
     fn accepted(&self, command: &Command, events: &[Event]) -> Result<(), TestCaseError> {
         let license = &self.license;
         if let Action::Settle { announce_ahead } = command.action {
-            let due = License {
-                role_loss_ends_at: None,
-                ..license.clone()
-            }
-            .next_due(announce_ahead);
-            prop_assert!(
-                due.is_none_or(|due| due > command.now),
-                "settled, and due at {:?}",
-                due
-            );
+            let due = License { role_loss_ends_at: None, ..license.clone() }.next_due(announce_ahead);
+            prop_assert!(due.is_none_or(|due| due > command.now), "settled, and due at {:?}", due);
         }
         let again = license.decide(command);
         if is_repeatable(&command.action) {
@@ -322,9 +271,9 @@ fn is_repeatable(action: &Action) -> bool {
 /// Instants in an action count from the command's own.
 fn placed(action: Action, now: Timestamp) -> Action {
     match action {
-        Action::RecordFirstValidation { validated_at } => Action::RecordFirstValidation {
-            validated_at: Timestamp(now.0 + validated_at.0),
-        },
+        Action::RecordFirstValidation { validated_at } => {
+            Action::RecordFirstValidation { validated_at: Timestamp(now.0 + validated_at.0) }
+        }
         other => other,
     }
 }
@@ -336,10 +285,7 @@ fn run(generate: Generate, steps: Vec<(i64, Action)>) -> Result<usize, TestCaseE
     let first = (0, Action::Generate(Box::new(generate)));
     for (minutes, action) in std::iter::once(first).chain(steps) {
         now = now.after(Span::seconds(minutes * 60));
-        let command = Command {
-            now,
-            action: placed(action, now),
-        };
+        let command = Command { now, action: placed(action, now) };
         let Ok(events) = witness.license.decide(&command) else {
             continue;
         };
@@ -377,8 +323,5 @@ fn the_random_histories_are_not_mostly_refusals() {
         asked += steps.len() + 1;
         accepted += run(generate, steps).unwrap();
     }
-    assert!(
-        accepted * 4 > asked,
-        "{accepted} of {asked} commands were accepted"
-    );
+    assert!(accepted * 4 > asked, "{accepted} of {asked} commands were accepted");
 }

@@ -7,18 +7,12 @@ use crate::private::{Subject, Unsealed};
 use crate::testing::TestSeal;
 
 fn assign(owner: Person) -> Action {
-    Action::Assign {
-        owner,
-        how: AssignedHow::Redeem,
-    }
+    Action::Assign { owner, how: AssignedHow::Redeem }
 }
 
 fn texts(metadata: Option<Option<&str>>, private_metadata: Option<Option<&str>>) -> Action {
     let owned = |field: Option<Option<&str>>| field.map(|text| text.map(str::to_owned));
-    Action::ChangeMetadata {
-        metadata: owned(metadata),
-        private_metadata: owned(private_metadata),
-    }
+    Action::ChangeMetadata { metadata: owned(metadata), private_metadata: owned(private_metadata) }
 }
 
 fn for_ada(text: &str) -> Private {
@@ -28,11 +22,7 @@ fn for_ada(text: &str) -> Private {
 #[test]
 fn a_license_without_owner_can_be_taken() {
     let given = [generated(&Terms::default())];
-    let event = Event::Assigned {
-        owner: ada(),
-        how: AssignedHow::Redeem,
-        at: day(1),
-    };
+    let event = Event::Assigned { owner: ada(), how: AssignedHow::Redeem, at: day(1) };
     when(&given, day(1), assign(ada())).then_expect_events(vec![event]);
     let taken = after(&given, day(1), assign(ada()));
     assert_eq!(taken.status(day(1)), Some(Status::Assigned));
@@ -49,63 +39,31 @@ fn an_owned_license_can_be_assigned_to_nobody() {
 #[test]
 fn assigning_leaves_every_later_state_as_it_is() {
     let used = [generated(&Terms::default()), activated(1, "pc", START)];
-    assert_eq!(
-        after(&used, day(1), assign(ada())).status(day(1)),
-        Some(Status::Activated)
-    );
-    let active = [
-        generated(&Terms::default()),
-        Event::BecameActive {
-            at: START,
-            expires_at: None,
-        },
-    ];
-    assert_eq!(
-        after(&active, day(1), assign(ada())).status(day(1)),
-        Some(Status::Active)
-    );
-    let held = [
-        generated(&Terms::default()),
-        Event::Suspended {
-            hold: Hold::Admin,
-            at: START,
-        },
-    ];
-    assert_eq!(
-        after(&held, day(1), assign(ada())).status(day(1)),
-        Some(Status::Suspended)
-    );
+    assert_eq!(after(&used, day(1), assign(ada())).status(day(1)), Some(Status::Activated));
+    let active = [generated(&Terms::default()), Event::BecameActive { at: START, expires_at: None }];
+    assert_eq!(after(&active, day(1), assign(ada())).status(day(1)), Some(Status::Active));
+    let held = [generated(&Terms::default()), Event::Suspended { hold: Hold::Admin, at: START }];
+    assert_eq!(after(&held, day(1), assign(ada())).status(day(1)), Some(Status::Suspended));
 }
 
 #[test]
 fn an_expired_license_can_be_assigned_and_stays_expired() {
     let given = [generated(&thirty_days(|_| {}))];
-    let event = Event::Assigned {
-        owner: ada(),
-        how: AssignedHow::Redeem,
-        at: day(31),
-    };
+    let event = Event::Assigned { owner: ada(), how: AssignedHow::Redeem, at: day(31) };
     when(&given, day(31), assign(ada())).then_expect_events(vec![Event::Expired { at: day(30) }, event]);
 }
 
 #[test]
 fn metadata_is_changed_cleared_and_left_alone_independently() {
     let given = [generated(&Terms::default()), assigned(START)];
-    let set = Event::MetadataChanged {
-        metadata: Some(Some(for_ada("{}"))),
-        private_metadata: None,
-        at: day(1),
-    };
+    let set =
+        Event::MetadataChanged { metadata: Some(Some(for_ada("{}"))), private_metadata: None, at: day(1) };
     when(&given, day(1), texts(Some(Some("{}")), None)).then_expect_events(vec![set.clone()]);
     let given = [given.to_vec(), vec![set]].concat();
     let both = after(&given, day(2), texts(None, Some(Some("[]"))));
     assert_eq!(both.metadata, Some(for_ada("{}")));
     assert_eq!(both.private_metadata, Some(for_ada("[]")));
-    let cleared = Event::MetadataChanged {
-        metadata: Some(None),
-        private_metadata: None,
-        at: day(2),
-    };
+    let cleared = Event::MetadataChanged { metadata: Some(None), private_metadata: None, at: day(2) };
     when(&given, day(2), texts(Some(None), Some(None))).then_expect_events(vec![cleared]);
     assert_eq!(after(&given, day(2), texts(Some(None), None)).metadata, None);
 }
@@ -120,13 +78,8 @@ fn metadata_that_is_not_there_need_not_be_cleared() {
 #[test]
 fn an_alias_is_added_once() {
     let given = vec![generated(&Terms::default())];
-    let action = Action::AddAlias {
-        alias: "a".to_owned(),
-    };
-    let added = Event::AliasAdded {
-        alias: "a".to_owned(),
-        at: day(1),
-    };
+    let action = Action::AddAlias { alias: "a".to_owned() };
+    let added = Event::AliasAdded { alias: "a".to_owned(), at: day(1) };
     when(&given, day(1), action.clone()).then_expect_events(vec![added.clone()]);
     when(&[given, vec![added]].concat(), day(2), action).then_expect_events(vec![]);
 }
@@ -134,47 +87,24 @@ fn an_alias_is_added_once() {
 #[test]
 fn a_key_is_delivered_once_and_its_successor_again() {
     let given = vec![generated(&Terms::default())];
-    let deliver = |key| Action::RecordDelivery {
-        channel: "dm".to_owned(),
-        key,
-    };
-    let delivered = Event::Delivered {
-        channel: "dm".to_owned(),
-        key: KEY,
-        at: day(1),
-    };
+    let deliver = |key| Action::RecordDelivery { channel: "dm".to_owned(), key };
+    let delivered = Event::Delivered { channel: "dm".to_owned(), key: KEY, at: day(1) };
     when(&given, day(1), deliver(KEY)).then_expect_events(vec![delivered.clone()]);
     let given = [given, vec![delivered]].concat();
     when(&given, day(2), deliver(KEY)).then_expect_events(vec![]);
-    let next = KeyVersion {
-        secret_id: 1,
-        version: 1,
-    };
-    let again = Event::Delivered {
-        channel: "dm".to_owned(),
-        key: next,
-        at: day(2),
-    };
+    let next = KeyVersion { secret_id: 1, version: 1 };
+    let again = Event::Delivered { channel: "dm".to_owned(), key: next, at: day(2) };
     when(&given, day(2), deliver(next)).then_expect_events(vec![again]);
 }
 
 #[test]
 fn suspected_sharing_is_recorded_and_changes_nothing_else() {
     let given = [generated(&Terms::default())];
-    let action = Action::SuspectSharing {
-        rule: "addresses".to_owned(),
-        evidence: "{\"addresses\":12}".to_owned(),
-    };
+    let action =
+        Action::SuspectSharing { rule: "addresses".to_owned(), evidence: "{\"addresses\":12}".to_owned() };
     let before = license(&given);
     let after = after(&given, day(1), action);
-    assert_eq!(
-        License {
-            version: before.version,
-            updated_at: START,
-            ..after
-        },
-        before
-    );
+    assert_eq!(License { version: before.version, updated_at: START, ..after }, before);
 }
 
 /// Seals what a command gave, as the store does, and applies it.
@@ -192,10 +122,7 @@ fn stored_license(seal: &TestSeal) -> License {
     command.metadata = Some("{\"order\":7}".to_owned());
     stored(&mut license, seal, START, Action::Generate(Box::new(command)));
     stored(&mut license, seal, day(1), activate(1, "pc"));
-    let name = Action::RenameDevice {
-        device: "pc".to_owned(),
-        name: "Desk".to_owned(),
-    };
+    let name = Action::RenameDevice { device: "pc".to_owned(), name: "Desk".to_owned() };
     stored(&mut license, seal, day(1), name);
     stored(&mut license, seal, day(1), activate(2, "laptop"));
     license
@@ -220,9 +147,7 @@ fn personal_fields_open_from_the_stored_state() {
 #[test]
 fn personal_fields_of_an_erased_owner_are_shown_as_erased() {
     let license = stored_license(&TestSeal::default());
-    let erased = TestSeal {
-        erased: [Subject::User(ada().id)].into(),
-    };
+    let erased = TestSeal { erased: [Subject::User(ada().id)].into() };
     let personal = license.personal(&erased);
     assert_eq!(personal.user_id.unwrap().shown(), "erased");
     assert_eq!(personal.metadata, Some(Unsealed::Erased));
@@ -233,31 +158,12 @@ fn personal_fields_of_an_erased_owner_are_shown_as_erased() {
 fn after_a_transfer_the_metadata_stays_sealed_for_the_former_owner() {
     let seal = TestSeal::default();
     let mut license = stored_license(&seal);
-    stored(
-        &mut license,
-        &seal,
-        day(2),
-        Action::Transfer {
-            to: grace(),
-            secret_id: 1,
-        },
-    );
-    assert_eq!(
-        license.subjects(),
-        [Subject::User(ada().id), Subject::User(grace().id)].into()
-    );
-    assert_eq!(
-        license.personal(&seal).user_id,
-        Some(Unsealed::Clear("2".to_owned()))
-    );
-    let erased = TestSeal {
-        erased: [Subject::User(ada().id)].into(),
-    };
+    stored(&mut license, &seal, day(2), Action::Transfer { to: grace(), secret_id: 1 });
+    assert_eq!(license.subjects(), [Subject::User(ada().id), Subject::User(grace().id)].into());
+    assert_eq!(license.personal(&seal).user_id, Some(Unsealed::Clear("2".to_owned())));
+    let erased = TestSeal { erased: [Subject::User(ada().id)].into() };
     let personal = license.personal(&erased);
-    assert_eq!(
-        (personal.user_id.unwrap().shown(), personal.metadata),
-        ("2", Some(Unsealed::Erased))
-    );
+    assert_eq!((personal.user_id.unwrap().shown(), personal.metadata), ("2", Some(Unsealed::Erased)));
 }
 
 #[test]
@@ -270,15 +176,7 @@ fn an_accepted_offer_seals_the_new_owner_where_he_becomes_the_owner() {
     };
     stored(&mut license, &seal, START, Action::Generate(Box::new(command)));
     stored(&mut license, &seal, day(1), Action::OfferTransfer { to: grace() });
-    stored(
-        &mut license,
-        &seal,
-        day(2),
-        Action::AcceptTransfer {
-            by: grace(),
-            secret_id: 1,
-        },
-    );
+    stored(&mut license, &seal, day(2), Action::AcceptTransfer { by: grace(), secret_id: 1 });
     assert!(license.owner.unwrap().discord_id.stands_at(4, "to.discordId"));
 }
 
@@ -292,9 +190,5 @@ fn every_refusal_has_a_published_code_and_a_sentence_of_help() {
     }
     let codes: std::collections::BTreeSet<&str> = refusals.iter().map(Refuse::code).collect();
     assert_eq!(codes.into_iter().collect::<Vec<_>>(), Refusal::CODES);
-    assert!(
-        Refusal::DeviceLimitReached { used: 2, limit: 2 }
-            .help()
-            .contains("Free a device")
-    );
+    assert!(Refusal::DeviceLimitReached { used: 2, limit: 2 }.help().contains("Free a device"));
 }

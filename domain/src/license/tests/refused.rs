@@ -8,35 +8,22 @@ pub(super) fn every_refusal() -> Vec<Refusal> {
     vec![
         Refusal::NotFound,
         Refusal::AlreadyExists,
-        Refusal::Revoked {
-            category: RevokeCategory::Fraud,
-        },
+        Refusal::Revoked { category: RevokeCategory::Fraud },
         Refusal::AlreadyAssigned,
         Refusal::NotOwned,
         Refusal::NotSuspended { hold: Hold::Policy },
         Refusal::NotExpiring,
         Refusal::NotStarted,
         Refusal::DurationRequired,
-        Refusal::ExpiryBackwards {
-            asked: day(1),
-            earliest: day(2),
-        },
+        Refusal::ExpiryBackwards { asked: day(1), earliest: day(2) },
         Refusal::ReasonRequired,
         Refusal::DevicesInUse { used: 3, limit: 2 },
         Refusal::DeviceLimitReached { used: 2, limit: 2 },
         Refusal::DeviceNotActivated,
         Refusal::ComponentsMismatch,
         Refusal::ResetCooldown { again_at: day(1) },
-        Refusal::ResetBudgetExhausted {
-            budget: 1,
-            window: Span::days(30),
-            again_at: Some(day(1)),
-        },
-        Refusal::ResetBudgetExhausted {
-            budget: 0,
-            window: Span::days(30),
-            again_at: None,
-        },
+        Refusal::ResetBudgetExhausted { budget: 1, window: Span::days(30), again_at: Some(day(1)) },
+        Refusal::ResetBudgetExhausted { budget: 0, window: Span::days(30), again_at: None },
         Refusal::RoleBound,
         Refusal::NotTransferable,
         Refusal::SelfTransfer,
@@ -72,31 +59,16 @@ fn a_revoked_license_refuses_everything() {
         generated(&thirty_days(|terms| terms.transferable = true)),
         assigned(START),
         activated(9, "pc", START),
-        Event::Suspended {
-            hold: Hold::Admin,
-            at: START,
-        },
+        Event::Suspended { hold: Hold::Admin, at: START },
         revoked(day(1)),
     ];
     for now in [day(2), day(50)] {
         for action in every_action() {
             let result = when(&given, now, action.clone()).inspect_result();
-            assert_eq!(
-                result,
-                Err(Refusal::Revoked {
-                    category: RevokeCategory::Manual
-                }),
-                "{action:?}"
-            );
+            assert_eq!(result, Err(Refusal::Revoked { category: RevokeCategory::Manual }), "{action:?}");
         }
     }
-    assert_eq!(
-        Refusal::Revoked {
-            category: RevokeCategory::Manual
-        }
-        .code(),
-        "REVOKED"
-    );
+    assert_eq!(Refusal::Revoked { category: RevokeCategory::Manual }.code(), "REVOKED");
 }
 
 #[test]
@@ -107,13 +79,7 @@ fn a_license_is_made_once() {
 
 #[test]
 fn a_hold_that_is_not_there_cannot_be_lifted() {
-    let given = [
-        generated(&Terms::default()),
-        Event::Suspended {
-            hold: Hold::Admin,
-            at: START,
-        },
-    ];
+    let given = [generated(&Terms::default()), Event::Suspended { hold: Hold::Admin, at: START }];
     when(&given, day(1), Action::Resume { hold: Hold::RoleLoss })
         .then_expect_error(Refusal::NotSuspended { hold: Hold::RoleLoss });
 }
@@ -121,31 +87,18 @@ fn a_hold_that_is_not_there_cannot_be_lifted() {
 /// What an activation on day 40 is refused for.
 fn refusal(terms: &Terms, more: &[Event]) -> Refusal {
     let given = [vec![generated(terms)], more.to_vec()].concat();
-    when(&given, day(40), activate(1, "pc"))
-        .inspect_result()
-        .unwrap_err()
+    when(&given, day(40), activate(1, "pc")).inspect_result().unwrap_err()
 }
 
 #[test]
 fn an_activation_is_refused_with_the_code_of_the_verdict() {
     let plain = Terms::default();
-    let banned = Action::ActivateDevice {
-        id: uuid(1),
-        claim: claim("pc"),
-        name: None,
-        owner_banned: true,
-    };
+    let banned = Action::ActivateDevice { id: uuid(1), claim: claim("pc"), name: None, owner_banned: true };
     when(&[generated(&plain)], day(1), banned).then_expect_error(Refusal::UserBanned);
     let holds = [Hold::RoleLoss, Hold::Policy].map(|hold| Event::Suspended { hold, at: START });
     assert_eq!(refusal(&plain, &holds), Refusal::Suspended { hold: Hold::Policy });
-    assert_eq!(
-        refusal(&thirty_days(|_| {}), &[]),
-        Refusal::Expired { at: day(30) }
-    );
-    assert_eq!(
-        refusal(&terms(|terms| terms.require_owner = true), &[]),
-        Refusal::NotAssigned
-    );
+    assert_eq!(refusal(&thirty_days(|_| {}), &[]), Refusal::Expired { at: day(30) });
+    assert_eq!(refusal(&terms(|terms| terms.require_owner = true), &[]), Refusal::NotAssigned);
     let mut later = generate(&plain);
     later.starts_at = Some(day(41));
     when(&made(&later), day(40), activate(1, "pc"))

@@ -9,20 +9,11 @@ fn change(
     deactivate: &[&str],
 ) -> Action {
     let deactivate = deactivate.iter().map(|&name| name.to_owned()).collect();
-    Action::ChangeTerms {
-        terms: Box::new(terms),
-        expires_at,
-        has_reason,
-        deactivate,
-    }
+    Action::ChangeTerms { terms: Box::new(terms), expires_at, has_reason, deactivate }
 }
 
 fn changed(terms: Terms, expires_at: Option<Timestamp>, at: Timestamp) -> Event {
-    Event::TermsChanged {
-        terms,
-        expires_at,
-        at,
-    }
+    Event::TermsChanged { terms, expires_at, at }
 }
 
 fn max(limit: u32) -> Terms {
@@ -31,13 +22,7 @@ fn max(limit: u32) -> Terms {
 
 fn freed(number: u128, device_id: &str, at: Timestamp) -> Event {
     let (by, cause) = (Authority::Staff, DeactivationCause::TermsChanged);
-    Event::DeviceDeactivated {
-        id: uuid(number),
-        device_id: device_id.to_owned(),
-        by,
-        cause,
-        at,
-    }
+    Event::DeviceDeactivated { id: uuid(number), device_id: device_id.to_owned(), by, cause, at }
 }
 
 /// Three slots in use of five: `a` and `b` active, `c` and `b` leased until day 5.
@@ -61,12 +46,8 @@ fn three_of_five() -> Vec<Event> {
 fn the_same_terms_change_nothing() {
     let given = [generated(&thirty_days(|_| {}))];
     when(&given, day(1), change(thirty_days(|_| {}), None, false, &[])).then_expect_events(vec![]);
-    when(
-        &given,
-        day(1),
-        change(thirty_days(|_| {}), Some(Some(day(30))), false, &[]),
-    )
-    .then_expect_events(vec![]);
+    when(&given, day(1), change(thirty_days(|_| {}), Some(Some(day(30))), false, &[]))
+        .then_expect_events(vec![]);
 }
 
 #[test]
@@ -88,12 +69,8 @@ fn a_limit_below_the_use_is_refused() {
 
 #[test]
 fn a_limit_below_the_use_is_accepted_with_the_devices_that_it_costs() {
-    when(
-        &three_of_five(),
-        day(1),
-        change(max(2), None, false, &["a", "a", "unknown"]),
-    )
-    .then_expect_events(vec![freed(1, "a", day(1)), changed(max(2), None, day(1))]);
+    when(&three_of_five(), day(1), change(max(2), None, false, &["a", "a", "unknown"]))
+        .then_expect_events(vec![freed(1, "a", day(1)), changed(max(2), None, day(1))]);
     let after = after(&three_of_five(), day(1), change(max(2), None, false, &["a"]));
     assert_eq!(after.slots_used(day(1)), 2);
     assert!(after.ledger.resets.is_empty(), "changed terms are no reset");
@@ -152,22 +129,11 @@ fn a_perpetual_license_gets_an_end_only_for_a_reason() {
 #[test]
 fn a_license_can_be_made_perpetual_and_loses_its_duration() {
     let given = [generated(&thirty_days(|_| {}))];
-    when(
-        &given,
-        day(1),
-        change(thirty_days(|_| {}), Some(None), false, &[]),
-    )
-    .then_expect_events(vec![changed(Terms::default(), None, day(1))]);
-    let forever = after(
-        &given,
-        day(1),
-        change(thirty_days(|_| {}), Some(None), false, &[]),
-    );
+    when(&given, day(1), change(thirty_days(|_| {}), Some(None), false, &[]))
+        .then_expect_events(vec![changed(Terms::default(), None, day(1))]);
+    let forever = after(&given, day(1), change(thirty_days(|_| {}), Some(None), false, &[]));
     assert_eq!(
-        forever.decide(&Command {
-            now: day(2),
-            action: renew(RenewTo::Default)
-        }),
+        forever.decide(&Command { now: day(2), action: renew(RenewTo::Default) }),
         Err(Refusal::NotExpiring)
     );
 }
@@ -197,13 +163,7 @@ fn the_clock_of_a_used_license_never_waits_again() {
     assert_eq!(changed.expires_at, None);
     let action = Action::RecordFirstValidation { validated_at: day(2) };
     let events = changed.decide(&Command { now: day(2), action });
-    assert_eq!(
-        events,
-        Ok(vec![Event::BecameActive {
-            at: day(2),
-            expires_at: None
-        }])
-    );
+    assert_eq!(events, Ok(vec![Event::BecameActive { at: day(2), expires_at: None }]));
 }
 
 #[test]

@@ -125,12 +125,7 @@ impl World {
         match step {
             Step::StaffRevokes(_) => self.staff_revokes(slug),
             Step::RevokedAsLost(_) => {
-                self.ask_license(
-                    id,
-                    license::Action::Revoke {
-                        category: RevokeCategory::RoleLost,
-                    },
-                );
+                self.ask_license(id, license::Action::Revoke { category: RevokeCategory::RoleLost });
                 self.look();
             }
             Step::Hold(_) => self.ask_license(id, license::Action::Suspend { hold: Hold::Admin }),
@@ -141,12 +136,7 @@ impl World {
                 let (terms, expires_at, deactivate) = (Box::new(terms.clone()), None, Vec::new());
                 self.ask_license(
                     id,
-                    license::Action::ChangeTerms {
-                        terms,
-                        expires_at,
-                        has_reason: true,
-                        deactivate,
-                    },
+                    license::Action::ChangeTerms { terms, expires_at, has_reason: true, deactivate },
                 );
             }
             _ => {}
@@ -167,17 +157,9 @@ impl World {
 
     fn check_cause(&self, action: &LicenseAction, before: &Member, licenses: &BTreeMap<LicenseId, License>) {
         let of = |id: &LicenseId| {
-            let (slug, slot) = before
-                .slots
-                .iter()
-                .find(|(_, slot)| slot.license_id == *id)
-                .unwrap();
+            let (slug, slot) = before.slots.iter().find(|(_, slot)| slot.license_id == *id).unwrap();
             assert!(!slot.blocked, "{action:?} in a blocked slot");
-            (
-                &licenses[id],
-                slot,
-                !self.slot(slug).sources.is_empty() && self.slot(slug).license_id == *id,
-            )
+            (&licenses[id], slot, !self.slot(slug).sources.is_empty() && self.slot(slug).license_id == *id)
         };
         match action {
             LicenseAction::Generate { .. } => {}
@@ -207,46 +189,31 @@ impl World {
         let of_type = self.guild.active_rules().filter(|rule| rule.license_type == slug);
         let given: BTreeSet<RuleId> = of_type.filter(|rule| holds(rule)).map(|rule| rule.id).collect();
         let Some(slot) = self.member.slots.get(slug) else {
-            assert!(
-                given.is_empty() || self.guild.issuing_type(slug).is_none(),
-                "{slug} was not opened"
-            );
+            assert!(given.is_empty() || self.guild.issuing_type(slug).is_none(), "{slug} was not opened");
             return;
         };
         let kept: BTreeSet<RuleId> = slot.sources.difference(&given).copied().collect();
         for rule in kept {
             let was_there = before.is_some_and(|slot| slot.open && slot.sources.contains(&rule));
             let fate = self.guild.rules[&rule].removed;
-            assert!(
-                self.present && was_there && fate == Some(ExistingLicenses::Keep),
-                "{slug} keeps {rule}"
-            );
+            assert!(self.present && was_there && fate == Some(ExistingLicenses::Keep), "{slug} keeps {rule}");
         }
         assert!(given.is_subset(&slot.sources), "{slug} lacks a source");
         if slot.blocked {
             return;
         }
         if !slot.open {
-            assert!(
-                given.is_empty() || self.guild.issuing_type(slug).is_none(),
-                "{slug} stayed closed"
-            );
+            assert!(given.is_empty() || self.guild.issuing_type(slug).is_none(), "{slug} stayed closed");
             return;
         }
         let license = self.license(slug);
-        let (held, waits) = (
-            license.holds.contains(&Hold::RoleLoss),
-            license.role_loss_ends_at.is_some(),
-        );
+        let (held, waits) = (license.holds.contains(&Hold::RoleLoss), license.role_loss_ends_at.is_some());
         match (slot.sources.is_empty(), license.terms.on_role_loss) {
             (false, _) => assert!(!held && !waits, "{slug} has a source and is lost"),
             (true, OnRoleLoss::Keep) => assert!(!waits, "{slug} is kept and waits"),
             (true, OnRoleLoss::Revoke | OnRoleLoss::Suspend) => {
                 assert!(held != waits, "{slug} is neither lost nor waiting, or both");
-                assert!(
-                    license.role_loss_ends_at.is_none_or(|end| self.now < end),
-                    "{slug} waited too long"
-                );
+                assert!(license.role_loss_ends_at.is_none_or(|end| self.now < end), "{slug} waited too long");
             }
         }
     }

@@ -5,11 +5,9 @@ use crate::license::Lease;
 
 fn ids(plan: &Plan, slug: &str) -> Vec<String> {
     let change = |change: &SlotChange| match change {
-        SlotChange::Open {
-            license_type,
-            generation,
-            ..
-        } => (license_type.clone(), format!("open {generation}")),
+        SlotChange::Open { license_type, generation, .. } => {
+            (license_type.clone(), format!("open {generation}"))
+        }
         SlotChange::AddSource { license_type, rule } => {
             (license_type.clone(), format!("add {}", rule.0.as_u128()))
         }
@@ -19,12 +17,7 @@ fn ids(plan: &Plan, slug: &str) -> Vec<String> {
         SlotChange::Close { license_type } => (license_type.clone(), "close".to_owned()),
         SlotChange::Block { license_type } => (license_type.clone(), "block".to_owned()),
     };
-    plan.changes
-        .iter()
-        .map(change)
-        .filter(|(of, _)| of == slug)
-        .map(|(_, what)| what)
-        .collect()
+    plan.changes.iter().map(change).filter(|(of, _)| of == slug).map(|(_, what)| what).collect()
 }
 
 /// What happens to licenses, without the ids.
@@ -57,11 +50,7 @@ fn world(terms: Terms) -> World {
 }
 
 fn losing(on_role_loss: OnRoleLoss, grace: Option<Span>) -> World {
-    world(Terms {
-        on_role_loss,
-        role_loss_grace: grace,
-        ..Terms::default()
-    })
+    world(Terms { on_role_loss, role_loss_grace: grace, ..Terms::default() })
 }
 
 const REVOKE: OnRoleLoss = OnRoleLoss::Revoke;
@@ -76,13 +65,7 @@ fn the_first_source_opens_the_slot() {
     expect(&plan, &["open 1"], &["generate"]);
     assert_eq!(world.slot("pro").sources, rules(&[1]));
     let license = world.license("pro");
-    assert_eq!(
-        license.slot,
-        Some(SlotRef {
-            user: world.who.id.clone(),
-            generation: 1
-        })
-    );
+    assert_eq!(license.slot, Some(SlotRef { user: world.who.id.clone(), generation: 1 }));
     assert_eq!(license.owner.as_ref().map(|owner| &owner.id), Some(&world.who.id));
 }
 
@@ -100,11 +83,7 @@ fn several_rules_are_sources_of_one_license() {
 fn a_product_is_a_source_like_a_role() {
     let mut world = losing(REVOKE, None);
     let source = RuleSource::Sku { sku_id: RoleId(900) };
-    assert!(world.ask_guild(guild::Action::SetRule {
-        id: rule(3),
-        source,
-        license_type: "pro".into()
-    }));
+    assert!(world.ask_guild(guild::Action::SetRule { id: rule(3), source, license_type: "pro".into() }));
     expect(&world.see(&[900]), &["open 1"], &["generate"]);
     expect(&world.see(&[]), &["remove 3", "close"], &["revoke"]);
 }
@@ -156,13 +135,7 @@ fn a_role_that_returns_inside_the_grace_changes_nothing() {
         world.wait(Span::hours(23));
         expect(&world.reconcile(), &[], &[]);
         expect(&world.see(&[10]), &["add 1"], &["end"]);
-        assert_eq!(
-            (
-                world.slot("pro").license_id,
-                world.license("pro").role_loss_ends_at
-            ),
-            (id, None)
-        );
+        assert_eq!((world.slot("pro").license_id, world.license("pro").role_loss_ends_at), (id, None));
     }
 }
 
@@ -202,10 +175,7 @@ fn a_suspended_license_resumes_with_the_same_key() {
         world.wait(Span::days(30));
         expect(&world.reconcile(), &[], &[]);
         expect(&world.see(&[11]), &["add 2"], &["resume"]);
-        assert_eq!(
-            (world.slot("pro").license_id, world.license("pro").key),
-            (id, key)
-        );
+        assert_eq!((world.slot("pro").license_id, world.license("pro").key), (id, key));
         assert!(world.license("pro").holds.is_empty());
     }
 }
@@ -234,11 +204,7 @@ fn leaving_is_losing_every_role_and_rejoining_resumes() {
 #[test]
 fn a_returning_source_renews_an_expired_license() {
     let duration = Some(Span::days(30));
-    let mut world = world(Terms {
-        duration,
-        on_role_loss: SUSPEND,
-        ..Terms::default()
-    });
+    let mut world = world(Terms { duration, on_role_loss: SUSPEND, ..Terms::default() });
     world.see(&[10]);
     world.see(&[]);
     world.wait(Span::days(31));
@@ -250,10 +216,7 @@ fn a_returning_source_renews_an_expired_license() {
 #[test]
 fn a_role_that_was_there_all_the_time_renews_nothing() {
     let duration = Some(Span::days(30));
-    let mut world = world(Terms {
-        duration,
-        ..Terms::default()
-    });
+    let mut world = world(Terms { duration, ..Terms::default() });
     world.see(&[10]);
     world.wait(Span::days(31));
     expect(&world.reconcile(), &[], &[]);
@@ -264,12 +227,8 @@ fn a_role_that_was_there_all_the_time_renews_nothing() {
 #[test]
 fn a_license_that_has_not_expired_is_not_renewed_by_a_returning_source() {
     let duration = Some(Span::days(30));
-    let mut world = world(Terms {
-        duration,
-        expiry_grace: Some(DAY),
-        on_role_loss: KEEP,
-        ..Terms::default()
-    });
+    let mut world =
+        world(Terms { duration, expiry_grace: Some(DAY), on_role_loss: KEEP, ..Terms::default() });
     world.see(&[10]);
     world.see(&[]);
     world.wait(Span(Span::days(31).0 - 1));
@@ -281,10 +240,7 @@ fn a_license_that_has_not_expired_is_not_renewed_by_a_returning_source() {
 
 #[test]
 fn an_expired_license_that_loses_its_role_is_lost_like_any_other() {
-    let mut world = world(Terms {
-        duration: Some(DAY),
-        ..Terms::default()
-    });
+    let mut world = world(Terms { duration: Some(DAY), ..Terms::default() });
     world.see(&[10]);
     world.wait(Span::days(2));
     expect(&world.see(&[]), &["remove 1", "close"], &["revoke"]);
@@ -354,12 +310,7 @@ fn a_license_that_was_revoked_without_blocking_its_slot_blocks_it() {
     let mut world = losing(REVOKE, None);
     world.see(&[10]);
     let id = world.slot("pro").license_id;
-    world.ask_license(
-        id,
-        license::Action::Revoke {
-            category: RevokeCategory::Refund,
-        },
-    );
+    world.ask_license(id, license::Action::Revoke { category: RevokeCategory::Refund });
     expect(&world.see(&[10, 11]), &["add 2", "block"], &[]);
     assert!(world.slot("pro").blocked && !world.slot("pro").open);
 }
@@ -369,20 +320,10 @@ fn a_license_that_was_revoked_as_lost_makes_way_for_the_next() {
     let mut world = losing(REVOKE, None);
     world.see(&[10]);
     let id = world.slot("pro").license_id;
-    world.ask_license(
-        id,
-        license::Action::Revoke {
-            category: RevokeCategory::RoleLost,
-        },
-    );
+    world.ask_license(id, license::Action::Revoke { category: RevokeCategory::RoleLost });
     expect(&world.see(&[11]), &["close", "open 2"], &["generate"]);
     let id = world.slot("pro").license_id;
-    world.ask_license(
-        id,
-        license::Action::Revoke {
-            category: RevokeCategory::RoleLost,
-        },
-    );
+    world.ask_license(id, license::Action::Revoke { category: RevokeCategory::RoleLost });
     expect(&world.see(&[]), &["close", "remove 2"], &[]);
 }
 
@@ -401,9 +342,7 @@ fn a_license_that_was_never_made_is_made() {
 fn a_license_that_lives_on_in_a_closed_slot_is_revoked() {
     let mut world = losing(REVOKE, None);
     world.see(&[10]);
-    world.ask_member(member::Action::Block {
-        license_type: "pro".into(),
-    });
+    world.ask_member(member::Action::Block { license_type: "pro".into() });
     assert_eq!(world.plan(), Plan::default());
     world.unblock("pro");
     expect(&world.reconcile(), &["open 2"], &["revoke", "generate"]);
@@ -414,33 +353,15 @@ fn the_next_generation_inherits_resets_and_leases() {
     let mut world = losing(REVOKE, None);
     world.see(&[10]);
     let id = world.slot("pro").license_id;
-    let lease = |n, until| Lease {
-        id: Uuid::from_u128(n),
-        device_id: format!("machine {n}"),
-        until,
-    };
+    let lease = |n, until| Lease { id: Uuid::from_u128(n), device_id: format!("machine {n}"), until };
     let (lapsed, running) = (lease(1, world.now + DAY), lease(2, world.now + Span::days(9)));
-    let ledger = Ledger {
-        resets: vec![world.now],
-        leases: vec![lapsed, running.clone()],
-    };
+    let ledger = Ledger { resets: vec![world.now], leases: vec![lapsed, running.clone()] };
     world.licenses.get_mut(&id).unwrap().ledger = ledger.clone();
     world.see(&[]);
     world.wait(DAY);
     let plan = world.see(&[10]);
-    let LicenseAction::Generate {
-        ledger: inherited, ..
-    } = &plan.licenses[0]
-    else {
-        panic!("{plan:?}")
-    };
-    assert_eq!(
-        inherited,
-        &Ledger {
-            resets: ledger.resets,
-            leases: vec![running]
-        }
-    );
+    let LicenseAction::Generate { ledger: inherited, .. } = &plan.licenses[0] else { panic!("{plan:?}") };
+    assert_eq!(inherited, &Ledger { resets: ledger.resets, leases: vec![running] });
     assert_eq!(&world.license("pro").ledger, inherited);
 }
 
@@ -494,12 +415,7 @@ fn a_rule_that_was_kept_opens_no_new_license_after_the_old_was_lost() {
     world.see(&[10]);
     assert!(world.remove_rule(1, ExistingLicenses::Keep));
     let id = world.slot("pro").license_id;
-    world.ask_license(
-        id,
-        license::Action::Revoke {
-            category: RevokeCategory::RoleLost,
-        },
-    );
+    world.ask_license(id, license::Action::Revoke { category: RevokeCategory::RoleLost });
     expect(&world.reconcile(), &["close", "remove 1"], &[]);
 }
 
@@ -530,25 +446,14 @@ fn a_rule_that_changes_its_role_follows_the_new_one() {
 fn the_terms_of_the_license_decide_and_not_those_of_its_type() {
     let mut world = losing(SUSPEND, None);
     world.see(&[10]);
-    world.define(
-        "pro",
-        Terms {
-            on_role_loss: REVOKE,
-            ..Terms::default()
-        },
-    );
+    world.define("pro", Terms { on_role_loss: REVOKE, ..Terms::default() });
     expect(&world.see(&[]), &["remove 1"], &["suspend"]);
 }
 
 fn change_terms(world: &mut World, terms: Terms) {
     let id = world.slot("pro").license_id;
     let (terms, expires_at) = (Box::new(terms), None);
-    let action = license::Action::ChangeTerms {
-        terms,
-        expires_at,
-        has_reason: true,
-        deactivate: Vec::new(),
-    };
+    let action = license::Action::ChangeTerms { terms, expires_at, has_reason: true, deactivate: Vec::new() };
     world.ask_license(id, action);
 }
 
@@ -557,13 +462,7 @@ fn a_grace_that_was_announced_is_waited_for() {
     let mut world = losing(REVOKE, Some(DAY));
     world.see(&[10]);
     world.see(&[]);
-    change_terms(
-        &mut world,
-        Terms {
-            on_role_loss: SUSPEND,
-            ..Terms::default()
-        },
-    );
+    change_terms(&mut world, Terms { on_role_loss: SUSPEND, ..Terms::default() });
     expect(&world.reconcile(), &[], &[]);
     world.wait(DAY);
     expect(&world.reconcile(), &[], &["suspend"]);
@@ -574,13 +473,7 @@ fn a_grace_ends_when_the_terms_let_the_license_be_kept() {
     let mut world = losing(REVOKE, Some(DAY));
     world.see(&[10]);
     world.see(&[]);
-    change_terms(
-        &mut world,
-        Terms {
-            on_role_loss: KEEP,
-            ..Terms::default()
-        },
-    );
+    change_terms(&mut world, Terms { on_role_loss: KEEP, ..Terms::default() });
     expect(&world.reconcile(), &[], &["end"]);
 }
 
@@ -618,36 +511,14 @@ fn a_license_that_was_not_loaded_is_left_alone() {
     let mut world = losing(REVOKE, None);
     world.see(&[10]);
     let none = BTreeSet::new();
-    let observed = Observed {
-        present: true,
-        roles: &none,
-    };
+    let observed = Observed { present: true, roles: &none };
     let unloaded = BTreeMap::new();
-    let blind = plan(
-        &world.ring,
-        &world.guild,
-        &world.member,
-        &world.who.id,
-        &unloaded,
-        observed,
-        world.now,
-    );
+    let blind = plan(&world.ring, &world.guild, &world.member, &world.who.id, &unloaded, observed, world.now);
     expect(&blind, &["remove 1"], &[]);
     world.see(&[]);
     let held = roles(&[10]);
-    let observed = Observed {
-        present: true,
-        roles: &held,
-    };
-    let blind = plan(
-        &world.ring,
-        &world.guild,
-        &world.member,
-        &world.who.id,
-        &unloaded,
-        observed,
-        world.now,
-    );
+    let observed = Observed { present: true, roles: &held };
+    let blind = plan(&world.ring, &world.guild, &world.member, &world.who.id, &unloaded, observed, world.now);
     expect(&blind, &["add 1"], &[]);
 }
 
@@ -656,10 +527,7 @@ fn a_caller_is_told_which_licenses_to_load() {
     let mut world = losing(REVOKE, None);
     assert_eq!(slot_licenses(&world.member).count(), 0);
     world.see(&[10]);
-    assert_eq!(
-        slot_licenses(&world.member).collect::<Vec<_>>(),
-        [world.slot("pro").license_id]
-    );
+    assert_eq!(slot_licenses(&world.member).collect::<Vec<_>>(), [world.slot("pro").license_id]);
     assert!(Plan::default().is_empty());
 }
 

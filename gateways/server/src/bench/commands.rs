@@ -1,0 +1,222 @@
+//! The write side without HTTP: commands through load, decide and append; ten thousand licenses at once; a rebuild.
+//! Each figure stands beside its measure, taken in the same run on the same store.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use commands::store::IdempotencyKey;
+use commands::{Commands, Context, DeviceOrder, GenerateOrder, Idempotency};
+use domain::event::Actor;
+use domain::guild::Action;
+use domain::id::{DiscordId, GuildId, LicenseId};
+use domain::key::OpenedKey;
+use domain::terms::TermsChange;
+use futures::StreamExt as _;
+use projections::{Projector, rebuild as models};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::Scratch;
+use crate::assemble::{self, Assembled};
+use crate::cli::Bench;
+use crate::failure::{Attempt as _, Failure, Outcome};
+use crate::folder::Folder;
+use crate::mode::Mode;
+
+const GUILD: GuildId = GuildId(900_000_000_000_000_001);
+const OWNER: DiscordId = DiscordId(900_000_000_000_000_002);
+const KIND: &str = "bench";
+/// Licenses of one bulk order.
+const BULK: usize = 10_000;
+/// Commands under way while data is prepared.
+const PREPARING: usize = 64;
+
+/// A store of this benchmark's own, with one guild and one type.
+struct Bed {
+    assembled: Assembled,
+    _scratch: Scratch,
+}
+
+impl Bed {
+    async fn new(bench: &Bench) -> Outcome<Self> {
+        let scratch = Scratch::new()?;
+        let config = scratch.config("live", bench)?;
+        let folder = Folder::new(scratch.path(), Mode::Live);
+        folder.create()?;
+        let assembled = assemble::open(&config, &folder).await?;
+        if assembled.store.head().await.map_err(assemble::away)? != 0 {
+            return Err(Failure::refused("the database of --database-url is not empty")
+                .help("Make an empty one for the benchmark; it is filled."));
+        }
+        let bed = Self { assembled, _scratch: scratch };
+        let commands = bed.commands();
+        let registered = commands.register_guild(&bed.context(), GUILD, "Bench".to_owned(), OWNER, BTreeSet::new());
+        registered.await.attempt(|| "the guild cannot be made".to_owned())?;
+        let terms = TermsChange { max_devices: Some(Some(100)), ..TermsChange::default() };
+        let action = Action::DefineType { slug: KIND.to_owned(), name: KIND.to_owned(), terms };
+        commands.guild(&bed.context(), GUILD, action).await.attempt(|| "the type cannot be made".to_owned())?;
+        Ok(bed)
+    }
+
+    fn commands(&self) -> &Commands {
+        &self.assembled.commands
+    }
+
+    fn context(&self) -> Context {
+        let now = self.assembled.clock.now();
+        Context { actor: Actor::Operator, ..Context::job("bench", Uuid::new_v4(), now) }
+    }
+
+    async fn generate(&self, count: usize) -> Outcome<Vec<OpenedKey>> {
+        let mut keys = Vec::new();
+        while keys.len() < count {
+            let order = GenerateOrder {
+                guild: GUILD,
+                license_type: KIND.to_owned(),
+                ids: (0..BULK.min(count - keys.len())).map(|_| LicenseId(Uuid::new_v4())).collect(),
+                assign_to: Some(OWNER),
+                starts_at: None,
+                metadata: None,
+                private_metadata: None,
+            };
+            let made = self.commands().generate(&self.context(), order).await;
+            let made = made.attempt(|| "the licenses cannot be made".to_owned())?;
+            keys.extend(made.licenses.iter().map(|license| OpenedKey { license: license.id, key: license.key }));
+        }
+        Ok(keys)
+    }
+
+    /// Licenses of five events each: generated, assigned, two devices, first validation.
+    async fn licenses(&self, count: usize) -> Outcome<Vec<OpenedKey>> {
+        let keys = self.generate(count).await?;
+        let prepared = futures::stream::iter(&keys).map(|key| self.prepare(*key)).buffer_unordered(PREPARING);
+        prepared.collect::<Vec<_>>().await.into_iter().collect::<Outcome<Vec<()>>>()?;
+        Ok(keys)
+    }
+
+    async fn prepare(&self, key: OpenedKey) -> Outcome<()> {
+        self.activate(key, "first").await?;
+        self.activate(key, "second").await?;
+        let context = self.context();
+        let validated = self.commands().record_first_validation(&context, key.license, context.now).await;
+        validated.map(|_| ()).attempt(|| "a license cannot be prepared".to_owned())
+    }
+
+    /// `ActivateDevice` as the API sends it: with a sealed name and an idempotency row.
+    async fn activate(&self, key: OpenedKey, device: &str) -> Outcome<()> {
+        let context = self.context();
+        let row = IdempotencyKey {
+            credential: "bench".to_owned(),
+            method: "POST".to_owned(),
+            route: "/licenses/activate".to_owned(),
+            key: context.command_id.to_string(),
+        };
+        let idempotency = Idempotency { key: row, payload_hash: "0".repeat(64), recipe: json!({ "license": key.license }) };
+        let context = Context { idempotency: Some(idempotency), ..context };
+        let order = DeviceOrder {
+            id: Uuid::new_v4(),
+            device_id: device.to_owned(),
+            name: Some("A machine of the benchmark".to_owned()),
+            components: Vec::new(),
+        };
+        self.commands().activate(&context, key, order).await.map(|_| ()).attempt(|| "a device cannot be activated".to_owned())
+    }
+
+    /// Commands a second with `in_flight` of them under way, each on a license of its own.
+    async fn rate(&self, keys: &[OpenedKey], in_flight: usize, span: Duration) -> Outcome<f64> {
+        let (begin, device) = (Instant::now(), format!("bench-{in_flight}"));
+        let open = keys.iter().take_while(|_| begin.elapsed() < span);
+        let work = futures::stream::iter(open).map(|key| self.activate(*key, &device)).buffer_unordered(in_flight);
+        let done = work.collect::<Vec<_>>().await;
+        let seconds = begin.elapsed().as_secs_f64();
+        let count = done.into_iter().collect::<Outcome<Vec<()>>>()?.len();
+        Ok(count as f64 / seconds)
+    }
+
+    /// Runs the read models until they show the whole log.
+    async fn project(&self) -> Outcome<Duration> {
+        let begin = Instant::now();
+        let queries = &self.assembled.queries;
+        queries.prepare().await.attempt(|| "the read models cannot be read".to_owned())?;
+        Projector::new(queries).catch_up().await.attempt(|| "the read models cannot be brought up to date".to_owned())?;
+        Ok(begin.elapsed())
+    }
+}
+
+/// Commands a second at 1, 8 and 32 in flight.
+pub(super) async fn append(bench: &Bench) -> Outcome<Value> {
+    let bed = Bed::new(bench).await?;
+    let keys = bed.licenses(bench.licenses).await?;
+    let span = Duration::from_secs(bench.seconds);
+    let mut rates = serde_json::Map::new();
+    for in_flight in [1, 8, 32] {
+        rates.insert(in_flight.to_string(), bed.rate(&keys, in_flight, span).await?.into());
+    }
+    let one = rates["1"].as_f64().unwrap_or(f64::NAN);
+    let ratio = rates["32"].as_f64().unwrap_or(f64::NAN) / one;
+    Ok(json!({
+        "what": "append",
+        "engine": bed.assembled.engine.store,
+        "licenses": keys.len(),
+        "commandsPerSecond": rates,
+        "thirtyTwoToOne": ratio,
+    }))
+}
+
+/// Ten thousand licenses in one command: to the commit, and to the read models.
+pub(super) async fn bulk(bench: &Bench) -> Outcome<Value> {
+    let bed = Bed::new(bench).await?;
+    bed.project().await?;
+    let stop = CancellationToken::new();
+    let runner = tokio::spawn(Projector::new(&bed.assembled.queries).run(stop.clone()));
+    let mut commits = Vec::new();
+    let mut shown = Vec::new();
+    for _ in 0..5 {
+        let begin = Instant::now();
+        bed.generate(BULK).await?;
+        commits.push(begin.elapsed().as_secs_f64());
+        let head = bed.assembled.store.head().await.map_err(assemble::away)?;
+        let waited = bed.assembled.queries.wait_for(head, Duration::from_secs(60)).await;
+        waited.attempt(|| "the read models did not follow".to_owned())?;
+        shown.push(begin.elapsed().as_secs_f64());
+    }
+    stop.cancel();
+    runner.await.ok();
+    Ok(json!({
+        "what": "bulk",
+        "engine": bed.assembled.engine.store,
+        "licenses": BULK,
+        "commitSeconds": median(commits),
+        "readModelsSeconds": median(shown),
+    }))
+}
+
+/// Events a second of a rebuild of `license_view`.
+pub(super) async fn rebuild(bench: &Bench) -> Outcome<Value> {
+    let bed = Bed::new(bench).await?;
+    bed.licenses(bench.licenses).await?;
+    let projected = bed.project().await?;
+    let events = bed.assembled.store.head().await.map_err(assemble::away)? as f64;
+    let mut seconds = Vec::new();
+    for _ in 0..3 {
+        let begin = Instant::now();
+        let built = models::rebuild(&bed.assembled.queries, "license_view", &mut |_| {}).await;
+        built.attempt(|| "the read model cannot be rebuilt".to_owned())?;
+        seconds.push(begin.elapsed().as_secs_f64());
+    }
+    let seconds = median(seconds);
+    Ok(json!({
+        "what": "rebuild",
+        "engine": bed.assembled.engine.store,
+        "events": events,
+        "rebuildSeconds": seconds,
+        "rebuildEventsPerSecond": events / seconds,
+        "projectorEventsPerSecond": events / projected.as_secs_f64(),
+    }))
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

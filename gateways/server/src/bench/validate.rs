@@ -1,0 +1,206 @@
+//! Validation as users meet it, against the floor: a bare axum route in a process of its own that parses the same
+//! request and answers a constant of the same size. Both are loaded in turns, over the same number of connections,
+//! from this process.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::post;
+use client::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+
+use super::Scratch;
+use super::load::{self, Load, Measured};
+use crate::cli::Bench;
+use crate::door::{self, Door};
+use crate::failure::{Attempt as _, Failure, Outcome};
+use crate::{http, output, process, seed};
+
+const CONNECTIONS: usize = 64;
+/// Requests a second of the constant load.
+const RATE: u32 = 5_000;
+/// Licenses that are asked for in turn.
+const LICENSES: usize = 200;
+/// Turns of floor and product; the median of each is reported.
+const TURNS: usize = 3;
+const START_WITHIN: Duration = Duration::from_secs(30);
+const PATH: &str = "/licenses/validate";
+
+/// One of the two that are compared.
+struct Target {
+    address: SocketAddr,
+    requests: Arc<Vec<Vec<u8>>>,
+}
+
+/// Measures validation and the floor.
+pub(super) async fn run(bench: &Bench) -> Outcome<Value> {
+    let scratch = Scratch::new()?;
+    let config = scratch.config("demo", bench)?;
+    let mut product = start_product(&scratch, bench)?;
+    let door = ready(&config).await?;
+    let bodies = bodies(&door).await?;
+    let api_key = api_key(&door).await?;
+    let address = address_of(door.url())?;
+    let requests = |address: SocketAddr| -> Vec<Vec<u8>> {
+        bodies.iter().map(|body| load::post(address, PATH, &api_key, body)).collect()
+    };
+    let ours = Target { address, requests: Arc::new(requests(address)) };
+    let warm = measure(&ours, 1, None).await?;
+    let (mut floor_process, floor_address) = start_floor(warm.body_bytes).await?;
+    let floor = Target { address: floor_address, requests: Arc::new(requests(floor_address)) };
+    measure(&floor, 1, None).await?;
+
+    let mut turns = Vec::new();
+    for _ in 0..TURNS {
+        turns.push((measure(&floor, bench.seconds, None).await?, measure(&ours, bench.seconds, None).await?));
+    }
+    let constant = (measure(&floor, bench.seconds, Some(RATE)).await?, measure(&ours, bench.seconds, Some(RATE)).await?);
+    door.close().await;
+    floor_process.kill().await.ok();
+    product.kill().await.ok();
+    Ok(report(&mut turns, &constant))
+}
+
+fn report(turns: &mut [(Measured, Measured)], constant: &(Measured, Measured)) -> Value {
+    turns.sort_by(|a, b| (a.1.per_second / a.0.per_second).total_cmp(&(b.1.per_second / b.0.per_second)));
+    let (floor, ours) = &turns[turns.len() / 2];
+    let p99 = |measured: &Measured| measured.latency.quantile(0.99);
+    json!({
+        "what": "validate",
+        "connections": CONNECTIONS,
+        "bodyBytes": ours.body_bytes,
+        "floor": figures(floor),
+        "validate": figures(ours),
+        "ratio": ours.per_second / floor.per_second,
+        "constant": {
+            "perSecond": RATE,
+            "floor": figures(&constant.0),
+            "validate": figures(&constant.1),
+            "p99Ratio": p99(&constant.1) as f64 / p99(&constant.0).max(1) as f64,
+        },
+    })
+}
+
+fn figures(measured: &Measured) -> Value {
+    let micros = |share| measured.latency.quantile(share);
+    json!({ "perSecond": measured.per_second, "p50Micros": micros(0.5), "p99Micros": micros(0.99), "p999Micros": micros(0.999) })
+}
+
+async fn measure(target: &Target, seconds: u64, rate: Option<u32>) -> Outcome<Measured> {
+    let load = Load { connections: CONNECTIONS, span: Duration::from_secs(seconds), rate };
+    load::run(target.address, Arc::clone(&target.requests), load).await
+}
+
+/// The product as it is shipped: another process of this same program, with its default configuration.
+fn start_product(scratch: &Scratch, bench: &Bench) -> Outcome<Child> {
+    let mut command = own_program()?;
+    command.args(["serve", "--demo", "--listen", "127.0.0.1:0", "--data-dir"]).arg(scratch.path());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("DCA_") || name == "DATABASE_URL" {
+            command.env_remove(name);
+        }
+    }
+    if let Some(url) = &bench.database_url {
+        command.env("DATABASE_URL", url);
+    }
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().attempt(|| "the server cannot be started".to_owned())
+}
+
+fn own_program() -> Outcome<Command> {
+    let program = std::env::current_exe().attempt(|| "this program's own file is unknown".to_owned())?;
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    Ok(command)
+}
+
+/// Waits until the server says where it is, so that the door leads to it and not into this process.
+async fn ready(config: &crate::config::Config) -> Outcome<Door> {
+    let (folder, begin) = (crate::folder::Folder::new(&config.data_dir, crate::mode::Mode::Demo), Instant::now());
+    loop {
+        if let Some(run) = folder.run()
+            && door::is_ready(&run.url).await.is_ok()
+        {
+            return Door::open(config, "bench").await;
+        }
+        if begin.elapsed() > START_WITHIN {
+            return Err(Failure::new("the server that was to be measured did not start"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Requests for licenses that each have an active device.
+async fn bodies(door: &Door) -> Outcome<Vec<String>> {
+    let order = json!({
+        "guildId": seed::GUILD, "type": "pro", "count": LICENSES, "assignTo": seed::member(seed::BANNER_MEMBER),
+    });
+    let made = door.call(Method::Post, "/admin/licenses/generate", Some(&order)).await?;
+    let api_key = api_key(door).await?;
+    let client = door.with_key(&api_key)?;
+    let mut bodies = Vec::new();
+    for license in made.body["data"].as_array().into_iter().flatten() {
+        let body = json!({ "key": license["key"], "deviceId": "bench-machine" });
+        client.call(Method::Post, "/licenses/activate", Some(&body)).await.map_err(door::failure)?;
+        bodies.push(body.to_string());
+    }
+    Ok(bodies)
+}
+
+async fn api_key(door: &Door) -> Outcome<String> {
+    let path = format!("/guilds/{}/api-keys", seed::GUILD);
+    let issued = door.call(Method::Post, &path, Some(&json!({ "kind": "publishable" }))).await?;
+    Ok(output::cell(&issued.body, "/key"))
+}
+
+fn address_of(url: &str) -> Outcome<SocketAddr> {
+    url.trim_start_matches("http://").parse().attempt(|| format!("{url} is no address"))
+}
+
+async fn start_floor(body_bytes: usize) -> Outcome<(Child, SocketAddr)> {
+    let mut command = own_program()?;
+    command.args(["bench", "floor", "--body-bytes", &body_bytes.to_string()]);
+    let mut child = command.stdout(Stdio::piped()).spawn().attempt(|| "the floor cannot be started".to_owned())?;
+    let out = child.stdout.take().ok_or_else(|| Failure::new("the floor cannot be read"))?;
+    let mut line = String::new();
+    BufReader::new(out).read_line(&mut line).await.attempt(|| "the floor did not start".to_owned())?;
+    Ok((child, address_of(line.trim())?))
+}
+
+/// What the floor parses, as the API does.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Asked<'a> {
+    key: &'a str,
+    device_id: Option<&'a str>,
+}
+
+/// Serves the floor until it is killed; its address is printed first.
+pub(super) async fn floor(body_bytes: usize) -> Outcome<()> {
+    let constant = Bytes::from(format!("{:body_bytes$}", "{}"));
+    let answer = move |body: Bytes| {
+        let constant = constant.clone();
+        async move {
+            match serde_json::from_slice::<Asked<'_>>(&body) {
+                Ok(asked) if !asked.key.is_empty() && asked.device_id != Some("") => {
+                    ([(CONTENT_TYPE, "application/json")], constant).into_response()
+                }
+                _ => axum::http::StatusCode::BAD_REQUEST.into_response(),
+            }
+        }
+    };
+    let listener = process::listen(([127, 0, 0, 1], 0).into()).await?;
+    let address = listener.local_addr().attempt(|| "the address cannot be read".to_owned())?;
+    output::say(&format!("http://{address}"));
+    let router = Router::new().route(PATH, post(answer));
+    http::serve(listener, router, CONNECTIONS * 2, CancellationToken::new()).await.attempt(|| "the floor failed".to_owned())
+}
