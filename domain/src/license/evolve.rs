@@ -44,7 +44,7 @@ impl License {
             Event::Rekeyed { key, .. } => self.key = *key,
             Event::TermsChanged { terms, expires_at, at } => self.on_terms_changed(terms, *expires_at, *at),
             Event::MetadataChanged { metadata, private_metadata, .. } => {
-                self.on_metadata_changed(metadata.as_ref(), private_metadata.as_ref())
+                self.on_metadata_changed(metadata.as_ref(), private_metadata.as_ref());
             }
             Event::AliasAdded { alias, .. } => self.aliases.push(alias.clone()),
             Event::AliasRetired { alias, .. } => self.aliases.retain(|live| live != alias),

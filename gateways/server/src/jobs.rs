@@ -23,6 +23,8 @@ use crate::config;
 const TICK: Duration = Duration::from_secs(1);
 /// Longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// Most licenses looked at in one pass when those before them do not change.
+const DUE_MAX: u32 = 100_000;
 /// How long the list of guilds that want announcements is used.
 const GUILDS_FRESH: Duration = Duration::from_secs(5);
 /// How long one pass waits for the read models to show what it did.
@@ -140,12 +142,21 @@ impl Jobs {
     pub(crate) async fn run_due(&self) -> Result<(), JobError> {
         let _one = self.inner.pass.lock().await;
         let now = self.inner.clock.now();
+        let mut limit = self.inner.limits.due_batch;
         loop {
-            let due = self.inner.queries.due(now, self.inner.limits.due_batch).await?;
-            // If there are some and nothing changes, the index was behind: the log has it all already.
-            if due.is_empty() || !self.settle_all(due, now).await? {
+            let due = self.inner.queries.due(now, limit).await?;
+            let full = due.len() >= limit as usize;
+            if due.is_empty() {
                 return Ok(());
             }
+            if self.settle_all(due, now).await? {
+                continue;
+            }
+            // Nothing changed: these wait for something else, or the index is behind. Others may stand after them.
+            if !full || limit >= DUE_MAX {
+                return Ok(());
+            }
+            limit = limit.saturating_mul(4).min(DUE_MAX);
         }
     }
 

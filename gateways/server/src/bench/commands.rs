@@ -50,9 +50,9 @@ impl Bed {
                 .help("Make an empty one for the benchmark; it is filled."));
         }
         let bed = Self { assembled, _scratch: scratch };
-        let commands = bed.commands();
-        let registered = commands.register_guild(&bed.context(), GUILD, "Bench".to_owned(), OWNER, BTreeSet::new());
-        registered.await.attempt(|| "the guild cannot be made".to_owned())?;
+        let (commands, name) = (bed.commands(), "Bench".to_owned());
+        let registered = commands.register_guild(&bed.context(), GUILD, name, OWNER, BTreeSet::new()).await;
+        registered.attempt(|| "the guild cannot be made".to_owned())?;
         let terms = TermsChange { max_devices: Some(Some(100)), ..TermsChange::default() };
         let action = Action::DefineType { slug: KIND.to_owned(), name: KIND.to_owned(), terms };
         commands.guild(&bed.context(), GUILD, action).await.attempt(|| "the type cannot be made".to_owned())?;

@@ -7,13 +7,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
-use axum::routing::post;
 use client::Method;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -24,7 +18,7 @@ use super::load::{self, Load, Measured};
 use crate::cli::Bench;
 use crate::door::{self, Door};
 use crate::failure::{Attempt as _, Failure, Outcome};
-use crate::{http, output, process, seed};
+use crate::{output, process, seed};
 
 const CONNECTIONS: usize = 64;
 /// Requests a second of the constant load.
@@ -176,31 +170,12 @@ async fn start_floor(body_bytes: usize) -> Outcome<(Child, SocketAddr)> {
     Ok((child, address_of(line.trim())?))
 }
 
-/// What the floor parses, as the API does.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Asked<'a> {
-    key: &'a str,
-    device_id: Option<&'a str>,
-}
-
 /// Serves the floor until it is killed; its address is printed first.
 pub(super) async fn floor(body_bytes: usize) -> Outcome<()> {
-    let constant = Bytes::from(format!("{:body_bytes$}", "{}"));
-    let answer = move |body: Bytes| {
-        let constant = constant.clone();
-        async move {
-            match serde_json::from_slice::<Asked<'_>>(&body) {
-                Ok(asked) if !asked.key.is_empty() && asked.device_id != Some("") => {
-                    ([(CONTENT_TYPE, "application/json")], constant).into_response()
-                }
-                _ => axum::http::StatusCode::BAD_REQUEST.into_response(),
-            }
-        }
-    };
     let listener = process::listen(([127, 0, 0, 1], 0).into()).await?;
     let address = listener.local_addr().attempt(|| "the address cannot be read".to_owned())?;
     output::say(&format!("http://{address}"));
-    let router = Router::new().route(PATH, post(answer));
-    http::serve(listener, router, CONNECTIONS * 2, CancellationToken::new()).await.attempt(|| "the floor failed".to_owned())
+    let router = api::floor::router(format!("{:body_bytes$}", "{}").into_bytes());
+    let served = api::serve(listener, router, CONNECTIONS * 2, CancellationToken::new()).await;
+    served.attempt(|| "the floor failed".to_owned())
 }

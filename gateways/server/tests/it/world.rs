@@ -60,9 +60,6 @@ pub struct Facts {
 pub struct Answer {
     pub status: u16,
     pub body: Value,
-    pub position: Option<String>,
-    pub etag: Option<String>,
-    pub replayed: bool,
 }
 
 impl Answer {
@@ -107,11 +104,6 @@ impl World {
     /// The data folder.
     pub fn data_dir(&self) -> PathBuf {
         self.root.path().join("data")
-    }
-
-    /// Everything that belongs to this world.
-    pub fn root(&self) -> &Path {
-        self.root.path()
     }
 
     /// What the server wrote into its log so far, over all its lives.
@@ -293,13 +285,10 @@ impl World {
             request = request.json(&body);
         }
         let response = request.send().await?;
-        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-        let (position, etag) = (header("DCA-Position"), header("ETag"));
-        let replayed = header("Idempotency-Replayed").is_some();
         let status = response.status().as_u16();
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer { status, body, position, etag, replayed })
+        Ok(Answer { status, body })
     }
 
     /// New licenses of the demo's guild: id and key of each.
