@@ -103,7 +103,8 @@ pub struct FieldProblem {
 impl Problem {
     /// Code and detail, and what is wrong with each member.
     pub fn sentence(&self) -> String {
-        let mut text = format!("{} ({})", if self.detail.is_empty() { &self.title } else { &self.detail }, self.code);
+        let mut text =
+            format!("{} ({})", if self.detail.is_empty() { &self.title } else { &self.detail }, self.code);
         for error in &self.errors {
             text.push_str(&format!("; {}: {}", error.pointer, error.detail));
         }

@@ -94,7 +94,8 @@ impl Client {
     pub fn new(base: &str, credential: Credential, timeout: Duration) -> Result<Self, Error> {
         let mut headers = HeaderMap::new();
         let secret = |text: &str| {
-            let mut value = HeaderValue::from_str(text).map_err(|_| Error::Setup("the credential is not plain ASCII".to_owned()))?;
+            let mut value = HeaderValue::from_str(text)
+                .map_err(|_| Error::Setup("the credential is not plain ASCII".to_owned()))?;
             value.set_sensitive(true);
             Ok::<_, Error>(value)
         };

@@ -86,7 +86,9 @@ fn encoded(text: &str) -> String {
 
 /// The object without its absent members.
 fn object(members: &[(&str, Option<Value>)]) -> Value {
-    Value::Object(members.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?))).collect())
+    Value::Object(
+        members.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?))).collect(),
+    )
 }
 
 fn text(value: Option<String>) -> Option<Value> {

@@ -72,7 +72,7 @@ pub(crate) async fn open(config: &Config, folder: &Folder) -> Outcome<Assembled>
     .map_err(|error| store_failure(config, folder, &error))?;
     check_mode(&store, folder).await?;
     if folder.mode() == Mode::Demo {
-        let kept = store.meta(CLOCK_OFFSET).await.map_err(away)?;
+        let kept = store.meta(CLOCK_OFFSET).await.map_err(|error| away(&error))?;
         clock.set(domain::time::Span(kept.and_then(|text| text.parse().ok()).unwrap_or_default()));
     }
     let ring = Arc::new(keys::ring_of(&store, config, folder, clock.now()).await?);
@@ -89,12 +89,17 @@ async fn halves(
 ) -> Outcome<Assembled> {
     let now = clock.clone();
     let table: Arc<dyn SubjectKeyTable> = Arc::new(store.clone());
-    let vault = Arc::new(Vault::new(table, Arc::clone(&ring), Arc::new(move || now.now()), config.reading.subject_keys));
+    let vault = Arc::new(Vault::new(
+        table,
+        Arc::clone(&ring),
+        Arc::new(move || now.now()),
+        config.reading.subject_keys,
+    ));
     let bus = Bus::memory();
     let floors = Arc::new(Floors::new(bus.clone()));
     let queries = Queries::new(projections::Parts {
         db: database(&store)?,
-        epoch: store.epoch().await.map_err(away)?,
+        epoch: store.epoch().await.map_err(|error| away(&error))?,
         mac: ring.clone(),
         vault: vault.clone(),
         floors: floors.clone(),
@@ -117,7 +122,7 @@ impl Assembled {
     /// # Errors
     /// If the store cannot be read.
     pub(crate) async fn is_seeded(&self) -> Outcome<bool> {
-        Ok(self.store.meta(SEEDED).await.map_err(away)?.is_some())
+        Ok(self.store.meta(SEEDED).await.map_err(|error| away(&error))?.is_some())
     }
 
     /// Records that the demo's story was played to its end.
@@ -125,7 +130,7 @@ impl Assembled {
     /// # Errors
     /// If the store cannot be written.
     pub(crate) async fn set_seeded(&self) -> Outcome<()> {
-        self.store.set_meta(SEEDED, "1").await.map_err(away)
+        self.store.set_meta(SEEDED, "1").await.map_err(|error| away(&error))
     }
 
     /// Keeps how far the demo's clock is ahead, then moves it. A crash in between moves it at the next start.
@@ -133,7 +138,7 @@ impl Assembled {
     /// # Errors
     /// If the store cannot be written; the clock then stands where it stood.
     pub(crate) async fn keep_offset(&self, offset: domain::time::Span) -> Outcome<()> {
-        self.store.set_meta(CLOCK_OFFSET, &offset.ms().to_string()).await.map_err(away)?;
+        self.store.set_meta(CLOCK_OFFSET, &offset.ms().to_string()).await.map_err(|error| away(&error))?;
         self.clock.set(offset);
         Ok(())
     }
@@ -176,7 +181,7 @@ fn refuse_foreign_file(path: &std::path::Path) -> Outcome<()> {
 
 async fn check_mode(store: &Store, folder: &Folder) -> Outcome<()> {
     let asked = folder.mode();
-    let found = store.insert_meta_if_absent(MODE, asked.as_str()).await.map_err(away)?;
+    let found = store.insert_meta_if_absent(MODE, asked.as_str()).await.map_err(|error| away(&error))?;
     if found == asked.as_str() {
         return Ok(());
     }
@@ -207,12 +212,15 @@ fn store_failure(config: &Config, folder: &Folder, error: &commands::store::Stor
     };
     let help = match config.database.url {
         Some(_) => "Check the address (host, port, name, password) and that the server takes connections.",
-        None => "If the file is damaged, restore a backup; if it belongs to something else, name another --data-dir.",
+        None => {
+            "If the file is damaged, restore a backup; if it belongs to something else, name another --data-dir."
+        }
     };
     Failure::new(format!("{place} cannot be opened: {error}")).help(help)
 }
 
 /// The store is open and did not answer.
-pub(crate) fn away(error: commands::store::StoreError) -> Failure {
-    Failure::new(format!("the database did not answer: {error}")).help("Check that it can be reached, then try again.")
+pub(crate) fn away(error: &commands::store::StoreError) -> Failure {
+    Failure::new(format!("the database did not answer: {error}"))
+        .help("Check that it can be reached, then try again.")
 }

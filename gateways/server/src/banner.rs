@@ -37,7 +37,8 @@ pub(crate) async fn banner(place: &Place<'_>, commands: &Commands) -> Outcome<St
         format!("  mode      {what}"),
         format!("  data      {data}"),
         format!("  address   {url}"),
-        "  API       docs/API-DESIGN.md; the dashboard and its sign-in link come with a later release".to_owned(),
+        "  API       docs/API-DESIGN.md; the dashboard and its sign-in link come with a later release"
+            .to_owned(),
         "  commands  dca-auth --help  -  dca-auth admin token  -  dca-auth status".to_owned(),
     ];
     if *mode == Mode::Demo {
@@ -54,7 +55,8 @@ pub(crate) async fn banner(place: &Place<'_>, commands: &Commands) -> Outcome<St
 async fn request(url: &str, commands: &Commands) -> Outcome<String> {
     let license = commands.load_license(seed::banner_license(commands)).await;
     let license = license.attempt(|| "the demo's license cannot be loaded".to_owned())?;
-    let guild = commands.load_guild(seed::GUILD).await.attempt(|| "the demo's guild cannot be loaded".to_owned())?;
+    let guild =
+        commands.load_guild(seed::GUILD).await.attempt(|| "the demo's guild cannot be loaded".to_owned())?;
     let mac = commands.ring().as_ref();
     let key = key::render(mac, &guild.settings.key_prefix, license.id, license.key)
         .ok_or_else(|| Failure::new("the key ring lacks the secret of the demo's license"))?;

@@ -11,7 +11,9 @@ use crate::mode::Mode;
 /// License keys joined to Discord.
 #[derive(Debug, Parser)]
 #[command(name = "dca-auth", version, about = "License keys joined to Discord: one binary, event-sourced", long_about = None)]
-#[command(after_help = "Without a command, `dca-auth` serves. Exit codes: 0 done, 1 failed, 2 wrong command line, 3 not found or refused.")]
+#[command(
+    after_help = "Without a command, `dca-auth` serves. Exit codes: 0 done, 1 failed, 2 wrong command line, 3 not found or refused."
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,

@@ -154,11 +154,14 @@ pub(crate) struct Cidr {
 impl std::str::FromStr for Cidr {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let address: std::net::IpAddr = address.parse().map_err(|_| format!("`{address}` is no IP address"))?;
+        let (address, bits) =
+            text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let address: std::net::IpAddr =
+            address.parse().map_err(|_| format!("`{address}` is no IP address"))?;
         let most = if address.is_ipv4() { 32 } else { 128 };
         let bits = bits.map_or(Ok(most), str::parse).ok().filter(|bits| *bits <= most);
-        bits.map(|bits| Self { address, bits }).ok_or_else(|| format!("`{text}` is no address range such as 10.0.0.0/8"))
+        bits.map(|bits| Self { address, bits })
+            .ok_or_else(|| format!("`{text}` is no address range such as 10.0.0.0/8"))
     }
 }
 
@@ -173,7 +176,9 @@ impl Config {
         let config = Self {
             data_dir: PathBuf::from(r.text("data_dir")),
             mode: r.parsed("mode", "`demo`, `live` or empty"),
-            listen: r.parsed("listen", "an address with a port, such as 127.0.0.1:8420").unwrap_or(([127, 0, 0, 1], 0).into()),
+            listen: r
+                .parsed("listen", "an address with a port, such as 127.0.0.1:8420")
+                .unwrap_or(([127, 0, 0, 1], 0).into()),
             log: log(r),
             database: database(r),
             keys_file: Some(r.text("keys.file")).filter(|path| !path.is_empty()).map(PathBuf::from),
@@ -207,7 +212,8 @@ impl Config {
 
 /// One failure for all problems.
 pub(crate) fn refusal(problems: &[Problem]) -> Failure {
-    let help = "`dca-auth config print` shows every key with its value; `dca-auth config check` checks again.";
+    let help =
+        "`dca-auth config print` shows every key with its value; `dca-auth config check` checks again.";
     let what = match problems {
         [only] => format!("the configuration key {only}"),
         many => {
@@ -224,7 +230,8 @@ fn log(r: &mut Reader<'_>) -> Log {
 }
 
 fn database(r: &mut Reader<'_>) -> Database {
-    let poolers = [("none", Pooler::None), ("session", Pooler::Session), ("transaction", Pooler::Transaction)];
+    let poolers =
+        [("none", Pooler::None), ("session", Pooler::Session), ("transaction", Pooler::Transaction)];
     let pool_max: u32 = r.number("database.pool_max", 2..=100_000);
     let instances: u32 = r.number("database.instances", 1..=10_000);
     let pooler = r.word("database.pooler", &poolers, Pooler::None);
@@ -236,7 +243,10 @@ fn database(r: &mut Reader<'_>) -> Database {
         }
     }
     if pooler == Pooler::Transaction && url.is_some() && direct_url.is_none() {
-        r.refuse("database.direct_url", "must be set with database.pooler = \"transaction\": migrations go past the pooler");
+        r.refuse(
+            "database.direct_url",
+            "must be set with database.pooler = \"transaction\": migrations go past the pooler",
+        );
     }
     Database {
         url,
@@ -253,7 +263,8 @@ fn refused_address(url: &str, allow_plain: bool) -> Option<&'static str> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Some("must begin with postgres:// or postgresql://");
     }
-    let safe = ["sslmode=require", "sslmode=verify-ca", "sslmode=verify-full"].iter().any(|mode| url.contains(mode));
+    let safe =
+        ["sslmode=require", "sslmode=verify-ca", "sslmode=verify-full"].iter().any(|mode| url.contains(mode));
     if allow_plain || safe || is_local(url) {
         return None;
     }

@@ -56,7 +56,8 @@ impl Door {
             Found::Free(lock) => {
                 let listener = process::listen(([127, 0, 0, 1], 0).into()).await?;
                 let end = CancellationToken::new();
-                let mut process = Process::start(config, lock, listener, Purpose::Command, end.clone(), end).await?;
+                let mut process =
+                    Process::start(config, lock, listener, Purpose::Command, end.clone(), end).await?;
                 process.catch_up().await?;
                 process.open_doors()?;
                 let token = token(config, &folder, api::token::OPERATOR, process.assembled().clock.now())?;
@@ -84,7 +85,8 @@ impl Door {
     /// If the key is no plain text.
     pub(crate) fn with_key(&self, api_key: &str) -> Outcome<Client> {
         let credential = Credential::ApiKey(api_key.to_owned());
-        Client::new(self.url(), credential, CALL_TIMEOUT).attempt(|| format!("no connection to {}", self.url()))
+        Client::new(self.url(), credential, CALL_TIMEOUT)
+            .attempt(|| format!("no connection to {}", self.url()))
     }
 
     /// Waits until reads show everything up to `position`.
@@ -104,8 +106,11 @@ impl Door {
                 }
                 Err(error) => {
                     let failure = failure(error);
-                    return Err(Failure::new(format!("the change is done, and reading it back failed: {}", failure.what()))
-                        .help("It is in the log; read again in a moment."));
+                    return Err(Failure::new(format!(
+                        "the change is done, and reading it back failed: {}",
+                        failure.what()
+                    ))
+                    .help("It is in the log; read again in a moment."));
                 }
             }
         }
@@ -218,6 +223,8 @@ pub(crate) fn failure(error: client::Error) -> Failure {
             };
             failure.code(problem.code)
         }
-        other => Failure::new(other.to_string()).help("`dca-auth status` says whether a server runs and where."),
+        other => {
+            Failure::new(other.to_string()).help("`dca-auth status` says whether a server runs and where.")
+        }
     }
 }

@@ -108,7 +108,8 @@ impl Folder {
     /// The failure of the file system, or the holder.
     pub(crate) fn lock(&self, command: &str) -> Outcome<Result<Lock, Holder>> {
         let what = || format!("the lock {} cannot be opened", self.lock_file().display());
-        let options = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.lock_file());
+        let options =
+            || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.lock_file());
         let mut file = options().attempt(what)?;
         match file.try_lock() {
             Ok(()) => {}

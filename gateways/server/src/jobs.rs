@@ -190,7 +190,11 @@ impl Jobs {
         if !fresh || guilds == Guilds::Read {
             let guilds = self.inner.queries.guilds().await?;
             let wants = |facts: &GuildFacts| facts.guild.id.zip(facts.guild.settings.expiring_ahead);
-            *known = Announcing { guilds: guilds.iter().filter_map(wants).collect(), head, read: Some(Instant::now()) };
+            *known = Announcing {
+                guilds: guilds.iter().filter_map(wants).collect(),
+                head,
+                read: Some(Instant::now()),
+            };
         }
         Ok(known.guilds.clone())
     }
@@ -277,8 +281,12 @@ impl Jobs {
             let before = Timestamp(self.inner.clock.now().ms().saturating_sub(keep));
             match self.inner.commands.store().prune_idempotency(before).await {
                 Ok(0) => {}
-                Ok(rows) => tracing::info!(job = "prune", rows, "idempotency rows older than {before} were deleted"),
-                Err(error) => tracing::warn!(job = "prune", %error, "pruning failed; it is tried again later"),
+                Ok(rows) => {
+                    tracing::info!(job = "prune", rows, "idempotency rows older than {before} were deleted");
+                }
+                Err(error) => {
+                    tracing::warn!(job = "prune", %error, "pruning failed; it is tried again later");
+                }
             }
         }
     }

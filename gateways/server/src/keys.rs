@@ -23,11 +23,17 @@ const ISSUER: &str = "dca-auth";
 ///
 /// # Errors
 /// A missing, unreadable or foreign ring, with its remedy.
-pub(crate) async fn ring_of(store: &Store, config: &Config, folder: &Folder, now: Timestamp) -> Outcome<KeyRing> {
+pub(crate) async fn ring_of(
+    store: &Store,
+    config: &Config,
+    folder: &Folder,
+    now: Timestamp,
+) -> Outcome<KeyRing> {
     let path = path(config, folder);
-    let fingerprint = store.meta(FINGERPRINT).await.map_err(away)?;
+    let fingerprint = store.meta(FINGERPRINT).await.map_err(|error| away(&error))?;
     let may_make = fingerprint.is_none() && config.keys_file.is_none();
-    let (ring, made) = if path.exists() || !may_make { (load(&path)?, false) } else { (make(&path, now)?, true) };
+    let (ring, made) =
+        if path.exists() || !may_make { (load(&path)?, false) } else { (make(&path, now)?, true) };
     let recorded = record(store, &ring).await;
     if recorded.is_err() && made {
         // Another instance gave the database its ring at this moment; nothing was made with this one.
@@ -51,7 +57,9 @@ fn path(config: &Config, folder: &Folder) -> PathBuf {
 
 fn load(path: &Path) -> Outcome<KeyRing> {
     let loaded = KeyRing::load(path).map_err(|error| {
-        Failure::new(error.to_string()).help("Without its ring a database opens nothing: put the right file back, or name it in `keys.file`.")
+        Failure::new(error.to_string()).help(
+            "Without its ring a database opens nothing: put the right file back, or name it in `keys.file`.",
+        )
     })?;
     if let Some(warning) = loaded.warning {
         tracing::warn!("{warning}");
@@ -61,7 +69,8 @@ fn load(path: &Path) -> Outcome<KeyRing> {
 
 fn make(path: &Path, now: Timestamp) -> Outcome<KeyRing> {
     if let Some(parent) = path.parent() {
-        crate::folder::private_folder(parent).attempt(|| format!("the folder {} cannot be made", parent.display()))?;
+        crate::folder::private_folder(parent)
+            .attempt(|| format!("the folder {} cannot be made", parent.display()))?;
     }
     let ring = KeyRing::generate(now, &mut os_random).map_err(|error| Failure::new(error.to_string()))?;
     if let Some(warning) = ring.create_file(path).map_err(|error| Failure::new(error.to_string()))? {
@@ -72,10 +81,12 @@ fn make(path: &Path, now: Timestamp) -> Outcome<KeyRing> {
 
 /// Records the ring in a database without one; gives the ids of the secrets that are active everywhere.
 async fn record(store: &Store, ring: &KeyRing) -> Outcome<ActiveIds> {
-    let fingerprint = store.insert_meta_if_absent(FINGERPRINT, ring.fingerprint()).await.map_err(away)?;
+    let fingerprint =
+        store.insert_meta_if_absent(FINGERPRINT, ring.fingerprint()).await.map_err(|error| away(&error))?;
     ring.check_against(Some(&fingerprint), None).map_err(|error| Failure::new(error.to_string()))?;
-    let ours = serde_json::to_string(&ring.active_ids()).attempt(|| "the ring's ids cannot be written".to_owned())?;
-    let active = store.insert_meta_if_absent(ACTIVE, &ours).await.map_err(away)?;
+    let ours = serde_json::to_string(&ring.active_ids())
+        .attempt(|| "the ring's ids cannot be written".to_owned())?;
+    let active = store.insert_meta_if_absent(ACTIVE, &ours).await.map_err(|error| away(&error))?;
     serde_json::from_str(&active).attempt(|| format!("the row `{ACTIVE}` of the table meta cannot be read"))
 }
 

@@ -47,7 +47,9 @@ impl Long {
         let running = match place.as_mut() {
             Some(running) if running.what == what => running,
             Some(other) => return Err(busy(&other.what)),
-            None => place.insert(Work { what: what.to_owned(), task: tokio::spawn(work), asked: Instant::now() }),
+            None => {
+                place.insert(Work { what: what.to_owned(), task: tokio::spawn(work), asked: Instant::now() })
+            }
         };
         let done = tokio::time::timeout(self.wait, &mut running.task).await;
         running.asked = Instant::now();

@@ -70,7 +70,10 @@ fn run(cli: Cli) -> Outcome<()> {
 }
 
 fn runtime() -> Outcome<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().attempt(|| "no runtime could be started".to_owned())
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .attempt(|| "no runtime could be started".to_owned())
 }
 
 /// What the configuration is read from: file, environment and the flags that set keys.
@@ -78,22 +81,29 @@ fn inputs(cli: &Cli) -> Outcome<Inputs> {
     let serve = match &cli.command {
         None => cli.serve.clone(),
         Some(_) if cli.serve != cli::Serve::default() => {
-            return Err(Failure::usage("--demo, --listen and --trusted-proxy belong to `serve`, and stand after it")
-                .help("For example `dca-auth serve --listen 127.0.0.1:9000`."));
+            return Err(Failure::usage(
+                "--demo, --listen and --trusted-proxy belong to `serve`, and stand after it",
+            )
+            .help("For example `dca-auth serve --listen 127.0.0.1:9000`."));
         }
         Some(Command::Serve(serve)) => serve.clone(),
         Some(_) => cli::Serve::default(),
     };
     let mut flags = Vec::new();
     let mut flag = |key, text: Option<String>, name| flags.extend(text.map(|text| (key, text, name)));
-    flag("data_dir", cli.common.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()), "--data-dir");
+    flag(
+        "data_dir",
+        cli.common.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()),
+        "--data-dir",
+    );
     flag("mode", cli.common.mode.map(|mode| mode.to_string()), "--mode");
     flag("mode", serve.demo.then(|| "demo".to_owned()), "--demo");
     flag("listen", serve.listen.map(|address| address.to_string()), "--listen");
     let proxies = serve.trusted_proxy.join(",");
     flag("http.trusted_proxies", Some(proxies).filter(|list| !list.is_empty()), "--trusted-proxy");
     // A variable whose name or value is not text cannot be one of ours.
-    let env = std::env::vars_os().filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
+    let env = std::env::vars_os()
+        .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
     Ok(Inputs { file: cli.common.config.clone(), env: env.collect(), flags })
 }
 
@@ -106,7 +116,9 @@ fn show_config(what: &ConfigCommand, inputs: &Inputs, format: Format) -> Outcome
         }
         ConfigCommand::Check => match Config::read(&layers) {
             Ok(_) => {
-                output::answer(format, &serde_json::json!({ "problems": [] }), |_| "the configuration is right".to_owned());
+                output::answer(format, &serde_json::json!({ "problems": [] }), |_| {
+                    "the configuration is right".to_owned()
+                });
                 Ok(())
             }
             Err(problems) => Err(config::refusal(&problems)),

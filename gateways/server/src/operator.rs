@@ -80,12 +80,17 @@ impl Host {
             let detail = "must move the clock forward, and not past the year 9999".to_owned();
             return Err(OperatorError::Invalid { member: "advance", detail });
         }
-        self.assembled.keep_offset(Span(ahead)).await.map_err(|e| OperatorError::Unavailable(e.what().to_owned()))?;
+        self.assembled
+            .keep_offset(Span(ahead))
+            .await
+            .map_err(|e| OperatorError::Unavailable(e.what().to_owned()))?;
         let due = async {
             self.jobs.run_due().await?;
             self.jobs.announce(Guilds::Read).await
         };
-        due.await.map_err(|e| OperatorError::Unavailable(format!("the clock was moved, and due work failed: {e}")))?;
+        due.await.map_err(|e| {
+            OperatorError::Unavailable(format!("the clock was moved, and due work failed: {e}"))
+        })?;
         Ok(clock.now())
     }
 
@@ -110,8 +115,10 @@ impl Host {
 fn demo_facts() -> Value {
     let roles: serde_json::Map<String, Value> =
         seed::ROLES.iter().map(|(name, id)| ((*name).to_owned(), id.to_string().into())).collect();
-    let members: serde_json::Map<String, Value> =
-        seed::MEMBERS.iter().map(|name| ((*name).to_owned(), seed::member(name).to_string().into())).collect();
+    let members: serde_json::Map<String, Value> = seed::MEMBERS
+        .iter()
+        .map(|name| ((*name).to_owned(), seed::member(name).to_string().into()))
+        .collect();
     json!({ "guildId": seed::GUILD, "roles": roles, "members": members })
 }
 
@@ -134,7 +141,8 @@ impl Operator for Host {
                 Err(error) => component("store", Condition::Down, Some(error.to_string())),
             };
             let lag = head.as_ref().ok().map(|head| (head - self.assembled.queries.checkpoint()).max(0));
-            let reading = Component { lag_events: lag, ..component("readModels", reading_condition(lag), None) };
+            let reading =
+                Component { lag_events: lag, ..component("readModels", reading_condition(lag), None) };
             vec![Component { latency_ms, ..store }, reading, discord(self.assembled.mode)]
         }
         .boxed()

@@ -83,7 +83,8 @@ impl Process {
             assembled.clock.clone(),
             config.jobs,
         );
-        let host = Arc::new(Host::new(Arc::clone(&assembled), jobs.clone(), draining, announced, long_wait(config)));
+        let host =
+            Arc::new(Host::new(Arc::clone(&assembled), jobs.clone(), draining, announced, long_wait(config)));
         let stopping = CancellationToken::new();
         let mut background = JoinSet::new();
         // Before the first question: floors under what happened in the last minute.
@@ -102,7 +103,7 @@ impl Process {
     /// # Errors
     /// If they do not get there while the listener is open.
     pub(crate) async fn catch_up(&self) -> Outcome<()> {
-        let head = self.assembled.store.head().await.map_err(assemble::away)?;
+        let head = self.assembled.store.head().await.map_err(|error| assemble::away(&error))?;
         let mut told = tokio::time::Instant::now();
         while let Err(error) = self.assembled.queries.wait_for(head, Duration::from_secs(1)).await {
             if self.closing.is_cancelled() {
@@ -175,7 +176,12 @@ fn long_wait(config: &Config) -> Duration {
     (config.http.limits.request_timeout / 2).min(LONG_WAIT_MAX)
 }
 
-fn api_state(config: &Config, assembled: &Arc<Assembled>, host: &Arc<Host>, address: SocketAddr) -> Outcome<api::ApiState> {
+fn api_state(
+    config: &Config,
+    assembled: &Arc<Assembled>,
+    host: &Arc<Host>,
+    address: SocketAddr,
+) -> Outcome<api::ApiState> {
     let clock = assembled.clock.clone();
     Ok(api::ApiState::new(api::Parts {
         commands: assembled.commands.clone(),

@@ -11,7 +11,7 @@ use commands::store::IdempotencyKey;
 use commands::{CommandError, Commands, Context, DeviceOrder, GenerateOrder, Idempotency, ObserveMember};
 use domain::credential::ApiKeyKind;
 use domain::event::Actor;
-use domain::guild::{Action, RuleId, RuleSource, SettingsChange};
+use domain::guild::{Action, RuleId, RuleSource, SettingsChange, StaffRole};
 use domain::id::{LicenseId, Pseudonym};
 use domain::key::OpenedKey;
 use domain::license::Authority;
@@ -62,7 +62,9 @@ impl Player<'_> {
         let context = self.context(number, step, at);
         let failed = |error: CommandError| {
             Failure::new(format!("the demo's data could not be made: step {number} ({step:?}): {error}"))
-                .help("Start again: the demo goes on from there. If it fails again, delete the demo's folder.")
+                .help(
+                    "Start again: the demo goes on from there. If it fails again, delete the demo's folder.",
+                )
         };
         if let Some(idempotency) = &context.idempotency
             && self.commands.idempotency(&idempotency.key).await.map_err(failed)?.is_some()
@@ -93,7 +95,11 @@ impl Player<'_> {
             trace: None,
             now,
             expected_version: None,
-            idempotency: Some(Idempotency { key, payload_hash: String::new(), recipe: serde_json::Value::Null }),
+            idempotency: Some(Idempotency {
+                key,
+                payload_hash: String::new(),
+                recipe: serde_json::Value::Null,
+            }),
         }
     }
 
@@ -121,25 +127,13 @@ impl Player<'_> {
         match step {
             Step::Open(part) => self.open(context, *part).await?,
             Step::Staff(name, role) => {
-                let person = domain::private::Person::new(commands.ring().as_ref(), member(name));
-                let granted_by = domain::guild::StaffRole::Owner;
-                let action = Action::ChangeStaff { person, role: Some(*role), granted_by };
-                commands.guild(context, GUILD, action).await?;
+                self.appoint(context, name, *role).await?;
             }
             Step::Meet(name) => {
                 commands.change_profile(context, member(name), Some((*name).to_owned()), None).await?;
             }
             Step::Observe(name, roles) => {
-                let roles = roles.iter().map(|role| cast::role(role)).collect();
-                let order = ObserveMember {
-                    guild: GUILD,
-                    user: member(name),
-                    present: true,
-                    roles,
-                    guild_version: None,
-                    observed_at: context.now,
-                };
-                commands.observe(context, order).await?;
+                self.observe(context, name, roles).await?;
             }
             Step::MemberDue(name) => {
                 commands.member_due(context, GUILD, &self.pseudonym(name)).await?;
@@ -187,6 +181,26 @@ impl Player<'_> {
                 commands.revoke(context, self.license(*which), *category).await?;
             }
         }
+        Ok(())
+    }
+
+    async fn appoint(&self, context: &Context, name: &str, role: StaffRole) -> Result<(), CommandError> {
+        let person = domain::private::Person::new(self.commands.ring().as_ref(), member(name));
+        let action = Action::ChangeStaff { person, role: Some(role), granted_by: StaffRole::Owner };
+        self.commands.guild(context, GUILD, action).await?;
+        Ok(())
+    }
+
+    async fn observe(&self, context: &Context, name: &str, roles: &[&str]) -> Result<(), CommandError> {
+        let order = ObserveMember {
+            guild: GUILD,
+            user: member(name),
+            present: true,
+            roles: roles.iter().map(|role| cast::role(role)).collect(),
+            guild_version: None,
+            observed_at: context.now,
+        };
+        self.commands.observe(context, order).await?;
         Ok(())
     }
 

@@ -30,7 +30,12 @@ impl Shutdown {
     }
 }
 
-async fn watch(draining: CancellationToken, closing: CancellationToken, linger: Duration, signals: [Signal; 2]) {
+async fn watch(
+    draining: CancellationToken,
+    closing: CancellationToken,
+    linger: Duration,
+    signals: [Signal; 2],
+) {
     let [mut terminate, mut interrupt] = signals;
     tokio::select! {
         _ = terminate.recv() => {}

@@ -15,8 +15,9 @@ use crate::failure::{Failure, Outcome};
 /// If the filter cannot be read, or logging was started before.
 pub(crate) fn start(format: LogFormat, filter: &str) -> Outcome<()> {
     let filter = EnvFilter::try_new(filter).map_err(|e| {
-        Failure::new(format!("`log.filter` cannot be read: {e}"))
-            .help("Write a level (error, warn, info, debug, trace) or directives such as `info,projections=debug`.")
+        Failure::new(format!("`log.filter` cannot be read: {e}")).help(
+            "Write a level (error, warn, info, debug, trace) or directives such as `info,projections=debug`.",
+        )
     })?;
     let json = match format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),

@@ -44,7 +44,9 @@ pub(crate) async fn rebuild(queries: &Queries, name: &str) -> Result<Value, Oper
     for name in names {
         let begun = std::time::Instant::now();
         let done = rebuild::rebuild(queries, name, &mut |_| {}).await.map_err(|error| match error {
-            QueryError::UnknownModel(_) => OperatorError::Invalid { member: "name", detail: error.to_string() },
+            QueryError::UnknownModel(_) => {
+                OperatorError::Invalid { member: "name", detail: error.to_string() }
+            }
             other => OperatorError::Unavailable(other.to_string()),
         })?;
         let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -1,3 +1,5 @@
+//! Floors: what they refuse, how they are dropped, and that no late fill slips under one.
+
 use super::*;
 use domain::id::Pseudonym;
 

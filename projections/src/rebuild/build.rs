@@ -95,8 +95,11 @@ impl<'a> Build<'a> {
                 asked += limit;
             }
             let Some(page) = pages.pop_front() else { break };
+            let t0 = std::time::Instant::now();
             let entries = page.await.map_err(|error| QueryError::Damaged(format!("a rebuild was ended: {error}")))??;
+            let t1 = std::time::Instant::now();
             self.take(&entries).await?;
+            unsafe_add(0, t1 - t0); unsafe_add(1, t1.elapsed());
             progress(Progress { done: self.position, total: to });
         }
         self.write().await
@@ -116,10 +119,12 @@ impl<'a> Build<'a> {
     /// Writes the rows that changed; the next are rendered while the database takes the last.
     async fn write(&mut self) -> Result<(), QueryError> {
         let vault = self.core.vault.clone();
-        let mut rendered = self.builder.render(&*vault).await?;
+        let w0 = std::time::Instant::now();
+        let mut rendered = self.builder.render(&*vault).await?; unsafe_add(2, w0.elapsed());
         while let Some(rows) = rendered {
             let store = store(self.core, &self.target, self.generation, self.position, &rows);
-            let (stored, next) = tokio::join!(store, self.builder.render(&*vault));
+            let s0 = std::time::Instant::now();
+            let (stored, next) = tokio::join!(async { let r = store.await; unsafe_add(3, s0.elapsed()); r }, async { let t = std::time::Instant::now(); let r = self.builder.render(&*vault).await; unsafe_add(2, t.elapsed()); r });
             stored?;
             rendered = next?;
         }
@@ -179,3 +184,6 @@ async fn page(log: EventLog, model: Model, after: i64, limit: i64) -> Result<Vec
     });
     understood.await.map_err(|error| QueryError::Damaged(format!("a page of the log could not be read: {error}")))
 }
+
+pub(crate) static T: [std::sync::atomic::AtomicU64; 8] = [const { std::sync::atomic::AtomicU64::new(0) }; 8];
+pub(crate) fn unsafe_add(i: usize, d: std::time::Duration) { T[i].fetch_add(d.as_micros() as u64, std::sync::atomic::Ordering::Relaxed); }

@@ -37,11 +37,16 @@ pub(super) fn ask(command: License) -> Ask {
         License::Suspend(change) => post(change, "suspend", &[]),
         License::Resume(change) => post(change, "resume", &[]),
         License::Renew { change, span, until, external_ref } => {
-            let members =
-                [("for", span.map(|span| json!(span))), ("until", text(until)), ("externalRef", text(external_ref))];
+            let members = [
+                ("for", span.map(|span| json!(span))),
+                ("until", text(until)),
+                ("externalRef", text(external_ref)),
+            ];
             post(change, "renew", &members)
         }
-        License::Revoke { change, category } => post(change, "revoke", &[("category", Some(category.into()))]),
+        License::Revoke { change, category } => {
+            post(change, "revoke", &[("category", Some(category.into()))])
+        }
     }
 }
 
@@ -56,7 +61,8 @@ fn rows(body: &Value) -> &[Value] {
 }
 
 fn generated(body: &Value) -> String {
-    let rows: Vec<Vec<String>> = rows(body).iter().map(|one| vec![cell(one, "/id"), cell(one, "/key")]).collect();
+    let rows: Vec<Vec<String>> =
+        rows(body).iter().map(|one| vec![cell(one, "/id"), cell(one, "/key")]).collect();
     table(&["ID", "KEY"], &rows)
 }
 
@@ -74,8 +80,10 @@ fn listed(body: &Value) -> String {
 /// One member a line.
 fn shown(body: &Value) -> String {
     let members = body.as_object().into_iter().flatten();
-    let rows: Vec<Vec<String>> =
-        members.filter(|(_, value)| !value.is_null()).map(|(name, _)| vec![name.clone(), cell(body, &format!("/{name}"))]).collect();
+    let rows: Vec<Vec<String>> = members
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, _)| vec![name.clone(), cell(body, &format!("/{name}"))])
+        .collect();
     table(&["MEMBER", "VALUE"], &rows)
 }
 

@@ -30,7 +30,11 @@ pub(super) fn name(command: &Command) -> &'static str {
 }
 
 /// The commands that need no request to an open store; `None` for all others.
-pub(super) async fn without_request(config: &Config, command: &Command, format: Format) -> Option<Outcome<()>> {
+pub(super) async fn without_request(
+    config: &Config,
+    command: &Command,
+    format: Format,
+) -> Option<Outcome<()>> {
     match command {
         Command::Admin(Admin::Token { user }) => Some(token(config, user.as_deref(), format).await),
         Command::Healthcheck => Some(healthcheck(config, format).await),
@@ -47,20 +51,28 @@ pub(super) fn ask(command: Command) -> Outcome<Ask> {
                 KeyKind::Publishable => "publishable",
                 KeyKind::Secret => "secret",
             };
-            let body = object(&[("kind", Some(kind.into())), ("scopes", scopes.map(|list| json!(list))), ("name", text(name))]);
+            let body = object(&[
+                ("kind", Some(kind.into())),
+                ("scopes", scopes.map(|list| json!(list))),
+                ("name", text(name)),
+            ]);
             Ask::post(format!("/guilds/{}/api-keys", encoded(&guild)), body, |body| cell(body, "/key"))
         }
         Command::Clock(ClockCommand::Advance { duration }) => {
-            Ask::post("/_demo/clock", json!({ "advance": duration }), |body| format!("it is now {}", cell(body, "/now")))
+            Ask::post("/_demo/clock", json!({ "advance": duration }), |body| {
+                format!("it is now {}", cell(body, "/now"))
+            })
         }
         Command::Member(Member::Observe { guild, user, roles, left }) => {
             let roles: Vec<String> = roles.into_iter().filter(|role| !role.is_empty()).collect();
             let body = json!({ "guildId": guild, "userId": user, "roles": roles, "present": !left });
             Ask::post("/_demo/members/observe", body, member)
         }
-        Command::Verify => {
-            Ask { verdict: sound, body: None, ..Ask::post("/_admin/verify", Value::Null, crate::verify::lines) }
-        }
+        Command::Verify => Ask {
+            verdict: sound,
+            body: None,
+            ..Ask::post("/_admin/verify", Value::Null, crate::verify::lines)
+        },
         Command::Rebuild { name } => {
             Ask::post("/_admin/rebuild", json!({ "name": name }), crate::verify::rebuilt)
         }
@@ -109,7 +121,8 @@ async fn token(config: &Config, user: Option<&str>, format: Format) -> Outcome<(
                 .help("Leave --user out for the platform owner's own token."));
         }
         Some(user) => {
-            let account: DiscordId = user.parse().map_err(|error| Failure::usage(format!("--user: {error}")))?;
+            let account: DiscordId =
+                user.parse().map_err(|error| Failure::usage(format!("--user: {error}")))?;
             account.to_string()
         }
     };
@@ -121,7 +134,8 @@ async fn token(config: &Config, user: Option<&str>, format: Format) -> Outcome<(
 async fn healthcheck(config: &Config, format: Format) -> Outcome<()> {
     let folder = door::folder(config)?;
     let Some(run) = folder.run().filter(|_| folder.is_held()) else {
-        return Err(unsound(format!("no server runs on {}", folder.path().display())).help("Start it with `dca-auth`."));
+        return Err(unsound(format!("no server runs on {}", folder.path().display()))
+            .help("Start it with `dca-auth`."));
     };
     door::is_ready(&run.url).await?;
     answer(format, &json!({ "ready": true, "url": run.url }), |_| format!("ready at {}", run.url));

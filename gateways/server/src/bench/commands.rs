@@ -45,7 +45,7 @@ impl Bed {
         let folder = Folder::new(scratch.path(), Mode::Live);
         folder.create()?;
         let assembled = assemble::open(&config, &folder).await?;
-        if assembled.store.head().await.map_err(assemble::away)? != 0 {
+        if assembled.store.head().await.map_err(|error| assemble::away(&error))? != 0 {
             return Err(Failure::refused("the database of --database-url is not empty")
                 .help("Make an empty one for the benchmark; it is filled."));
         }
@@ -55,7 +55,10 @@ impl Bed {
         registered.attempt(|| "the guild cannot be made".to_owned())?;
         let terms = TermsChange { max_devices: Some(Some(100)), ..TermsChange::default() };
         let action = Action::DefineType { slug: KIND.to_owned(), name: KIND.to_owned(), terms };
-        commands.guild(&bed.context(), GUILD, action).await.attempt(|| "the type cannot be made".to_owned())?;
+        commands
+            .guild(&bed.context(), GUILD, action)
+            .await
+            .attempt(|| "the type cannot be made".to_owned())?;
         Ok(bed)
     }
 
@@ -82,7 +85,9 @@ impl Bed {
             };
             let made = self.commands().generate(&self.context(), order).await;
             let made = made.attempt(|| "the licenses cannot be made".to_owned())?;
-            keys.extend(made.licenses.iter().map(|license| OpenedKey { license: license.id, key: license.key }));
+            keys.extend(
+                made.licenses.iter().map(|license| OpenedKey { license: license.id, key: license.key }),
+            );
         }
         Ok(keys)
     }
@@ -112,7 +117,8 @@ impl Bed {
             route: "/licenses/activate".to_owned(),
             key: context.command_id.to_string(),
         };
-        let idempotency = Idempotency { key: row, payload_hash: "0".repeat(64), recipe: json!({ "license": key.license }) };
+        let idempotency =
+            Idempotency { key: row, payload_hash: "0".repeat(64), recipe: json!({ "license": key.license }) };
         let context = Context { idempotency: Some(idempotency), ..context };
         let order = DeviceOrder {
             id: Uuid::new_v4(),
@@ -120,14 +126,19 @@ impl Bed {
             name: Some("A machine of the benchmark".to_owned()),
             components: Vec::new(),
         };
-        self.commands().activate(&context, key, order).await.map(|_| ()).attempt(|| "a device cannot be activated".to_owned())
+        self.commands()
+            .activate(&context, key, order)
+            .await
+            .map(|_| ())
+            .attempt(|| "a device cannot be activated".to_owned())
     }
 
     /// Commands a second with `in_flight` of them under way, each on a license of its own.
     async fn rate(&self, keys: &[OpenedKey], in_flight: usize, span: Duration) -> Outcome<f64> {
         let (begin, device) = (Instant::now(), format!("bench-{in_flight}"));
         let open = keys.iter().take_while(|_| begin.elapsed() < span);
-        let work = futures::stream::iter(open).map(|key| self.activate(*key, &device)).buffer_unordered(in_flight);
+        let work =
+            futures::stream::iter(open).map(|key| self.activate(*key, &device)).buffer_unordered(in_flight);
         let done = work.collect::<Vec<_>>().await;
         let seconds = begin.elapsed().as_secs_f64();
         let count = done.into_iter().collect::<Outcome<Vec<()>>>()?.len();
@@ -139,7 +150,10 @@ impl Bed {
         let begin = Instant::now();
         let queries = &self.assembled.queries;
         queries.prepare().await.attempt(|| "the read models cannot be read".to_owned())?;
-        Projector::new(queries).catch_up().await.attempt(|| "the read models cannot be brought up to date".to_owned())?;
+        Projector::new(queries)
+            .catch_up()
+            .await
+            .attempt(|| "the read models cannot be brought up to date".to_owned())?;
         Ok(begin.elapsed())
     }
 }
@@ -176,7 +190,7 @@ pub(super) async fn bulk(bench: &Bench) -> Outcome<Value> {
         let begin = Instant::now();
         bed.generate(BULK).await?;
         commits.push(begin.elapsed().as_secs_f64());
-        let head = bed.assembled.store.head().await.map_err(assemble::away)?;
+        let head = bed.assembled.store.head().await.map_err(|error| assemble::away(&error))?;
         let waited = bed.assembled.queries.wait_for(head, Duration::from_secs(60)).await;
         waited.attempt(|| "the read models did not follow".to_owned())?;
         shown.push(begin.elapsed().as_secs_f64());
@@ -197,7 +211,7 @@ pub(super) async fn rebuild(bench: &Bench) -> Outcome<Value> {
     let bed = Bed::new(bench).await?;
     bed.licenses(bench.licenses).await?;
     let projected = bed.project().await?;
-    let events = bed.assembled.store.head().await.map_err(assemble::away)? as f64;
+    let events = bed.assembled.store.head().await.map_err(|error| assemble::away(&error))? as f64;
     let mut seconds = Vec::new();
     for _ in 0..3 {
         let begin = Instant::now();

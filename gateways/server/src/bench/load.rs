@@ -54,14 +54,22 @@ pub(crate) async fn run(address: SocketAddr, requests: Arc<Vec<Vec<u8>>>, load: 
     let tasks: Vec<_> = (0..load.connections)
         .map(|number| {
             let first = number * requests.len() / load.connections;
-            let start = begin + pace.map_or(Duration::ZERO, |pace| pace.mul_f64(number as f64 / load.connections as f64));
-            tokio::spawn(one_connection(address, Arc::clone(&requests), first, pace.map(|pace| (start, pace)), end))
+            let start = begin
+                + pace.map_or(Duration::ZERO, |pace| pace.mul_f64(number as f64 / load.connections as f64));
+            tokio::spawn(one_connection(
+                address,
+                Arc::clone(&requests),
+                first,
+                pace.map(|pace| (start, pace)),
+                end,
+            ))
         })
         .collect();
     let mut latency = Histogram::default();
     let mut body_bytes = 0;
     for task in tasks {
-        let (histogram, bytes) = task.await.attempt(|| "a connection of the benchmark broke off".to_owned())??;
+        let (histogram, bytes) =
+            task.await.attempt(|| "a connection of the benchmark broke off".to_owned())??;
         latency.add(&histogram);
         body_bytes = bytes;
     }

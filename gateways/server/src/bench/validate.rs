@@ -58,7 +58,8 @@ pub(super) async fn run(bench: &Bench) -> Outcome<Value> {
     for _ in 0..TURNS {
         turns.push((measure(&floor, bench.seconds, None).await?, measure(&ours, bench.seconds, None).await?));
     }
-    let constant = (measure(&floor, bench.seconds, Some(RATE)).await?, measure(&ours, bench.seconds, Some(RATE)).await?);
+    let constant =
+        (measure(&floor, bench.seconds, Some(RATE)).await?, measure(&ours, bench.seconds, Some(RATE)).await?);
     door.close().await;
     floor_process.kill().await.ok();
     product.kill().await.ok();
@@ -107,7 +108,11 @@ fn start_product(scratch: &Scratch, bench: &Bench) -> Outcome<Child> {
     if let Some(url) = &bench.database_url {
         command.env("DATABASE_URL", url);
     }
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().attempt(|| "the server cannot be started".to_owned())
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .attempt(|| "the server cannot be started".to_owned())
 }
 
 fn own_program() -> Outcome<Command> {
@@ -119,7 +124,8 @@ fn own_program() -> Outcome<Command> {
 
 /// Waits until the server says where it is, so that the door leads to it and not into this process.
 async fn ready(config: &crate::config::Config) -> Outcome<Door> {
-    let (folder, begin) = (crate::folder::Folder::new(&config.data_dir, crate::mode::Mode::Demo), Instant::now());
+    let (folder, begin) =
+        (crate::folder::Folder::new(&config.data_dir, crate::mode::Mode::Demo), Instant::now());
     loop {
         if let Some(run) = folder.run()
             && door::is_ready(&run.url).await.is_ok()
@@ -163,7 +169,8 @@ fn address_of(url: &str) -> Outcome<SocketAddr> {
 async fn start_floor(body_bytes: usize) -> Outcome<(Child, SocketAddr)> {
     let mut command = own_program()?;
     command.args(["bench", "floor", "--body-bytes", &body_bytes.to_string()]);
-    let mut child = command.stdout(Stdio::piped()).spawn().attempt(|| "the floor cannot be started".to_owned())?;
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().attempt(|| "the floor cannot be started".to_owned())?;
     let out = child.stdout.take().ok_or_else(|| Failure::new("the floor cannot be read"))?;
     let mut line = String::new();
     BufReader::new(out).read_line(&mut line).await.attempt(|| "the floor did not start".to_owned())?;

@@ -114,8 +114,12 @@ impl Layers {
                 .help("Check the path and its permissions, or start without --config.")
         })?;
         let found: Dict = toml::from_str(&text).map_err(|e| {
-            Failure::new(format!("the configuration file {} is not valid TOML: {}", file.display(), e.to_string().trim_end()))
-                .help("Mend the line named above; `dca-auth config print` shows every key in its right form.")
+            Failure::new(format!(
+                "the configuration file {} is not valid TOML: {}",
+                file.display(),
+                e.to_string().trim_end()
+            ))
+            .help("Mend the line named above; `dca-auth config print` shows every key in its right form.")
         })?;
         let source = format!("the file {}", file.display());
         let mut given = Vec::new();

@@ -11,10 +11,8 @@ const HIDDEN: &str = "(hidden)";
 
 /// One line for each key: the key, its value, where that came from.
 pub(crate) fn print_text(layers: &Layers) -> String {
-    let rows: Vec<Vec<String>> = layers
-        .keys()
-        .map(|(key, _)| vec![key.to_owned(), value(layers, key), layers.source(key)])
-        .collect();
+    let rows: Vec<Vec<String>> =
+        layers.keys().map(|(key, _)| vec![key.to_owned(), value(layers, key), layers.source(key)]).collect();
     crate::output::table(&["KEY", "VALUE", "FROM"], &rows)
 }
 

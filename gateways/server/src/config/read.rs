@@ -141,7 +141,9 @@ impl<'a> Reader<'a> {
         for item in items {
             match item.as_str().and_then(|text| text.parse().ok()) {
                 Some(value) => list.push(value),
-                None => self.refuse(key, format!("must be a list of {expected}; {} is none", shown(Some(&item)))),
+                None => {
+                    self.refuse(key, format!("must be a list of {expected}; {} is none", shown(Some(&item))));
+                }
             }
         }
         list

@@ -13,7 +13,9 @@ fn inputs(env: &[(&str, &str)], flags: &[(&'static str, &str, &'static str)]) ->
 
 fn problems(inputs: &Inputs) -> Vec<String> {
     let layers = Layers::collect(inputs).unwrap();
-    Config::read(&layers).map(|_| Vec::new()).unwrap_or_else(|found| found.iter().map(Problem::to_string).collect())
+    Config::read(&layers)
+        .map(|_| Vec::new())
+        .unwrap_or_else(|found| found.iter().map(Problem::to_string).collect())
 }
 
 #[test]
@@ -54,14 +56,21 @@ fn a_misspelt_key_is_refused_with_the_nearest_one_and_its_source() {
     let found = problems(&inputs(&[("DCA_LISTN", "x")], &[]));
     assert_eq!(
         found,
-        ["`DCA_LISTN` is no configuration key; did you mean `DCA_LISTEN`? (from the environment variable DCA_LISTN)"]
+        [
+            "`DCA_LISTN` is no configuration key; did you mean `DCA_LISTEN`? (from the environment variable DCA_LISTN)"
+        ]
     );
 }
 
 #[test]
 fn all_problems_are_told_at_once() {
     let found = problems(&inputs(
-        &[("DCA_HTTP_GENERATE_MAX", "0"), ("DCA_LOG_FORMAT", "xml"), ("NATS_URL", "nats://x"), ("DCA_DATABASE_ALLOW_PLAIN", "1")],
+        &[
+            ("DCA_HTTP_GENERATE_MAX", "0"),
+            ("DCA_LOG_FORMAT", "xml"),
+            ("NATS_URL", "nats://x"),
+            ("DCA_DATABASE_ALLOW_PLAIN", "1"),
+        ],
         &[],
     ));
     assert_eq!(found.len(), 4, "{found:#?}");
@@ -90,8 +99,13 @@ fn secrets_come_from_files_too_and_are_never_shown() {
     let layers = Layers::collect(&inputs(&[("DATABASE_URL_FILE", path.to_str().unwrap())], &[])).unwrap();
     let config = Config::read(&layers).unwrap();
     assert_eq!(config.database.url.as_deref(), Some("postgres://me:hush@localhost/dca"));
-    let direct = Layers::collect(&inputs(&[("DATABASE_URL", "postgres://me:hush@localhost/dca")], &[])).unwrap();
-    for text in [print_text(&direct), print_json(&direct).to_string(), format!("{:?}", Config::read(&direct).unwrap())] {
+    let direct =
+        Layers::collect(&inputs(&[("DATABASE_URL", "postgres://me:hush@localhost/dca")], &[])).unwrap();
+    for text in [
+        print_text(&direct),
+        print_json(&direct).to_string(),
+        format!("{:?}", Config::read(&direct).unwrap()),
+    ] {
         assert!(!text.contains("hush"), "{text}");
     }
     let wrong = problems(&inputs(&[("DATABASE_URL", "mysql://me:hush@localhost/dca")], &[]));
@@ -100,9 +114,13 @@ fn secrets_come_from_files_too_and_are_never_shown() {
 
 #[test]
 fn a_database_on_another_machine_needs_tls_or_a_statement() {
-    for url in ["postgres://u:p@db.example/d", "postgres://u:p@10.0.0.5:5432/d", "postgres://u@db/d?sslmode=prefer"] {
+    for url in
+        ["postgres://u:p@db.example/d", "postgres://u:p@10.0.0.5:5432/d", "postgres://u@db/d?sslmode=prefer"]
+    {
         assert_eq!(problems(&inputs(&[("DATABASE_URL", url)], &[])).len(), 1, "{url}");
-        assert!(problems(&inputs(&[("DATABASE_URL", url), ("DCA_DATABASE_ALLOW_PLAIN", "true")], &[])).is_empty());
+        assert!(
+            problems(&inputs(&[("DATABASE_URL", url), ("DCA_DATABASE_ALLOW_PLAIN", "true")], &[])).is_empty()
+        );
     }
     for url in [
         "postgres://u:p@db.example/d?sslmode=verify-full",

@@ -24,8 +24,25 @@ pub(crate) const ROLES: [(&str, RoleId); 3] = [
 
 /// Names of the members; the n-th has the id 871000000000002001 + n.
 pub(crate) const MEMBERS: [&str; 19] = [
-    OWNER, "ada", BANNER_MEMBER, "barbara", "edsger", "donald", "katherine", "dennis", "radia", "ken", "frances", "john",
-    "tim", "alan", "joan", "niklaus", "seymour", "adele", "hedy",
+    OWNER,
+    "ada",
+    BANNER_MEMBER,
+    "barbara",
+    "edsger",
+    "donald",
+    "katherine",
+    "dennis",
+    "radia",
+    "ken",
+    "frances",
+    "john",
+    "tim",
+    "alan",
+    "joan",
+    "niklaus",
+    "seymour",
+    "adele",
+    "hedy",
 ];
 
 /// The account of a member; an unknown name is the owner, and a test holds that the script names none.

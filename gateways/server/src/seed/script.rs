@@ -103,7 +103,9 @@ pub(crate) fn script() -> Vec<Timed> {
 }
 
 fn opening(steps: &mut Vec<Timed>) {
-    use Opening::{ClientKey, ProRule, ProType, Register, Settings, StudioType, TeamRule, TeamType, TrialType};
+    use Opening::{
+        ClientKey, ProRule, ProType, Register, Settings, StudioType, TeamRule, TeamType, TrialType,
+    };
     let parts = [Register, Settings, ProType, TeamType, TrialType, StudioType, ProRule, TeamRule, ClientKey];
     steps.extend(parts.into_iter().enumerate().map(|(minute, part)| (minute as i64, Step::Open(part))));
     steps.extend(super::cast::MEMBERS.iter().map(|name| (20, Step::Meet(name))));
@@ -112,9 +114,16 @@ fn opening(steps: &mut Vec<Timed>) {
     steps.push((day(4), Step::Staff("hedy", StaffRole::Auditor)));
 }
 
+/// Id of a device, and what its owner calls it.
+type Called = (&'static str, &'static str);
+
 /// Members with the role Pro: since which day, and the devices that they activated a day later.
-const PRO: [(&str, i64, &[(&str, &str)]); 11] = [
-    (super::cast::BANNER_MEMBER, 1, &[(super::cast::BANNER_DEVICE, "Workstation"), ("linus-laptop", "Laptop")]),
+const PRO: [(&str, i64, &[Called]); 11] = [
+    (
+        super::cast::BANNER_MEMBER,
+        1,
+        &[(super::cast::BANNER_DEVICE, "Workstation"), ("linus-laptop", "Laptop")],
+    ),
     ("barbara", 2, &[("barbara-desk", "Desk"), ("barbara-deck", "Deck")]),
     ("edsger", 5, &[("edsger-tower", "Tower")]),
     ("donald", 9, &[("donald-desk", "Desk")]),
@@ -204,7 +213,10 @@ fn sold(steps: &mut Vec<Timed>) {
         (day(82) + 12, Step::Validated(used)),
         (day(89) + 15, Step::Settle(used)),
         (day(84), Step::Redeem(fresh, "john")),
-        (day(85), Step::Revoke(Which::Made(15), RevokeCategory::Leaked, "The key was posted in a public channel")),
+        (
+            day(85),
+            Step::Revoke(Which::Made(15), RevokeCategory::Leaked, "The key was posted in a public channel"),
+        ),
         (day(65), Step::Make(100..=115, "trial", None)),
     ]);
 }

@@ -10,11 +10,18 @@ fn the_script_names_only_people_and_roles_of_the_cast() {
         match &step {
             Step::Observe(name, roles) => {
                 names.push(name);
-                assert!(roles.iter().all(|wanted| ROLES.iter().any(|(known, _)| known == wanted)), "{step:?}");
+                assert!(
+                    roles.iter().all(|wanted| ROLES.iter().any(|(known, _)| known == wanted)),
+                    "{step:?}"
+                );
             }
-            Step::Staff(name, _) | Step::Meet(name) | Step::MemberDue(name) | Step::Redeem(_, name) => names.push(name),
+            Step::Staff(name, _) | Step::Meet(name) | Step::MemberDue(name) | Step::Redeem(_, name) => {
+                names.push(name);
+            }
             Step::Make(_, _, Some(name)) => names.push(name),
-            Step::Activate(Which::Role(name, ..), ..) | Step::Free(Which::Role(name, ..), _) => names.push(name),
+            Step::Activate(Which::Role(name, ..), ..) | Step::Free(Which::Role(name, ..), _) => {
+                names.push(name);
+            }
             _ => {}
         }
         assert!(names.iter().all(|name| MEMBERS.contains(name)), "{step:?}");

@@ -30,7 +30,8 @@ async fn a_crash_in_a_bulk_leaves_all_or_nothing(engine: Engine) {
         let bearer = format!("Bearer {token}");
         let body = json!({ "guildId": world.facts.guild, "type": "studio", "count": COUNT });
         // Each round dies at another moment of the work.
-        let moment = whole.mul_f64(f64::from(round) / 6.0) + Duration::from_micros(u64::from(uuid::Uuid::new_v4().as_u128() as u16));
+        let moment = whole.mul_f64(f64::from(round) / 6.0)
+            + Duration::from_micros(u64::from(uuid::Uuid::new_v4().as_u128() as u16));
         {
             let headers = [("Authorization", bearer.as_str())];
             let asked = world.try_ask("POST", "/admin/licenses/generate", &headers, body);

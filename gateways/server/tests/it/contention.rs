@@ -29,7 +29,14 @@ async fn exactly_three_of_two_hundred_get_a_slot(engine: Engine) {
         let answer = task.await.unwrap();
         match answer.status {
             201 => taken += 1,
-            _ => assert_eq!((answer.status, answer.code()), (409, "DEVICE_LIMIT_REACHED"), "{:#}", answer.body),
+            _ => {
+                assert_eq!(
+                    (answer.status, answer.code()),
+                    (409, "DEVICE_LIMIT_REACHED"),
+                    "{:#}",
+                    answer.body
+                );
+            }
         }
     }
     assert_eq!(taken, 3);

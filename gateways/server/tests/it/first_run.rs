@@ -37,10 +37,12 @@ fn refused(output: &Output, words: &[&str]) {
 /// The last request that the banner printed, sent again: its answer.
 async fn pasted(world: &World) -> Value {
     let printed = world.printed();
-    let line = printed.lines().rfind(|line| line.trim_start().starts_with("curl ")).unwrap().trim().to_owned();
+    let line =
+        printed.lines().rfind(|line| line.trim_start().starts_with("curl ")).unwrap().trim().to_owned();
     let quoted: Vec<&str> = line.split('\'').collect();
     let path = line.split_whitespace().nth(2).unwrap().strip_prefix(world.url()).unwrap();
-    let headers: Vec<(&str, &str)> = [quoted[1], quoted[3]].map(|header| header.split_once(": ").unwrap()).to_vec();
+    let headers: Vec<(&str, &str)> =
+        [quoted[1], quoted[3]].map(|header| header.split_once(": ").unwrap()).to_vec();
     let body: Value = serde_json::from_str(quoted[5]).unwrap();
     assert!(headers.iter().any(|(name, value)| *name == "X-API-Key" && value.starts_with("dca_pub_")));
     world.ask("POST", path, &headers, body).await.expect(200)
@@ -56,7 +58,9 @@ async fn the_printed_request_answers_valid_and_goes_on_doing_so(engine: Engine) 
     let before = world.cli(&["status"]).await;
     assert_eq!(before["discord"], "simulated");
     assert!(before["position"].as_i64().unwrap() > 200, "{before:#}");
-    for license in ["generated", "assigned", "activated", "active", "suspended", "expired", "renewed", "revoked"] {
+    for license in
+        ["generated", "assigned", "activated", "active", "suspended", "expired", "renewed", "revoked"]
+    {
         let path = format!("/licenses?guildId={}&status={license}", world.facts.guild);
         let found = world.owner("GET", &path, Value::Null).await.expect(200);
         assert!(!found["data"].as_array().unwrap().is_empty(), "the demo has no license that is {license}");
@@ -151,7 +155,8 @@ async fn commands_work_with_and_without_a_server(engine: Engine) {
         assert_eq!(status["url"].is_string(), served, "{status:#}");
         assert_eq!(status["demo"]["guildId"], guild.as_str());
         world.cli(&["clock", "advance", "PT1H"]).await;
-        let made = world.cli(&["license", "generate", "--guild", &guild, "--type", "trial", "--count", "2"]).await;
+        let made =
+            world.cli(&["license", "generate", "--guild", &guild, "--type", "trial", "--count", "2"]).await;
         let id = made["data"][0]["id"].as_str().unwrap().to_owned();
         world.cli(&["license", "suspend", &id, "--reason", "looking into it"]).await;
         assert_eq!(world.cli(&["license", "show", &id]).await["status"], "suspended");
@@ -159,14 +164,18 @@ async fn commands_work_with_and_without_a_server(engine: Engine) {
         let told = world.cli(&["license", "history", &id]).await;
         assert_eq!(told["data"].as_array().unwrap().len(), 3, "{told:#}");
         assert_eq!(told["data"][1]["reason"], "looking into it");
-        let listed = world.cli(&["license", "list", "--guild", &guild, "--type", "trial", "--limit", "2"]).await;
+        let listed =
+            world.cli(&["license", "list", "--guild", &guild, "--type", "trial", "--limit", "2"]).await;
         assert_eq!(listed["data"].as_array().unwrap().len(), 2);
         world.cli(&["license", "revoke", &id, "--category", "fraud"]).await;
         assert_eq!(world.cli(&["license", "show", &id]).await["status"], "revoked");
         let again = world.run(&["license", "renew", &id, "--json"]).await;
         assert_eq!(again.status.code(), Some(3), "{again:?}");
         assert!(String::from_utf8_lossy(&again.stderr).contains("REVOKED"), "{again:?}");
-        assert_eq!(world.run(&["license", "show", &uuid::Uuid::nil().to_string()]).await.status.code(), Some(3));
+        assert_eq!(
+            world.run(&["license", "show", &uuid::Uuid::nil().to_string()]).await.status.code(),
+            Some(3)
+        );
         let key = world.cli(&["apikey", "issue", "--guild", &guild, "--kind", "publishable"]).await;
         assert!(key["id"].is_string() && key["key"].as_str().unwrap().starts_with("dca_pub_"), "{key:#}");
         let token = world.cli(&["admin", "token", "--user", &world.facts.grace]).await;
@@ -243,7 +252,10 @@ async fn a_misspelt_key_is_named_with_the_nearest_one_and_its_source() {
         std::fs::create_dir_all(data).unwrap();
         std::fs::write(data.join("config.toml"), "[htp]\nbody_max_bytes = 2048\n").unwrap();
     };
-    refused(&start_in(write, &[], &DEMO).await, &["htp.body_max_bytes", "`http.body_max_bytes`", "config.toml"]);
+    refused(
+        &start_in(write, &[], &DEMO).await,
+        &["htp.body_max_bytes", "`http.body_max_bytes`", "config.toml"],
+    );
     refused(&start_in(|_| {}, &[("NATS_URL", "nats://x")], &DEMO).await, &["NATS_URL", "later release"]);
 }
 
@@ -262,7 +274,8 @@ async fn a_live_server_without_discord_says_so_and_has_no_demo() {
     let status = world.cli(&["status"]).await;
     assert_eq!((status["discord"].as_str(), status["demo"].is_null()), (Some("off"), true), "{status:#}");
     let health = world.ask("GET", "/health", &[], Value::Null).await.expect(200);
-    let discord = health["components"].as_array().unwrap().iter().find(|one| one["name"] == "discord").unwrap();
+    let discord =
+        health["components"].as_array().unwrap().iter().find(|one| one["name"] == "discord").unwrap();
     assert_eq!(discord["status"], "off");
     assert!(discord["detail"].is_string());
     assert_eq!(world.ask("POST", "/_demo/clock", &[], json!({ "advance": "P1D" })).await.status, 404);

@@ -14,9 +14,13 @@ on_every_engine!(typing_errors_are_found, invented_keys_are_not_found, a_key_wor
 const CROCKFORD: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 async fn code(world: &World, api_key: &str, key: &str) -> String {
-    let answer = world.with_key(api_key, "POST", "/licenses/validate", json!({ "key": key })).await.expect(200);
+    let answer =
+        world.with_key(api_key, "POST", "/licenses/validate", json!({ "key": key })).await.expect(200);
     let code = answer["code"].as_str().unwrap().to_owned();
-    assert!(answer["license"].is_null() || !matches!(code.as_str(), "MALFORMED_KEY" | "NOT_FOUND"), "{answer:#}");
+    assert!(
+        answer["license"].is_null() || !matches!(code.as_str(), "MALFORMED_KEY" | "NOT_FOUND"),
+        "{answer:#}"
+    );
     code
 }
 
@@ -59,7 +63,8 @@ impl Mac for Invented {
         [7; 32]
     }
     fn license_key_mac(&self, secret_id: u8, parts: &[&[u8]]) -> Option<[u8; 32]> {
-        let sum = parts.iter().flat_map(|part| part.iter()).fold(secret_id, |sum, byte| sum.wrapping_add(*byte));
+        let sum =
+            parts.iter().flat_map(|part| part.iter()).fold(secret_id, |sum, byte| sum.wrapping_add(*byte));
         Some([sum; 32])
     }
     fn active_license_secret(&self) -> u8 {
@@ -76,7 +81,8 @@ async fn invented_keys_are_not_found(engine: Engine) {
     let unknown = LicenseId(uuid::Uuid::new_v4());
     for license in [known, unknown] {
         for secret_id in [0, 1, 31] {
-            let text = key::render(&Invented, &prefix, license, KeyVersion { secret_id, version: 0 }).unwrap();
+            let text =
+                key::render(&Invented, &prefix, license, KeyVersion { secret_id, version: 0 }).unwrap();
             assert!(key::is_well_formed(&text));
             assert_eq!(code(&world, &api_key, &text).await, "NOT_FOUND", "{text}");
         }

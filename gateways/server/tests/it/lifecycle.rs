@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 use crate::on_every_engine;
 use crate::world::{Engine, World};
 
-on_every_engine!(a_license_walks_through_every_state, each_verdict_has_its_code, roles_give_and_take_licenses);
+on_every_engine!(
+    a_license_walks_through_every_state,
+    each_verdict_has_its_code,
+    roles_give_and_take_licenses
+);
 
 /// A world with the type `walk` and a secret key that may do everything here.
 async fn world(engine: Engine) -> (World, String) {
@@ -57,7 +61,8 @@ async fn a_license_walks_through_every_state(engine: Engine) {
 
     becomes(&mut world, &id, "generated").await;
     assert_eq!(code!(of("laptop")), "NOT_ASSIGNED");
-    let assigned = world.owner("POST", &path("/assign"), json!({ "userId": ada, "reason": "sold to Ada" })).await;
+    let assigned =
+        world.owner("POST", &path("/assign"), json!({ "userId": ada, "reason": "sold to Ada" })).await;
     assert_eq!(assigned.expect(200)["status"], "assigned");
     assert_eq!(code!(of("laptop")), "DEVICE_NOT_ACTIVATED");
 
@@ -72,10 +77,14 @@ async fn a_license_walks_through_every_state(engine: Engine) {
 
     assert_eq!(code!(of("laptop")), "VALID");
     becomes(&mut world, &id, "active").await;
-    let held = world.owner("POST", &path("/suspend"), json!({ "reason": "a chargeback is open" })).await.expect(200);
+    let held =
+        world.owner("POST", &path("/suspend"), json!({ "reason": "a chargeback is open" })).await.expect(200);
     assert_eq!((held["status"].as_str(), held["isActive"].as_bool()), (Some("suspended"), Some(false)));
     assert_eq!(code!(of("laptop")), "SUSPENDED");
-    world.owner("POST", &path("/resume"), json!({ "reason": "the chargeback was withdrawn" })).await.expect(200);
+    world
+        .owner("POST", &path("/resume"), json!({ "reason": "the chargeback was withdrawn" }))
+        .await
+        .expect(200);
     assert_eq!(code!(of("laptop")), "VALID");
 
     world.advance("P24D").await;
@@ -85,16 +94,19 @@ async fn a_license_walks_through_every_state(engine: Engine) {
     world.advance("P1D").await;
     assert_eq!(code!(of("laptop")), "EXPIRED");
     becomes(&mut world, &id, "expired").await;
-    let renewed = world.owner("POST", &path("/renew"), json!({ "for": "P30D", "externalRef": "order-1" })).await;
+    let renewed =
+        world.owner("POST", &path("/renew"), json!({ "for": "P30D", "externalRef": "order-1" })).await;
     assert_eq!(renewed.expect(200)["status"], "renewed");
     assert_eq!(code!(of("phone")), "VALID");
     becomes(&mut world, &id, "active").await;
 
-    let handed = world.owner("POST", &path("/transfer"), json!({ "toUserId": grace, "reason": "sold on" })).await;
+    let handed =
+        world.owner("POST", &path("/transfer"), json!({ "toUserId": grace, "reason": "sold on" })).await;
     let handed = handed.expect(200);
     assert_eq!((handed["userId"].as_str(), &handed["deviceCount"]), (Some(grace.as_str()), &json!(0)));
     assert_eq!(code!(of("phone")), "KEY_SUPERSEDED");
-    let rekeyed = world.owner("POST", &path("/rekey"), json!({ "reason": "posted by mistake" })).await.expect(200);
+    let rekeyed =
+        world.owner("POST", &path("/rekey"), json!({ "reason": "posted by mistake" })).await.expect(200);
     assert_eq!(rekeyed["keyVersion"], 2);
     let body = json!({ "category": "abuse", "reason": "resold in bulk" });
     assert_eq!(world.owner("POST", &path("/revoke"), body).await.expect(200)["status"], "revoked");
@@ -105,7 +117,14 @@ async fn a_license_walks_through_every_state(engine: Engine) {
     let steps: Vec<&str> = told.iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!(steps, STEPS, "{steps:#?}");
     let reasons: Vec<&str> = told.iter().filter_map(|event| event["reason"].as_str()).collect();
-    for reason in ["sold to Ada", "a chargeback is open", "the chargeback was withdrawn", "sold on", "posted by mistake", "resold in bulk"] {
+    for reason in [
+        "sold to Ada",
+        "a chargeback is open",
+        "the chargeback was withdrawn",
+        "sold on",
+        "posted by mistake",
+        "resold in bulk",
+    ] {
         assert!(reasons.contains(&reason), "{reason} is missing in {reasons:?}");
     }
     assert!(told.iter().all(|event| event["actor"].is_string() || event["actor"].is_object()), "{told:#?}");
@@ -142,7 +161,8 @@ const STEPS: [&str; 16] = [
 ];
 
 async fn history(world: &mut World, id: &str) -> Vec<Value> {
-    let answer = world.owner("GET", &format!("/licenses/{id}/history?limit=200"), Value::Null).await.expect(200);
+    let answer =
+        world.owner("GET", &format!("/licenses/{id}/history?limit=200"), Value::Null).await.expect(200);
     answer["data"].as_array().unwrap().clone()
 }
 
@@ -151,7 +171,10 @@ async fn each_verdict_has_its_code(engine: Engine) {
     let ada = world.facts.ada.clone();
     let (id, key) = world.generate("walk", 1).await.remove(0);
     world.owner("POST", &format!("/licenses/{id}/assign"), json!({ "userId": ada })).await.expect(200);
-    world.with_key(&api_key, "POST", "/licenses/activate", json!({ "key": key, "deviceId": "d" })).await.expect(201);
+    world
+        .with_key(&api_key, "POST", "/licenses/activate", json!({ "key": key, "deviceId": "d" }))
+        .await
+        .expect(201);
     let good = json!({ "key": key, "deviceId": "d" });
     let with = |member: &str, value: Value| {
         let mut body = good.clone();
@@ -173,7 +196,10 @@ async fn each_verdict_has_its_code(engine: Engine) {
     }
     let nonce = verdict(&world, &api_key, with("nonce", json!("n-1"))).await.1;
     assert_eq!(nonce["nonce"], "n-1");
-    assert!(nonce["license"].get("userId").is_none(), "a publishable key sees whose license it is: {nonce:#}");
+    assert!(
+        nonce["license"].get("userId").is_none(),
+        "a publishable key sees whose license it is: {nonce:#}"
+    );
 
     let ban = format!("/admin/users/{ada}");
     world.owner("POST", &format!("{ban}/ban"), json!({ "reason": "spam" })).await.expect(200);
@@ -195,21 +221,33 @@ async fn each_verdict_has_its_code(engine: Engine) {
 
 async fn roles_give_and_take_licenses(engine: Engine) {
     let mut world = World::demo(engine).await;
-    let (guild, ada, pro, team) =
-        (world.facts.guild.clone(), world.facts.ada.clone(), world.facts.pro.clone(), world.facts.team.clone());
+    let (guild, ada, pro, team) = (
+        world.facts.guild.clone(),
+        world.facts.ada.clone(),
+        world.facts.pro.clone(),
+        world.facts.team.clone(),
+    );
     let observe = async |world: &World, roles: &str| {
         world.cli(&["member", "observe", "--guild", &guild, "--user", &ada, "--roles", roles]).await
     };
     let list = format!("/licenses?guildId={guild}&userId={ada}");
     observe(&world, &pro).await;
     let first = world.owner("GET", &list, Value::Null).await.expect(200)["data"].clone();
-    assert_eq!((first[0]["type"].as_str(), first[0]["status"].as_str()), (Some("pro"), Some("assigned")), "{first:#}");
+    assert_eq!(
+        (first[0]["type"].as_str(), first[0]["status"].as_str()),
+        (Some("pro"), Some("assigned")),
+        "{first:#}"
+    );
     observe(&world, "").await;
     assert_eq!(world.owner("GET", &list, Value::Null).await.expect(200)["data"][0]["status"], "revoked");
     observe(&world, &format!("{pro},{team}")).await;
     let both = world.owner("GET", &list, Value::Null).await.expect(200)["data"].clone();
     let live = |kind: &str| {
-        both.as_array().unwrap().iter().filter(|one| one["type"] == kind && one["status"] != "revoked").count()
+        both.as_array()
+            .unwrap()
+            .iter()
+            .filter(|one| one["type"] == kind && one["status"] != "revoked")
+            .count()
     };
     assert_eq!((both.as_array().unwrap().len(), live("pro"), live("team")), (3, 1, 1), "{both:#}");
 

@@ -1,5 +1,10 @@
 //! End-to-end tests of the built binary over HTTP, the same suite on SQLite and on PostgreSQL. Nothing here reaches
 //! into the program: it is started, asked, killed and started again.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on ends with a panic, and prints its seed for whoever wants to see it again"
+)]
 
 mod world;
 

@@ -31,7 +31,12 @@ async fn licenses_follow_roles_through_crashes(engine: Engine) {
     let seed = uuid::Uuid::new_v4().as_u128() as u64 | 1;
     println!("seed {seed}");
     let mut dice = Dice(seed);
-    let sets = [vec![], vec![world.facts.pro.clone()], vec![world.facts.team.clone()], vec![world.facts.pro.clone(), world.facts.team.clone()]];
+    let sets = [
+        vec![],
+        vec![world.facts.pro.clone()],
+        vec![world.facts.team.clone()],
+        vec![world.facts.pro.clone(), world.facts.team.clone()],
+    ];
     let person = |number: u64| (871_000_000_000_009_000 + number).to_string();
     let mut last: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for round in 0..CRASHES {
@@ -73,7 +78,12 @@ async fn observe(world: &mut World, user: &str, roles: &[String]) {
 }
 
 /// Kills the server while ten sightings are under way.
-async fn crash_while_observing(world: &mut World, dice: &mut Dice, person: &impl Fn(u64) -> String, sets: &[Vec<String>]) {
+async fn crash_while_observing(
+    world: &mut World,
+    dice: &mut Dice,
+    person: &impl Fn(u64) -> String,
+    sets: &[Vec<String>],
+) {
     let token = world.token().await;
     let bearer = format!("Bearer {token}");
     let moment = std::time::Duration::from_micros(dice.next(30_000));

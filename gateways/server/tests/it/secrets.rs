@@ -28,7 +28,10 @@ async fn dump_and_log_hold_no_secret_and_no_person(engine: Engine) {
     let activate = json!({ "key": key, "deviceId": "machine", "deviceName": "name-canary" });
     world.with_key(&publishable, "POST", "/licenses/activate", activate).await.expect(201);
     let validate = json!({ "key": key, "deviceId": "machine" });
-    assert_eq!(world.with_key(&secret, "POST", "/licenses/validate", validate.clone()).await.expect(200)["code"], "VALID");
+    assert_eq!(
+        world.with_key(&secret, "POST", "/licenses/validate", validate.clone()).await.expect(200)["code"],
+        "VALID"
+    );
     // Requests that fail are where secrets find their way into logs.
     let bearer = format!("Bearer {}", secrets[0]);
     for (path, headers, body) in [
@@ -57,7 +60,8 @@ async fn dump_and_log_hold_no_secret_and_no_person(engine: Engine) {
         assert!(!dump.contains(&secret), "the database holds {secret}");
         assert!(!log.contains(&secret), "the log holds {secret}");
     }
-    let events: Vec<&str> = dump.lines().filter(|line| line.split('|').next().unwrap().ends_with("events")).collect();
+    let events: Vec<&str> =
+        dump.lines().filter(|line| line.split('|').next().unwrap().ends_with("events")).collect();
     assert!(events.len() > 200, "{}", events.len());
     let names = status["demo"]["members"].as_object().unwrap().keys();
     let quoted: Vec<String> = names.map(|name| format!("\"{name}\"")).collect();

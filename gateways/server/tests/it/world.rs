@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which engine a world stands on.
 #[derive(Debug, Clone)]
-pub enum Engine {
+pub(crate) enum Engine {
     Sqlite,
     /// The address of a database of its own.
     Postgres(String),
@@ -25,19 +25,19 @@ pub enum Engine {
 
 impl Engine {
     /// A new database in the private server.
-    pub async fn postgres() -> Self {
+    pub(crate) async fn postgres() -> Self {
         Self::Postgres(engines::fresh_database().await)
     }
 }
 
 /// One deployment.
-pub struct World {
+pub(crate) struct World {
     root: TempDir,
     engine: Engine,
     server: Option<Server>,
     http: reqwest::Client,
     token: Option<String>,
-    pub facts: Facts,
+    pub(crate) facts: Facts,
 }
 
 struct Server {
@@ -47,38 +47,38 @@ struct Server {
 
 /// What `status` says about the demo.
 #[derive(Debug, Clone, Default)]
-pub struct Facts {
-    pub guild: String,
-    pub ada: String,
-    pub grace: String,
-    pub pro: String,
-    pub team: String,
+pub(crate) struct Facts {
+    pub(crate) guild: String,
+    pub(crate) ada: String,
+    pub(crate) grace: String,
+    pub(crate) pro: String,
+    pub(crate) team: String,
 }
 
 /// One answer.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    pub status: u16,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
 }
 
 impl Answer {
     /// The body, if the status is this one.
     #[track_caller]
-    pub fn expect(self, status: u16) -> Value {
+    pub(crate) fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{:#}", self.body);
         self.body
     }
 
     /// The problem's code.
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or_default()
     }
 }
 
 impl World {
     /// A demo that is served and ready.
-    pub async fn demo(engine: Engine) -> Self {
+    pub(crate) async fn demo(engine: Engine) -> Self {
         let mut world = Self::empty(engine);
         world.serve().await;
         let status = world.cli(&["status"]).await;
@@ -95,29 +95,29 @@ impl World {
     }
 
     /// Nothing yet.
-    pub fn empty(engine: Engine) -> Self {
+    pub(crate) fn empty(engine: Engine) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
         let root = TempDir::new().unwrap();
         Self { root, engine, server: None, http, token: None, facts: Facts::default() }
     }
 
     /// The data folder.
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.root.path().join("data")
     }
 
     /// What the server wrote into its log so far, over all its lives.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.root.path().join("stderr.log")).unwrap_or_default()
     }
 
     /// What the server printed so far.
-    pub fn printed(&self) -> String {
+    pub(crate) fn printed(&self) -> String {
         std::fs::read_to_string(self.root.path().join("stdout.log")).unwrap_or_default()
     }
 
     /// The PostgreSQL that this world stands on.
-    pub fn database_url(&self) -> Option<&str> {
+    pub(crate) fn database_url(&self) -> Option<&str> {
         match &self.engine {
             Engine::Sqlite => None,
             Engine::Postgres(url) => Some(url),
@@ -125,7 +125,7 @@ impl World {
     }
 
     /// The program, with nothing of this process's configuration.
-    pub fn program(&self) -> Command {
+    pub(crate) fn program(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dca-auth"));
         for (name, _) in std::env::vars_os() {
             let name = name.to_string_lossy().into_owned();
@@ -143,12 +143,12 @@ impl World {
     }
 
     /// Serves a demo; returns when it is ready.
-    pub async fn serve(&mut self) {
+    pub(crate) async fn serve(&mut self) {
         self.serve_with(&["serve", "--demo", "--listen", "127.0.0.1:0"]).await;
     }
 
     /// Serves with these arguments; returns when it is ready.
-    pub async fn serve_with(&mut self, arguments: &[&str]) {
+    pub(crate) async fn serve_with(&mut self, arguments: &[&str]) {
         assert!(self.server.is_none(), "it is served already");
         let append = |name: &str| {
             let path = self.root.path().join(name);
@@ -163,7 +163,12 @@ impl World {
                 panic!("the server ended with {ended}:\n{}", self.log());
             }
             if let Some(url) = self.announced(child.id().unwrap())
-                && self.http.get(format!("{url}/ready")).send().await.is_ok_and(|answer| answer.status() == 200)
+                && self
+                    .http
+                    .get(format!("{url}/ready"))
+                    .send()
+                    .await
+                    .is_ok_and(|answer| answer.status() == 200)
             {
                 self.server = Some(Server { child, url });
                 return;
@@ -183,23 +188,23 @@ impl World {
     }
 
     /// The server's address.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.server.as_ref().expect("a server runs").url
     }
 
     /// The server's process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.server.as_ref().expect("a server runs").child.id().unwrap()
     }
 
     /// Ends the server as a power failure would.
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         let mut server = self.server.take().expect("a server runs");
         server.child.kill().await.unwrap();
     }
 
     /// Asks the server to stop, and gives its exit code.
-    pub async fn stop(&mut self) -> i32 {
+    pub(crate) async fn stop(&mut self) -> i32 {
         let mut server = self.server.take().expect("a server runs");
         let pid = server.child.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
@@ -208,20 +213,20 @@ impl World {
     }
 
     /// Kills the server and serves again.
-    pub async fn crash(&mut self) {
+    pub(crate) async fn crash(&mut self) {
         self.kill().await;
         self.serve().await;
     }
 
     /// Runs a command of the program; what it printed and how it ended.
-    pub async fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Output {
         let mut command = self.program();
         command.args(arguments).arg("--data-dir").arg(self.data_dir());
         command.output().await.unwrap()
     }
 
     /// Runs a command with `--json`; its answer.
-    pub async fn cli(&self, arguments: &[&str]) -> Value {
+    pub(crate) async fn cli(&self, arguments: &[&str]) -> Value {
         let output = self.run(&[arguments, &["--json"]].concat()).await;
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{arguments:?} ended with {}:\n{out}\n{err}", output.status);
@@ -229,13 +234,13 @@ impl World {
     }
 
     /// Moves the demo's clock.
-    pub async fn advance(&mut self, duration: &str) {
+    pub(crate) async fn advance(&mut self, duration: &str) {
         self.cli(&["clock", "advance", duration]).await;
         self.token = None;
     }
 
     /// A token of the platform owner that works now.
-    pub async fn token(&mut self) -> String {
+    pub(crate) async fn token(&mut self) -> String {
         if self.token.is_none() {
             let answer = self.cli(&["admin", "token"]).await;
             self.token = Some(answer["accessToken"].as_str().unwrap().to_owned());
@@ -244,7 +249,7 @@ impl World {
     }
 
     /// A new API key of the demo's guild.
-    pub async fn api_key(&self, kind: &str, scopes: Option<&str>) -> String {
+    pub(crate) async fn api_key(&self, kind: &str, scopes: Option<&str>) -> String {
         let mut arguments = vec!["apikey", "issue", "--guild", &self.facts.guild, "--kind", kind];
         if let Some(scopes) = scopes {
             arguments.extend(["--scopes", scopes]);
@@ -253,23 +258,29 @@ impl World {
     }
 
     /// One request as the platform owner.
-    pub async fn owner(&mut self, method: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn owner(&mut self, method: &str, path: &str, body: Value) -> Answer {
         let token = self.token().await;
         self.ask(method, path, &[("Authorization", &format!("Bearer {token}"))], body).await
     }
 
     /// One request with an API key.
-    pub async fn with_key(&self, key: &str, method: &str, path: &str, body: Value) -> Answer {
+    pub(crate) async fn with_key(&self, key: &str, method: &str, path: &str, body: Value) -> Answer {
         self.ask(method, path, &[("X-API-Key", key)], body).await
     }
 
     /// One request. A body of `null` is none.
-    pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> Answer {
         self.try_ask(method, path, headers, body).await.unwrap_or_else(|e| panic!("{method} {path}: {e}"))
     }
 
     /// One request, which may find nobody who answers.
-    pub async fn try_ask(
+    pub(crate) async fn try_ask(
         &self,
         method: &str,
         path: &str,
@@ -292,7 +303,7 @@ impl World {
     }
 
     /// New licenses of the demo's guild: id and key of each.
-    pub async fn generate(&mut self, license_type: &str, count: u32) -> Vec<(String, String)> {
+    pub(crate) async fn generate(&mut self, license_type: &str, count: u32) -> Vec<(String, String)> {
         let body = json!({ "guildId": self.facts.guild, "type": license_type, "count": count });
         let answer = self.owner("POST", "/admin/licenses/generate", body).await.expect(201);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -300,13 +311,13 @@ impl World {
     }
 
     /// Checks the log and the read models.
-    pub async fn verify(&self) {
+    pub(crate) async fn verify(&self) {
         let report = self.cli(&["verify"]).await;
         assert_eq!(report["ok"], true, "{report:#}");
     }
 
     /// Makes the database say that a later version of the program was here.
-    pub async fn pretend_newer_schema(&self) {
+    pub(crate) async fn pretend_newer_schema(&self) {
         use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
         let insert = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                       SELECT 9999, 'from the future', success, checksum, 0 FROM _sqlx_migrations LIMIT 1";
@@ -323,7 +334,7 @@ impl World {
     }
 
     /// Every text of every row of every table of the database, one row a line.
-    pub async fn dump(&self) -> String {
+    pub(crate) async fn dump(&self) -> String {
         match &self.engine {
             Engine::Sqlite => dump_sqlite(&self.data_dir().join("demo").join("dca-auth.db")).await,
             Engine::Postgres(url) => dump_postgres(url).await,
@@ -335,13 +346,20 @@ async fn dump_sqlite(path: &Path) -> String {
     use sqlx::sqlite::SqliteConnectOptions;
     use sqlx::{ConnectOptions as _, Row as _};
     let mut connection = SqliteConnectOptions::new().filename(path).read_only(true).connect().await.unwrap();
-    let names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
+    let names =
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
     let mut lines = Vec::new();
     for table in sqlx::query(names).fetch_all(&mut connection).await.unwrap() {
         let table: String = table.get(0);
-        let columns = format!("SELECT group_concat('coalesce(CAST(\"' || name || '\" AS TEXT), '''')', ' || ''|'' || ') FROM pragma_table_info('{table}')");
+        let columns = format!(
+            "SELECT group_concat('coalesce(CAST(\"' || name || '\" AS TEXT), '''')', ' || ''|'' || ') FROM pragma_table_info('{table}')"
+        );
         let columns: String = sqlx::query(&columns).fetch_one(&mut connection).await.unwrap().get(0);
-        for row in sqlx::query(&format!("SELECT {columns} FROM \"{table}\"")).fetch_all(&mut connection).await.unwrap() {
+        for row in sqlx::query(&format!("SELECT {columns} FROM \"{table}\""))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap()
+        {
             let text: Option<String> = row.try_get(0).ok().flatten();
             lines.push(format!("{table}|{}", text.unwrap_or_default()));
         }
@@ -357,7 +375,11 @@ async fn dump_postgres(url: &str) -> String {
     let mut lines = Vec::new();
     for table in sqlx::query(names).fetch_all(&mut connection).await.unwrap() {
         let table: String = table.get(0);
-        for row in sqlx::query(&format!("SELECT t::text FROM {table} AS t")).fetch_all(&mut connection).await.unwrap() {
+        for row in sqlx::query(&format!("SELECT t::text FROM {table} AS t"))
+            .fetch_all(&mut connection)
+            .await
+            .unwrap()
+        {
             lines.push(format!("{table}|{}", row.get::<String, _>(0)));
         }
     }
