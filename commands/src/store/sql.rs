@@ -145,10 +145,14 @@ pub mod sqlite {
     pub(in crate::store) static INSERT_CLAIMS: LazyLock<MultiRow> =
         LazyLock::new(|| MultiRow::new("INSERT INTO claims (scope, value, aggregate_type, aggregate_id)", 4));
 
+    /// Whether the file has tables, and none of them says that our migrations made them.
+    pub(in crate::store) const IS_FOREIGN: &str = "SELECT count(*) > 0 AND NOT EXISTS \
+         (SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations') FROM sqlite_master";
+
     /// Every statement that only SQLite has.
     pub fn all() -> Vec<&'static str> {
         let inserts = [&*INSERT_EVENTS, &*INSERT_IDEMPOTENCY, &*INSERT_CLAIMS];
         let inserts = inserts.into_iter().flat_map(|insert| insert.0.iter().map(String::as_str));
-        [LAST, RELEASE].into_iter().chain(inserts).collect()
+        [LAST, RELEASE, IS_FOREIGN].into_iter().chain(inserts).collect()
     }
 }

@@ -11,7 +11,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite as Engine, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{ConnectOptions as _, Connection as _, Sqlite as Engine, SqliteConnection, SqlitePool, Transaction};
 
 use super::actor::{WriteError, Written};
 use super::config::Clock;
@@ -27,6 +27,25 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a caller waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Refuses another program's database before anything is written into it. A file that cannot even be read is left to
+/// the opening proper, which says why.
+async fn refuse_foreign(path: &Path, options: &SqliteConnectOptions) -> Result<(), StoreError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let Ok(mut connection) = options.clone().read_only(true).connect().await else { return Ok(()) };
+    let foreign: bool = sqlx::query_scalar(sql::sqlite::IS_FOREIGN).fetch_one(&mut connection).await.unwrap_or(false);
+    connection.close().await.ok();
+    if foreign {
+        return Err(StoreError::Config(format!(
+            "{} is the database of another program: it has tables, and none of ours. Nothing was changed in it; move \
+             it away, or name another folder",
+            path.display()
+        )));
+    }
+    Ok(())
+}
 
 /// The log in a file.
 pub struct Sqlite {
@@ -51,6 +70,7 @@ impl Sqlite {
             .foreign_keys(false)
             // Without it INSERT OR REPLACE would delete rows of the log past its triggers.
             .pragma("recursive_triggers", "ON");
+        refuse_foreign(path, &options).await?;
         let writer = options
             .clone()
             .create_if_missing(true)

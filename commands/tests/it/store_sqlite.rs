@@ -109,6 +109,23 @@ async fn an_edited_migration_is_refused() {
 }
 
 #[tokio::test]
+async fn the_database_of_another_program_is_refused_and_left_alone() {
+    let lab = Lab::on(Engine::Sqlite).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("foreign.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let other = SqlitePool::connect_with(options).await.unwrap();
+    other.execute("CREATE TABLE bookmarks (url TEXT)").await.unwrap();
+    other.close().await;
+    let before = std::fs::read(&path).unwrap();
+    let mut config = lab.config.clone();
+    config.engine = EngineConfig::Sqlite { path: path.clone(), readers: 1 };
+    let error = Store::open(config).await.err().unwrap().to_string();
+    assert!(error.contains("foreign.db") && error.contains("another program"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
 async fn a_folder_that_is_missing_is_named() {
     let lab = Lab::on(Engine::Sqlite).await;
     let mut config = lab.config.clone();

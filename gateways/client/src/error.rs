@@ -111,3 +111,25 @@ impl Problem {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_read_with_its_code_and_its_members() {
+        let body = r#"{"type":"about:blank","title":"Invalid","status":422,"detail":"Two members are wrong.",
+            "code":"INVALID_VALUE","requestId":"r-1","errors":[{"pointer":"/count","code":"TOO_LARGE","detail":"is too large"}]}"#;
+        let error = Error::refused(422, body);
+        assert_eq!(error.code(), Some("INVALID_VALUE"));
+        assert_eq!(error.to_string(), "Two members are wrong. (INVALID_VALUE); /count: is too large");
+    }
+
+    #[test]
+    fn an_answer_of_something_else_is_shown_by_its_beginning() {
+        let error = Error::refused(502, &"<html>".repeat(100));
+        assert_eq!(error.code(), None);
+        assert!(error.to_string().starts_with("status 502"));
+        assert!(error.to_string().len() < 300);
+    }
+}

@@ -215,10 +215,10 @@ pub(crate) fn refusal(problems: &[Problem]) -> Failure {
     let help =
         "`dca-auth config print` shows every key with its value; `dca-auth config check` checks again.";
     let what = match problems {
-        [only] => format!("the configuration key {only}"),
+        [only] => format!("configuration: {only}"),
         many => {
             let lines: Vec<String> = many.iter().map(|problem| format!("\n  {problem}")).collect();
-            format!("{} configuration keys are wrong:{}", many.len(), lines.concat())
+            format!("configuration: {} keys are wrong:{}", many.len(), lines.concat())
         }
     };
     Failure::new(what).help(help)

@@ -152,10 +152,9 @@ impl Lock {
         write_private(&self.folder.run_file(), text.as_bytes())
             .attempt(|| format!("{} cannot be written", self.folder.run_file().display()))
     }
-}
 
-impl Drop for Lock {
-    fn drop(&mut self) {
+    /// Tells commands nothing any more: this server stops.
+    pub(crate) fn retract(&self) {
         std::fs::remove_file(self.folder.run_file()).ok();
     }
 }

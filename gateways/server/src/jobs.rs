@@ -98,7 +98,10 @@ impl Jobs {
         let mut swept = Instant::now();
         while !stop.is_cancelled() {
             let sweep = swept.elapsed() >= self.inner.limits.sweep;
-            let done = self.look(sweep).await;
+            let done = tokio::select! {
+                () = stop.cancelled() => return,
+                done = self.look(sweep) => done,
+            };
             if sweep {
                 swept = Instant::now();
             }

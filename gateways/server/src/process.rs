@@ -23,6 +23,9 @@ use crate::seed;
 /// Longest wait of one request for work that takes long.
 const LONG_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// How long background work may take to end.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
 /// What a process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -43,7 +46,7 @@ pub(crate) struct Process {
     background: JoinSet<()>,
     closing: CancellationToken,
     stopping: CancellationToken,
-    _lock: Arc<Lock>,
+    lock: Arc<Lock>,
 }
 
 impl Process {
@@ -95,7 +98,7 @@ impl Process {
         let router = api::router(api_state(config, &assembled, &host, address)?);
         let http = tokio::spawn(api::serve(listener, router, config.http.connections_max, closing.clone()));
         let jobs = Some(jobs).filter(|_| purpose == Purpose::Serve);
-        Ok(Self { assembled, host, jobs, url, http, background, closing, stopping, _lock: lock })
+        Ok(Self { assembled, host, jobs, url, http, background, closing, stopping, lock })
     }
 
     /// Waits until the read models show what the log had at the start.
@@ -163,9 +166,15 @@ impl Process {
 
     /// Ends background work, writes what waits, closes the database and lets the folder go.
     pub(crate) async fn stop(mut self) {
+        self.lock.retract();
         self.closing.cancel();
         self.stopping.cancel();
-        while self.background.join_next().await.is_some() {}
+        let ended = async { while self.background.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_WITHIN, ended).await.is_err() {
+            // Nothing is lost: whatever was being done is due again at the next start.
+            tracing::warn!("background work was still running after {STOP_WITHIN:?}; it is cut off");
+            self.background.abort_all();
+        }
         self.http.abort();
         self.assembled.store.clone().close().await;
     }

@@ -139,28 +139,13 @@ impl Player<'_> {
                 commands.member_due(context, GUILD, &self.pseudonym(name)).await?;
             }
             Step::Make(numbers, license_type, owner) => {
-                let order = GenerateOrder {
-                    guild: GUILD,
-                    license_type: (*license_type).to_owned(),
-                    ids: numbers.clone().map(cast::made).collect(),
-                    assign_to: owner.map(member),
-                    starts_at: None,
-                    metadata: None,
-                    private_metadata: None,
-                };
-                commands.generate(context, order).await?;
+                self.make(context, numbers.clone().map(cast::made), license_type, *owner).await?;
             }
             Step::Redeem(which, name) => {
                 commands.redeem(context, self.key(*which).await?, member(name)).await?;
             }
             Step::Activate(which, device, called) => {
-                let device = DeviceOrder {
-                    id: Uuid::new_v4(),
-                    device_id: (*device).to_owned(),
-                    name: Some((*called).to_owned()),
-                    components: Vec::new(),
-                };
-                commands.activate(context, self.key(*which).await?, device).await?;
+                self.activate(context, *which, device, called).await?;
             }
             Step::Free(which, device) => {
                 commands.deactivate(context, self.license(*which), device, Authority::Owner).await?;
@@ -201,6 +186,43 @@ impl Player<'_> {
             observed_at: context.now,
         };
         self.commands.observe(context, order).await?;
+        Ok(())
+    }
+
+    async fn make(
+        &self,
+        context: &Context,
+        ids: impl Iterator<Item = LicenseId>,
+        license_type: &str,
+        owner: Option<&str>,
+    ) -> Result<(), CommandError> {
+        let order = GenerateOrder {
+            guild: GUILD,
+            license_type: license_type.to_owned(),
+            ids: ids.collect(),
+            assign_to: owner.map(member),
+            starts_at: None,
+            metadata: None,
+            private_metadata: None,
+        };
+        self.commands.generate(context, order).await?;
+        Ok(())
+    }
+
+    async fn activate(
+        &self,
+        context: &Context,
+        which: Which,
+        device: &str,
+        called: &str,
+    ) -> Result<(), CommandError> {
+        let order = DeviceOrder {
+            id: Uuid::new_v4(),
+            device_id: device.to_owned(),
+            name: Some(called.to_owned()),
+            components: Vec::new(),
+        };
+        self.commands.activate(context, self.key(which).await?, order).await?;
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! `dca-auth serve`: chooses the mode, takes the folder, opens the listener, runs the server until it is told to
 //! stop. Every refusal names the flag or value that mends it.
 
+use std::time::{Duration, Instant};
+
 use crate::banner::{Place, banner};
 use crate::config::Config;
 use crate::failure::{Failure, Outcome};
@@ -9,6 +11,13 @@ use crate::mode::{self, Asked, Mode};
 use crate::output::say;
 use crate::process::{self, Process, Purpose};
 use crate::shutdown::Shutdown;
+
+/// What others read while a server has the folder.
+const COMMAND: &str = "serve";
+/// How long a command that has the folder is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked whether it has ended.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Serves until a signal comes.
 ///
@@ -23,7 +32,7 @@ pub(crate) async fn serve(config: &Config) -> Outcome<()> {
     check_address(config, mode)?;
     let folder = Folder::new(&config.data_dir, mode);
     folder.create()?;
-    let lock = lock(&folder)?;
+    let lock = lock(&folder).await?;
     let listener = process::listen(config.listen).await?;
     let shutdown = Shutdown::default();
     let closing = shutdown.listen(config.linger)?;
@@ -57,17 +66,25 @@ fn check_address(config: &Config, mode: Mode) -> Outcome<()> {
     Ok(())
 }
 
-fn lock(folder: &Folder) -> Outcome<Lock> {
-    folder.lock("serve")?.map_err(|holder| {
-        let Holder { pid, command } = holder;
+/// Takes the folder. A command that has it for a moment is waited for; another server is not.
+async fn lock(folder: &Folder) -> Outcome<Lock> {
+    let begin = Instant::now();
+    loop {
+        let Holder { pid, command } = match folder.lock(COMMAND)? {
+            Ok(lock) => return Ok(lock),
+            Err(holder) => holder,
+        };
         let path = folder.path().display();
-        match folder.run() {
-            Some(run) => Failure::new(format!("{path} is served already by process {pid}, at {}", run.url))
-                .help("Use that server, stop it first, or name another folder with --data-dir."),
-            None => Failure::new(format!("{path} is in use by process {pid} (`dca-auth {command}`)"))
-                .help("Wait until that process has ended, or name another folder with --data-dir."),
+        if let Some(run) = folder.run() {
+            return Err(Failure::new(format!("{path} is served already by process {pid}, at {}", run.url))
+                .help("Use that server, stop it first, or name another folder with --data-dir."));
         }
-    })
+        if begin.elapsed() > PATIENCE {
+            return Err(Failure::new(format!("{path} is in use by process {pid} (`dca-auth {command}`)"))
+                .help("Wait until that process has ended, or name another folder with --data-dir."));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 fn place(config: &Config, folder: &Folder) -> String {

@@ -85,7 +85,7 @@ fn status(body: &Value) -> String {
     table(
         &["", ""],
         &[
-            line("address", "/url"),
+            vec!["address".to_owned(), body["url"].as_str().unwrap_or("no server runs").to_owned()],
             line("version", "/version"),
             line("mode", "/mode"),
             line("position", "/position"),

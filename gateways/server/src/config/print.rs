@@ -32,7 +32,11 @@ pub(crate) fn print_json(layers: &Layers) -> serde_json::Value {
 }
 
 fn value(layers: &Layers, key: &str) -> String {
-    if hides(layers, key) { HIDDEN.to_owned() } else { shown(layers.value(key).as_ref()) }
+    match layers.value(key) {
+        Some(_) if hides(layers, key) => HIDDEN.to_owned(),
+        Some(Value::String(_, text)) => format!("{text:?}"),
+        other => shown(other.as_ref()),
+    }
 }
 
 /// A secret that is set. An empty one is no secret.

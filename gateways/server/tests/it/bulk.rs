@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::on_every_engine;
 use crate::world::{Engine, World};
 
-on_every_engine!(a_crash_in_a_bulk_leaves_all_or_nothing);
+on_every_engine!(a_crash_in_a_bulk_leaves_all_or_nothing, a_stop_lets_the_request_under_way_end);
 
 const COUNT: i64 = 10_000;
 
@@ -47,4 +47,21 @@ async fn a_crash_in_a_bulk_leaves_all_or_nothing(engine: Engine) {
         world.verify().await;
     }
     assert_eq!(all + none, 5);
+}
+
+async fn a_stop_lets_the_request_under_way_end(engine: Engine) {
+    let mut world = World::demo(engine).await;
+    let before = position(&world).await;
+    let bearer = format!("Bearer {}", world.token().await);
+    let headers = [("Authorization", bearer.as_str())];
+    let body = json!({ "guildId": world.facts.guild, "type": "studio", "count": COUNT });
+    let stop = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.terminate().await;
+    };
+    let (answer, ()) = tokio::join!(world.ask("POST", "/admin/licenses/generate", &headers, body), stop);
+    assert_eq!(answer.expect(201)["data"].as_array().unwrap().len() as i64, COUNT);
+    assert_eq!(world.ended().await, 0);
+    world.serve().await;
+    assert_eq!(position(&world).await, before + COUNT);
 }

@@ -196,6 +196,36 @@ async fn commands_work_with_and_without_a_server(engine: Engine) {
     assert_eq!(world.run(&["license", "nonsense"]).await.status.code(), Some(2));
 }
 
+#[tokio::test]
+async fn a_second_instance_of_one_database_needs_the_ring_of_the_first() {
+    let engine = Engine::postgres().await;
+    let mut first = World::demo(engine.clone()).await;
+    let mut second = World::empty(engine);
+    refused(&second.run(&DEMO).await, &["ring.json", "DCA_KEYS_FILE"]);
+    let ring = first.data_dir().join("demo/keys/ring.json");
+    second.set("DCA_KEYS_FILE", ring.to_str().unwrap());
+    second.serve().await;
+    assert_eq!(second.cli(&["status"]).await["position"], first.cli(&["status"]).await["position"]);
+
+    // What one instance takes back, the other refuses at once, or as soon as it has heard of it.
+    second.facts = first.facts.clone();
+    let (id, key) = second.generate("studio", 1).await.remove(0);
+    let ada = first.facts.ada.clone();
+    first.owner("POST", &format!("/licenses/{id}/assign"), json!({ "userId": ada })).await.expect(200);
+    let api_key = first.api_key("publishable", None).await;
+    let ask = json!({ "key": key });
+    let code = async |world: &World| {
+        world.with_key(&api_key, "POST", "/licenses/validate", ask.clone()).await.expect(200)["code"].clone()
+    };
+    assert_eq!((code(&first).await, code(&second).await), (json!("VALID"), json!("VALID")));
+    first.owner("POST", &format!("/licenses/{id}/revoke"), json!({ "category": "fraud" })).await.expect(200);
+    assert_eq!(code(&first).await, "REVOKED");
+    let begin = std::time::Instant::now();
+    while code(&second).await != "REVOKED" {
+        assert!(begin.elapsed() < Duration::from_secs(2), "the other instance still says VALID");
+    }
+}
+
 /// A server that must not start, on SQLite; `prepare` makes the surroundings wrong.
 async fn start_in(prepare: impl FnOnce(&Path), environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let world = World::empty(Engine::Sqlite);

@@ -47,98 +47,124 @@ async fn becomes(world: &mut World, id: &str, status: &str) -> Value {
     }
 }
 
-async fn a_license_walks_through_every_state(engine: Engine) {
-    let (mut world, api_key) = world(engine).await;
-    let (ada, grace) = (world.facts.ada.clone(), world.facts.grace.clone());
-    let (id, key) = world.generate("walk", 1).await.remove(0);
-    let path = |what: &str| format!("/licenses/{id}{what}");
-    let of = |device: &str| json!({ "key": key, "deviceId": device });
-    macro_rules! code {
-        ($body:expr) => {
-            verdict(&world, &api_key, $body).await.0
-        };
+/// One license on its way.
+struct Walk {
+    world: World,
+    api_key: String,
+    id: String,
+    key: String,
+}
+
+impl Walk {
+    /// What a program with the key learns from this device.
+    async fn code(&self, device: &str) -> String {
+        let body = json!({ "key": self.key, "deviceId": device });
+        verdict(&self.world, &self.api_key, body).await.0
     }
 
-    becomes(&mut world, &id, "generated").await;
-    assert_eq!(code!(of("laptop")), "NOT_ASSIGNED");
-    let assigned =
-        world.owner("POST", &path("/assign"), json!({ "userId": ada, "reason": "sold to Ada" })).await;
-    assert_eq!(assigned.expect(200)["status"], "assigned");
-    assert_eq!(code!(of("laptop")), "DEVICE_NOT_ACTIVATED");
+    async fn activate(&self, device: &str) -> crate::world::Answer {
+        let body = json!({ "key": self.key, "deviceId": device });
+        self.world.with_key(&self.api_key, "POST", "/licenses/activate", body).await
+    }
 
+    /// What staff do; the license afterwards.
+    async fn staff(&mut self, what: &str, body: Value) -> Value {
+        self.world.owner("POST", &format!("/licenses/{}/{what}", self.id), body).await.expect(200)
+    }
+
+    async fn becomes(&mut self, status: &str) {
+        becomes(&mut self.world, &self.id, status).await;
+    }
+}
+
+async fn a_license_walks_through_every_state(engine: Engine) {
+    let (mut world, api_key) = world(engine).await;
+    let (id, key) = world.generate("walk", 1).await.remove(0);
+    let mut walk = Walk { world, api_key, id, key };
+    into_use(&mut walk).await;
+    held_and_expired(&mut walk).await;
+    handed_on_and_ended(&mut walk).await;
+
+    let told = history(&mut walk.world, &walk.id).await;
+    let steps: Vec<&str> = told.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(steps, STEPS, "{steps:#?}");
+    let mut reasons: Vec<&str> = told.iter().filter_map(|event| event["reason"].as_str()).collect();
+    reasons.dedup();
+    assert_eq!(reasons, REASONS);
+    assert!(told.iter().all(|event| !event["actor"].is_null()), "{told:#?}");
+    let path = format!("/licenses/{}?asOf=version:2", walk.id);
+    assert_eq!(walk.world.owner("GET", &path, Value::Null).await.expect(200)["status"], "assigned");
+
+    assert_eq!(walk.world.stop().await, 0);
+    walk.world.serve().await;
+    assert_eq!(history(&mut walk.world, &walk.id).await, told);
+    walk.world.crash().await;
+    assert_eq!(history(&mut walk.world, &walk.id).await, told);
+    walk.becomes("revoked").await;
+    walk.world.verify().await;
+}
+
+/// Generated, assigned, activated, active.
+async fn into_use(walk: &mut Walk) {
+    walk.becomes("generated").await;
+    assert_eq!(walk.code("laptop").await, "NOT_ASSIGNED");
+    let ada = walk.world.facts.ada.clone();
+    let assigned = walk.staff("assign", json!({ "userId": ada, "reason": REASONS[0] })).await;
+    assert_eq!(assigned["status"], "assigned");
+    assert_eq!(walk.code("laptop").await, "DEVICE_NOT_ACTIVATED");
     for (device, status) in [("laptop", 201), ("laptop", 200), ("phone", 201)] {
-        let answer = world.with_key(&api_key, "POST", "/licenses/activate", of(device)).await.expect(status);
+        let answer = walk.activate(device).await.expect(status);
         assert_eq!(answer["device"]["deviceId"], device);
         assert_eq!(answer["license"]["status"], "activated");
     }
-    let third = world.with_key(&api_key, "POST", "/licenses/activate", of("tablet")).await;
+    let third = walk.activate("tablet").await;
     assert_eq!((third.status, third.code()), (409, "DEVICE_LIMIT_REACHED"), "{:#}", third.body);
     assert!(third.body["detail"].as_str().unwrap().contains("deactivate"), "{:#}", third.body);
-
-    assert_eq!(code!(of("laptop")), "VALID");
-    becomes(&mut world, &id, "active").await;
-    let held =
-        world.owner("POST", &path("/suspend"), json!({ "reason": "a chargeback is open" })).await.expect(200);
-    assert_eq!((held["status"].as_str(), held["isActive"].as_bool()), (Some("suspended"), Some(false)));
-    assert_eq!(code!(of("laptop")), "SUSPENDED");
-    world
-        .owner("POST", &path("/resume"), json!({ "reason": "the chargeback was withdrawn" }))
-        .await
-        .expect(200);
-    assert_eq!(code!(of("laptop")), "VALID");
-
-    world.advance("P24D").await;
-    assert_eq!(code!(of("laptop")), "VALID");
-    world.advance("P6D").await;
-    assert_eq!(code!(of("laptop")), "IN_GRACE");
-    world.advance("P1D").await;
-    assert_eq!(code!(of("laptop")), "EXPIRED");
-    becomes(&mut world, &id, "expired").await;
-    let renewed =
-        world.owner("POST", &path("/renew"), json!({ "for": "P30D", "externalRef": "order-1" })).await;
-    assert_eq!(renewed.expect(200)["status"], "renewed");
-    assert_eq!(code!(of("phone")), "VALID");
-    becomes(&mut world, &id, "active").await;
-
-    let handed =
-        world.owner("POST", &path("/transfer"), json!({ "toUserId": grace, "reason": "sold on" })).await;
-    let handed = handed.expect(200);
-    assert_eq!((handed["userId"].as_str(), &handed["deviceCount"]), (Some(grace.as_str()), &json!(0)));
-    assert_eq!(code!(of("phone")), "KEY_SUPERSEDED");
-    let rekeyed =
-        world.owner("POST", &path("/rekey"), json!({ "reason": "posted by mistake" })).await.expect(200);
-    assert_eq!(rekeyed["keyVersion"], 2);
-    let body = json!({ "category": "abuse", "reason": "resold in bulk" });
-    assert_eq!(world.owner("POST", &path("/revoke"), body).await.expect(200)["status"], "revoked");
-    let again = world.owner("POST", &path("/renew"), json!({ "for": "P1D" })).await;
-    assert_eq!((again.status, again.code()), (409, "REVOKED"));
-
-    let told = history(&mut world, &id).await;
-    let steps: Vec<&str> = told.iter().map(|event| event["type"].as_str().unwrap()).collect();
-    assert_eq!(steps, STEPS, "{steps:#?}");
-    let reasons: Vec<&str> = told.iter().filter_map(|event| event["reason"].as_str()).collect();
-    for reason in [
-        "sold to Ada",
-        "a chargeback is open",
-        "the chargeback was withdrawn",
-        "sold on",
-        "posted by mistake",
-        "resold in bulk",
-    ] {
-        assert!(reasons.contains(&reason), "{reason} is missing in {reasons:?}");
-    }
-    assert!(told.iter().all(|event| event["actor"].is_string() || event["actor"].is_object()), "{told:#?}");
-    let early = world.owner("GET", &path("?asOf=version:2"), Value::Null).await.expect(200);
-    assert_eq!(early["status"], "assigned");
-
-    assert_eq!(world.stop().await, 0);
-    world.serve().await;
-    assert_eq!(history(&mut world, &id).await, told);
-    world.crash().await;
-    assert_eq!(history(&mut world, &id).await, told);
-    becomes(&mut world, &id, "revoked").await;
-    world.verify().await;
+    assert_eq!(walk.code("laptop").await, "VALID");
+    walk.becomes("active").await;
 }
+
+/// Suspended, active again, in grace, expired, renewed.
+async fn held_and_expired(walk: &mut Walk) {
+    let held = walk.staff("suspend", json!({ "reason": REASONS[1] })).await;
+    assert_eq!((held["status"].as_str(), held["isActive"].as_bool()), (Some("suspended"), Some(false)));
+    assert_eq!(walk.code("laptop").await, "SUSPENDED");
+    walk.staff("resume", json!({ "reason": REASONS[2] })).await;
+    assert_eq!(walk.code("laptop").await, "VALID");
+    for (by, code) in [("P24D", "VALID"), ("P6D", "IN_GRACE"), ("P1D", "EXPIRED")] {
+        walk.world.advance(by).await;
+        assert_eq!(walk.code("laptop").await, code, "after {by}");
+    }
+    walk.becomes("expired").await;
+    let renewed = walk.staff("renew", json!({ "for": "P30D", "externalRef": "order-1" })).await;
+    assert_eq!(renewed["status"], "renewed");
+    assert_eq!(walk.code("phone").await, "VALID");
+    walk.becomes("active").await;
+}
+
+/// Another owner, another key, the end.
+async fn handed_on_and_ended(walk: &mut Walk) {
+    let grace = walk.world.facts.grace.clone();
+    let handed = walk.staff("transfer", json!({ "toUserId": grace, "reason": REASONS[3] })).await;
+    assert_eq!((&handed["userId"], &handed["deviceCount"]), (&json!(grace), &json!(0)));
+    assert_eq!(walk.code("phone").await, "KEY_SUPERSEDED");
+    assert_eq!(walk.staff("rekey", json!({ "reason": REASONS[4] })).await["keyVersion"], 2);
+    let revoked = walk.staff("revoke", json!({ "category": "abuse", "reason": REASONS[5] })).await;
+    assert_eq!(revoked["status"], "revoked");
+    let path = format!("/licenses/{}/renew", walk.id);
+    let again = walk.world.owner("POST", &path, json!({ "for": "P1D" })).await;
+    assert_eq!((again.status, again.code()), (409, "REVOKED"));
+}
+
+/// Why staff did what they did, in order.
+const REASONS: [&str; 6] = [
+    "sold to Ada",
+    "a chargeback is open",
+    "the chargeback was withdrawn",
+    "sold on",
+    "posted by mistake",
+    "resold in bulk",
+];
 
 /// Every event of the walk.
 const STEPS: [&str; 16] = [

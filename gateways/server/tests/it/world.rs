@@ -34,6 +34,7 @@ impl Engine {
 pub(crate) struct World {
     root: TempDir,
     engine: Engine,
+    environment: Vec<(String, String)>,
     server: Option<Server>,
     http: reqwest::Client,
     token: Option<String>,
@@ -98,7 +99,20 @@ impl World {
     pub(crate) fn empty(engine: Engine) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
         let root = TempDir::new().unwrap();
-        Self { root, engine, server: None, http, token: None, facts: Facts::default() }
+        Self {
+            root,
+            engine,
+            environment: Vec::new(),
+            server: None,
+            http,
+            token: None,
+            facts: Facts::default(),
+        }
+    }
+
+    /// Sets a variable for every process of this world from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// The data folder.
@@ -136,6 +150,7 @@ impl World {
         if let Engine::Postgres(url) = &self.engine {
             command.env("DATABASE_URL", url);
         }
+        command.envs(self.environment.clone());
         // Tests run side by side, so none takes the default port.
         command.env("DCA_LISTEN", "127.0.0.1:0");
         command.current_dir(self.root.path()).stdin(Stdio::null()).kill_on_drop(true);
@@ -205,9 +220,19 @@ impl World {
 
     /// Asks the server to stop, and gives its exit code.
     pub(crate) async fn stop(&mut self) -> i32 {
-        let mut server = self.server.take().expect("a server runs");
-        let pid = server.child.id().unwrap().to_string();
+        self.terminate().await;
+        self.ended().await
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) async fn terminate(&self) {
+        let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    }
+
+    /// Waits for the server's end, and gives its exit code.
+    pub(crate) async fn ended(&mut self) -> i32 {
+        let mut server = self.server.take().expect("a server runs");
         let ended = tokio::time::timeout(PATIENCE, server.child.wait()).await.expect("it stops").unwrap();
         ended.code().expect("it was not killed")
     }
