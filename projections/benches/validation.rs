@@ -1,6 +1,10 @@
 //! What a validation costs inside the process: a warm hit with and without a device, and keys that are refused.
 
-#![allow(missing_docs, clippy::unwrap_used, reason = "a bench has no callers, and ends where it cannot go on")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "a bench has no callers, and ends where it cannot go on"
+)]
 
 #[path = "../../commands/tests/it/engines.rs"]
 mod engines;
@@ -21,7 +25,9 @@ fn validation(c: &mut Criterion) {
     let world = runtime.block_on(async {
         let mut world = World::with(engines::Engine::Sqlite, Config::default()).await;
         let (laptop, tower) = (activated(id, 7, 1), activated(id, 7, 2));
-        world.append(vec![registered(7), generated(id), assigned(id, 7), laptop, tower, became_active(id)]).await;
+        world
+            .append(vec![registered(7), generated(id), assigned(id, 7), laptop, tower, became_active(id)])
+            .await;
         world.projector.catch_up().await.unwrap();
         // As on a busy instance: floors under many other streams.
         for n in 2..20_000 {

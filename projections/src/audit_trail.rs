@@ -116,7 +116,9 @@ pub struct AuditEntry {
 
 impl AuditEntry {
     pub(crate) fn read(row: &Row) -> Result<Self, QueryError> {
-        let damaged = |what: &str| QueryError::Damaged(format!("a row of audit_trail has an impossible {what}; rebuild it"));
+        let damaged = |what: &str| {
+            QueryError::Damaged(format!("a row of audit_trail has an impossible {what}; rebuild it"))
+        };
         let kind = row.text(2)?.parse().map_err(|_| damaged("aggregate type"))?;
         Ok(Self {
             position: row.int(0)?,
@@ -158,7 +160,8 @@ impl AuditQuery {
     /// The statement for `filter`: newest first, one row more than the page. Filters that are not asked for are left
     /// out of the text, so that an index can serve those that are.
     pub(crate) fn new(filter: &AuditFilter, page: &Page) -> Self {
-        let mut query = Self { text: format!("SELECT {} FROM audit_trail", TABLE.column_names()), texts: Vec::new() };
+        let mut query =
+            Self { text: format!("SELECT {} FROM audit_trail", TABLE.column_names()), texts: Vec::new() };
         let mut conditions = Vec::new();
         let mut add = |condition: &str, value: Bound| {
             query.texts.push(value);
@@ -167,7 +170,9 @@ impl AuditQuery {
         match filter.guilds.as_deref() {
             None => {}
             Some([guild]) => add("guild_id = ?", Bound::Text(guild.to_string())),
-            Some(guilds) => add("guild_id {in:?}", Bound::List(guilds.iter().map(GuildId::to_string).collect())),
+            Some(guilds) => {
+                add("guild_id {in:?}", Bound::List(guilds.iter().map(GuildId::to_string).collect()));
+            }
         }
         if let Some(stream) = &filter.stream {
             add("aggregate_type = ?", Bound::Text(stream.kind.as_str().to_owned()));

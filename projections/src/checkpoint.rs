@@ -6,7 +6,8 @@ use crate::error::QueryError;
 use crate::model::Model;
 
 const ALL: &str = "SELECT name, epoch, position, failed_at, error FROM projection_checkpoint";
-const ADOPT: &str = "UPDATE projection_checkpoint SET epoch = $1 WHERE epoch = '' AND position = 0 AND name {in:$2}";
+const ADOPT: &str =
+    "UPDATE projection_checkpoint SET epoch = $1 WHERE epoch = '' AND position = 0 AND name {in:$2}";
 const ADVANCE: &str = "UPDATE projection_checkpoint SET position = $1, failed_at = NULL, error = NULL \
     WHERE position = $2 AND epoch = $3 AND name {in:$4}";
 const STOP: &str = "UPDATE projection_checkpoint SET failed_at = $1, error = $2 \
@@ -65,7 +66,9 @@ pub(crate) async fn all(core: &Core) -> Result<Vec<Checkpoint>, QueryError> {
         all.extend(read(&row)?);
     }
     if all.len() < Model::ALL.len() {
-        return Err(QueryError::Damaged("a row of projection_checkpoint is missing; run the migrations".to_owned()));
+        return Err(QueryError::Damaged(
+            "a row of projection_checkpoint is missing; run the migrations".to_owned(),
+        ));
     }
     Ok(all)
 }

@@ -34,7 +34,11 @@ impl Cursor {
             let position = position.parse().ok().filter(|position| *position >= 0)?;
             Some(Self { epoch: epoch.into(), position })
         };
-        if text.len() > 200 { Err(QueryError::CursorInvalid) } else { parsed().ok_or(QueryError::CursorInvalid) }
+        if text.len() > 200 {
+            Err(QueryError::CursorInvalid)
+        } else {
+            parsed().ok_or(QueryError::CursorInvalid)
+        }
     }
 
     /// The position after (or, newest first, before) which the page begins.

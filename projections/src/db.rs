@@ -3,6 +3,7 @@
 //! It knows no read model and no event.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -202,10 +203,10 @@ impl Sql {
         }
     }
 
-    /// Rows of a batch upsert that one statement takes.
+    /// The batch upsert of `rows`; on SQLite for one row of them.
     pub(crate) fn upsert(&self, rows: &Rows) -> String {
         match self.db {
-            Db::Sqlite { .. } => rows.table.upsert_sqlite(&rows.target),
+            Db::Sqlite { .. } => rows.table.upsert_sqlite(&rows.target, 1),
             Db::Postgres(_) => rows.table.upsert_postgres(&rows.target),
         }
     }
@@ -270,26 +271,23 @@ impl Tx {
         }
     }
 
-    /// Inserts or replaces all `rows` by their key: one statement for up to [`table::CHUNK`] of them.
+    /// Inserts or replaces all `rows` by their key, many with one statement.
     pub(crate) async fn upsert(&mut self, rows: &Rows) -> Result<(), DbError> {
-        let text = self.sql.upsert(rows);
         let persistent = self.sql.pooler == Pooler::Session;
-        for chunk in rows.chunks() {
-            self.sql.count();
-            match &mut self.transaction {
-                Open::Sqlite(tx) => {
-                    let mut arguments = SqliteArguments::default();
-                    add(arguments.add(rows.json(chunk)))?;
+        match &mut self.transaction {
+            Open::Sqlite(tx) => {
+                for chunk in rows.small_chunks() {
+                    self.sql.count();
+                    let text = rows.table.upsert_sqlite(&rows.target, chunk.len());
+                    let arguments = sqlite_rows(rows, chunk)?;
                     sqlx::query_with(&text, arguments).execute(&mut **tx).await?;
                 }
-                Open::Postgres(tx) => {
-                    let mut arguments = PgArguments::default();
-                    for cells in &rows.columns {
-                        add(match cells {
-                            Cells::Text(cells) => arguments.add(&cells[chunk.clone()]),
-                            Cells::Int(cells) => arguments.add(&cells[chunk.clone()]),
-                        })?;
-                    }
+            }
+            Open::Postgres(tx) => {
+                let text = rows.table.upsert_postgres(&rows.target);
+                for chunk in rows.chunks() {
+                    self.sql.count();
+                    let arguments = postgres_rows(rows, &chunk)?;
                     sqlx::query_with(&text, arguments).persistent(persistent).execute(&mut **tx).await?;
                 }
             }
@@ -309,6 +307,32 @@ impl Tx {
 
 fn add(added: Result<(), sqlx::error::BoxDynError>) -> Result<(), DbError> {
     added.map_err(|error| DbError::from(sqlx::Error::Encode(error)))
+}
+
+/// The cells of `chunk`, row by row.
+fn sqlite_rows(rows: &Rows, chunk: Range<usize>) -> Result<SqliteArguments<'_>, DbError> {
+    let mut arguments = SqliteArguments::default();
+    for row in chunk {
+        for cells in &rows.columns {
+            add(match cells {
+                Cells::Text(cells) => arguments.add(cells[row].as_deref()),
+                Cells::Int(cells) => arguments.add(cells[row]),
+            })?;
+        }
+    }
+    Ok(arguments)
+}
+
+/// The cells of `chunk` as one array a column.
+fn postgres_rows(rows: &Rows, chunk: &Range<usize>) -> Result<PgArguments, DbError> {
+    let mut arguments = PgArguments::default();
+    for cells in &rows.columns {
+        add(match cells {
+            Cells::Text(cells) => arguments.add(&cells[chunk.clone()]),
+            Cells::Int(cells) => arguments.add(&cells[chunk.clone()]),
+        })?;
+    }
+    Ok(arguments)
 }
 
 fn sqlite<'a>(args: &[Arg<'a>]) -> Result<SqliteArguments<'a>, DbError> {

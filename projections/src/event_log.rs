@@ -17,7 +17,8 @@ const STREAM: &str = "SELECT position, aggregate_type, aggregate_id, sequence, e
 const HEAD: &str = "SELECT coalesce(max(position), 0) FROM events";
 const TAIL: &str = "SELECT position, aggregate_type, aggregate_id, event_type, recorded_at \
     FROM events WHERE position > $1 AND position <= $2 ORDER BY position";
-const CONTIGUITY: &str = "SELECT count(*), coalesce(min(position), 0), coalesce(max(position), 0) FROM events";
+const CONTIGUITY: &str =
+    "SELECT count(*), coalesce(min(position), 0), coalesce(max(position), 0) FROM events";
 const BROKEN_STREAM: &str = "SELECT aggregate_type, aggregate_id FROM events \
     GROUP BY aggregate_type, aggregate_id HAVING max(sequence) <> count(*) OR min(sequence) <> 1 \
     ORDER BY aggregate_type, aggregate_id LIMIT 1";
@@ -109,7 +110,9 @@ impl EventLog {
         }
         let broken = self.sql.fetch_one(BROKEN_STREAM, &[]).await?;
         broken
-            .map(|row| Ok(format!("the sequences of stream {}:{} are not 1 to n", row.text(0)?, row.text(1)?)))
+            .map(|row| {
+                Ok(format!("the sequences of stream {}:{} are not 1 to n", row.text(0)?, row.text(1)?))
+            })
             .transpose()
     }
 }

@@ -219,7 +219,8 @@ impl Core {
         };
         match loaded {
             Ok(loaded) => {
-                let source = if loaded.from_stream { &tier.counters.stream } else { &tier.counters.read_model };
+                let source =
+                    if loaded.from_stream { &tier.counters.stream } else { &tier.counters.read_model };
                 Counters::count(source);
                 Ok(self.keep::<F>(id, loaded).await)
             }
@@ -278,7 +279,9 @@ impl Core {
         let stream = F::stream(id);
         let key = self.floors.key(&stream);
         let args = [Arg::Text(&stream.id), Arg::Text(&self.epoch)];
-        let Some(row) = self.sql.fetch_one(F::READ, &args).await? else { return self.load_stream::<F>(&stream).await };
+        let Some(row) = self.sql.fetch_one(F::READ, &args).await? else {
+            return self.load_stream::<F>(&stream).await;
+        };
         let (checkpoint, position) = (row.int(0)?, row.opt_int(1)?);
         if !self.floors.allow_fill(key, position.unwrap_or(0), checkpoint) {
             return self.load_stream::<F>(&stream).await;
@@ -302,7 +305,12 @@ impl Core {
         };
         let state = folded::<F::View>(&events)?;
         let personal = self.personal::<F::View>(&state).await?;
-        Ok(Loaded { value: Some(F::value(state, personal, last)), position: last, as_of: as_of.max(last), from_stream: true })
+        Ok(Loaded {
+            value: Some(F::value(state, personal, last)),
+            position: last,
+            as_of: as_of.max(last),
+            from_stream: true,
+        })
     }
 
     /// Opens the personal fields of a state.

@@ -31,7 +31,8 @@ impl Core {
         while from > 0 {
             let page = self.log.seen((from - PAGE).max(0), from).await?;
             let newest = page.last().map(|event| event.recorded_at);
-            let since = *since.get_or_insert_with(|| newest.map_or(0, |at| at.ms()) - FLOOR_KEPT.as_millis() as i64);
+            let since =
+                *since.get_or_insert_with(|| newest.map_or(0, |at| at.ms()) - FLOOR_KEPT.as_millis() as i64);
             let recent = page.iter().rev().take_while(|event| event.recorded_at.ms() > since);
             let count = recent.inspect(|event| self.floors.raise(&event.stream, event.position)).count();
             from -= count as i64;

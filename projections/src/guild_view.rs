@@ -4,10 +4,10 @@
 use domain::aggregate::Decide as _;
 use domain::event::DomainEvent;
 use domain::guild::Guild;
+use domain::id::StreamId;
 use domain::id::{Kind, Pseudonym};
 use domain::ports::Seal;
 use domain::private::{Person, Private, Unsealed};
-use domain::id::StreamId;
 
 use crate::db::Kind::{Int, Text};
 use crate::db::{Rows, Table};
@@ -51,7 +51,9 @@ impl View for GuildView {
     fn open(state: &Guild, seal: &dyn Seal) -> Self::Personal {
         let Some(id) = state.id else { return Vec::new() };
         let stream = StreamId::guild(id);
-        people(state).map(|person| (person.id.clone(), person.discord_id.open(seal, &stream).into())).collect()
+        people(state)
+            .map(|person| (person.id.clone(), person.discord_id.open(seal, &stream).into()))
+            .collect()
     }
 
     fn columns(held: &Held<Guild>, rows: &mut Rows) {
@@ -86,4 +88,5 @@ impl GuildFacts {
     }
 }
 
-pub(crate) const GUILDS: &str = "SELECT state, personal, position, first_position FROM guild_view ORDER BY first_position";
+pub(crate) const GUILDS: &str =
+    "SELECT state, personal, position, first_position FROM guild_view ORDER BY first_position";

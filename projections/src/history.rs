@@ -81,7 +81,9 @@ impl Core {
         let seal = self.keys_of(&rows).await?;
         let opened = rows
             .into_iter()
-            .map(|(event, recorded, state)| Ok((recorded.position, entry(&stream, &event, recorded, state, &*seal)?)))
+            .map(|(event, recorded, state)| {
+                Ok((recorded.position, entry(&stream, &event, recorded, state, &*seal)?))
+            })
             .collect::<Result<Vec<_>, QueryError>>()?;
         Ok(Some(Paged::cut(opened, page.limit(), &self.epoch)))
     }
@@ -90,17 +92,25 @@ impl Core {
         let mut subjects = BTreeSet::new();
         for (_, recorded, state) in rows {
             subjects.extend(recorded.metadata.reason.as_ref().and_then(Private::subject));
-            each_sealed(&recorded.event, &mut |sealed| subjects.extend(sealed.parts().map(|parts| parts.subject)));
+            each_sealed(&recorded.event, &mut |sealed| {
+                subjects.extend(sealed.parts().map(|parts| parts.subject));
+            });
             LicenseView::fields(state, &mut |field| subjects.extend(field.subject()));
         }
         let subjects: Vec<Subject> = subjects.into_iter().collect();
         Ok(self.vault.keys(&subjects).await?)
     }
 
-    pub(crate) async fn license_as_of(&self, id: LicenseId, as_of: AsOf) -> Result<Option<LicenseFacts>, QueryError> {
+    pub(crate) async fn license_as_of(
+        &self,
+        id: LicenseId,
+        as_of: AsOf,
+    ) -> Result<Option<LicenseFacts>, QueryError> {
         let mut state = License::default();
         let mut position = 0;
-        for event in self.log.stream(&StreamId::license(id)).await?.iter().filter(|event| as_of.includes(event)) {
+        for event in
+            self.log.stream(&StreamId::license(id)).await?.iter().filter(|event| as_of.includes(event))
+        {
             LicenseView::evolve(&mut state, &event.read()?.event);
             position = event.position;
         }
@@ -120,9 +130,9 @@ fn entry(
     seal: &dyn Seal,
 ) -> Result<HistoryEntry, QueryError> {
     let payload = recorded.event.payload();
-    let mut data: Value = payload.and_then(|payload| serde_json::from_str(&payload)).map_err(|error| {
-        QueryError::Damaged(format!("event {} cannot be shown: {error}", event.position))
-    })?;
+    let mut data: Value = payload
+        .and_then(|payload| serde_json::from_str(&payload))
+        .map_err(|error| QueryError::Damaged(format!("event {} cannot be shown: {error}", event.position)))?;
     let mut shown = HashMap::new();
     each_sealed(&recorded.event, &mut |sealed| {
         shown.insert(sealed.as_str().to_owned(), seal.unseal(stream, sealed).shown().to_owned());

@@ -83,7 +83,8 @@ impl View for LicenseView {
         let owner = license.owner.as_ref().map(|owner| &owner.id);
         let subjects = persons(|visit| Self::fields(license, visit), owner);
         // The grace as it works: an end close to the last instant there is leaves less of it.
-        let grace = license.expires_at.zip(license.expiry_instant()).map_or(Span::ZERO, |(end, gone)| gone - end);
+        let grace =
+            license.expires_at.zip(license.expiry_instant()).map_or(Span::ZERO, |(end, gone)| gone - end);
         let holds: Vec<&str> = license.holds.iter().map(|hold| hold.as_str()).collect();
         rows.text(license.guild.map_or_else(String::new, |guild| guild.to_string()))
             .text(owner.map(|owner| owner.as_str().to_owned()))
@@ -227,11 +228,16 @@ impl<'a> ListQuery<'a> {
     /// The statement for `filter` at `now`: newest first, one row more than the page, so that a next page is known.
     /// Each filter that is not asked for is left out of the text, so that an index can serve those that are.
     pub(crate) fn new(filter: &'a LicenseFilter, page: &Page, now: Timestamp) -> Self {
-        let mut query = Self { text: String::from("SELECT state, personal, position, first_position FROM license_view"), args: Vec::new() };
+        let mut query = Self {
+            text: String::from("SELECT state, personal, position, first_position FROM license_view"),
+            args: Vec::new(),
+        };
         let mut conditions: Vec<String> = Vec::new();
         match filter.guilds.as_deref() {
             None => {}
-            Some([guild]) => conditions.push(format!("guild_id = {}", query.bind(Bound::Owned(guild.to_string())))),
+            Some([guild]) => {
+                conditions.push(format!("guild_id = {}", query.bind(Bound::Owned(guild.to_string()))));
+            }
             Some(guilds) => {
                 let guilds = guilds.iter().map(GuildId::to_string).collect();
                 conditions.push(format!("guild_id {{in:{}}}", query.bind(Bound::List(guilds))));
@@ -283,11 +289,13 @@ fn status_sql(status: Status, now: impl FnOnce() -> String) -> String {
         Status::Expired => {
             format!("stage <> 'revoked' AND holds = '' AND expires_at + grace_ms <= {}", now())
         }
-        Status::Generated | Status::Assigned | Status::Activated | Status::Active | Status::Renewed => format!(
-            "stage = '{}' AND holds = '' AND (expires_at IS NULL OR expires_at + grace_ms > {})",
-            status.as_str(),
-            now()
-        ),
+        Status::Generated | Status::Assigned | Status::Activated | Status::Active | Status::Renewed => {
+            format!(
+                "stage = '{}' AND holds = '' AND (expires_at IS NULL OR expires_at + grace_ms > {})",
+                status.as_str(),
+                now()
+            )
+        }
     }
 }
 

@@ -50,7 +50,8 @@ pub(crate) fn names() -> String {
 }
 
 impl Model {
-    pub(crate) const ALL: [Self; 5] = [Self::License, Self::Guild, Self::Member, Self::User, Self::AuditTrail];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::License, Self::Guild, Self::Member, Self::User, Self::AuditTrail];
 
     pub(crate) fn named(name: &str) -> Result<Self, QueryError> {
         let found = Self::ALL.into_iter().find(|model| model.name() == name);
@@ -85,7 +86,11 @@ impl Model {
     }
 
     /// The rows that `entries` change in the live table.
-    pub(crate) async fn prepare(self, sources: Sources<'_>, entries: &[Entry]) -> Result<Vec<Rows>, QueryError> {
+    pub(crate) async fn prepare(
+        self,
+        sources: Sources<'_>,
+        entries: &[Entry],
+    ) -> Result<Vec<Rows>, QueryError> {
         match self {
             Self::License => prepare::<LicenseView>(sources, entries).await,
             Self::Guild => prepare::<GuildView>(sources, entries).await,

@@ -99,9 +99,12 @@ impl Projector {
         };
         let group: Vec<Model> = checkpoints.iter().filter(|c| c.position == start).map(|c| c.model).collect();
         let ahead = checkpoints.iter().map(|c| c.position - start).filter(|distance| *distance > 0).min();
-        let limit = ahead.map_or(core.config.batch, |d| u32::try_from(d).unwrap_or(u32::MAX).min(core.config.batch));
+        let limit =
+            ahead.map_or(core.config.batch, |d| u32::try_from(d).unwrap_or(u32::MAX).min(core.config.batch));
         let entries: Vec<Entry> = core.log.read(start, limit).await?.into_iter().map(Entry::new).collect();
-        let Some(end) = entries.last().map(|entry| entry.stored.position) else { return Ok(Step::Idle(start)) };
+        let Some(end) = entries.last().map(|entry| entry.stored.position) else {
+            return Ok(Step::Idle(start));
+        };
         match apply(&core, &group, start, &entries).await {
             Ok(true) => {}
             Ok(false) => return Ok(Step::Moved),
@@ -121,7 +124,10 @@ impl Projector {
     async fn standing(&self, core: &Arc<Core>) -> Result<Vec<Checkpoint>, QueryError> {
         let mut standing = checkpoint::adopt(core).await?;
         for foreign in standing.iter_mut().filter(|c| c.epoch != *core.epoch) {
-            tracing::warn!(model = foreign.model.name(), "the log was restored since; the read model is rebuilt");
+            tracing::warn!(
+                model = foreign.model.name(),
+                "the log was restored since; the read model is rebuilt"
+            );
             foreign.position = crate::rebuild::run(core, foreign.model, &mut |_| {}).await?.position;
             foreign.epoch = core.epoch.to_string();
         }
@@ -130,7 +136,13 @@ impl Projector {
     }
 
     /// Applies a batch to one read model, in smaller and smaller parts, up to the event that it cannot take.
-    async fn alone(&mut self, core: &Core, model: Model, start: i64, entries: &[Entry]) -> Result<(), QueryError> {
+    async fn alone(
+        &mut self,
+        core: &Core,
+        model: Model,
+        start: i64,
+        entries: &[Entry],
+    ) -> Result<(), QueryError> {
         let (mut done, mut size, mut attempt) = (0, entries.len(), 1);
         while done < entries.len() {
             let part = &entries[done..entries.len().min(done + size)];

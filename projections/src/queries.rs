@@ -28,8 +28,8 @@ use crate::operational::LastSeen;
 use crate::validation::{Answer, Ask, FirstValidations};
 use crate::view::{View, parsed};
 use crate::{
-    AuditEntry, AuditFilter, Core, Floors, GuildFacts, MemberFacts, Parts, Queries, SLOW, UserFacts, guild_view,
-    member_view, statements, user_view,
+    AuditEntry, AuditFilter, Core, Floors, GuildFacts, MemberFacts, Parts, Queries, SLOW, UserFacts,
+    guild_view, member_view, statements, user_view,
 };
 
 /// How often a waiting reader looks for checkpoints that another process moved.
@@ -104,7 +104,11 @@ impl Queries {
     ///
     /// # Errors
     /// [`QueryError::Unavailable`] or [`QueryError::Damaged`].
-    pub async fn license_as_of(&self, id: LicenseId, as_of: AsOf) -> Result<Option<LicenseFacts>, QueryError> {
+    pub async fn license_as_of(
+        &self,
+        id: LicenseId,
+        as_of: AsOf,
+    ) -> Result<Option<LicenseFacts>, QueryError> {
         self.core.license_as_of(id, as_of).await
     }
 
@@ -130,7 +134,11 @@ impl Queries {
     ///
     /// # Errors
     /// [`QueryError::CursorInvalid`], [`QueryError::Unavailable`] or [`QueryError::Damaged`].
-    pub async fn history(&self, id: LicenseId, page: Page) -> Result<Option<Paged<HistoryEntry>>, QueryError> {
+    pub async fn history(
+        &self,
+        id: LicenseId,
+        page: Page,
+    ) -> Result<Option<Paged<HistoryEntry>>, QueryError> {
         self.core.history(id, &page).await
     }
 
@@ -258,7 +266,12 @@ impl Queries {
             let license: License = parsed(row, 0)?;
             let Some(guild) = license.guild else { continue };
             let role_loss = license.role_loss_ends_at.is_some_and(|end| end <= now);
-            all.push(Due { license: license.id, guild, member: license.slot.map(|slot| slot.user), role_loss });
+            all.push(Due {
+                license: license.id,
+                guild,
+                member: license.slot.map(|slot| slot.user),
+                role_loss,
+            });
         }
         Ok(all)
     }

@@ -75,7 +75,7 @@ pub(crate) async fn run(
 ) -> Result<Rebuilt, QueryError> {
     let mut build = Build::begin(core, model, "next").await?;
     build.advance(core.log.head().await?, progress).await?;
-    let i0 = std::time::Instant::now(); build.index().await?; build::unsafe_add(4, i0.elapsed()); let i0 = std::time::Instant::now();
+    build.index().await?;
     for attempt in 1.. {
         build.advance(core.log.head().await?, progress).await?;
         match swap(core, &build).await {
@@ -88,9 +88,7 @@ pub(crate) async fn run(
             Err(error) => return Err(error.into()),
         }
     }
-    build::unsafe_add(5, i0.elapsed()); let i0 = std::time::Instant::now();
-    build.discard("old").await?; build::unsafe_add(6, i0.elapsed());
-    { let v: Vec<u64> = build::T.iter().map(|t| t.swap(0, std::sync::atomic::Ordering::Relaxed) / 1000).collect(); eprintln!("wait page {} take(fold+) {} render {} store {} index {} swap {} drop {} ms", v[0], v[1], v[2], v[3], v[4], v[5], v[6]); }
+    build.discard("old").await?;
     core.refresh_checkpoint().await?;
     Ok(Rebuilt { position: build.position() })
 }

@@ -10,13 +10,23 @@ use crate::db::{Rows, Sql};
 use crate::error::QueryError;
 use crate::license_view::{LicenseFilter, ListQuery};
 use crate::model::Model;
-use crate::{checkpoint, event_log, facts, guild_view, license_view, member_view, operational, rebuild, user_view, view};
+use crate::{
+    checkpoint, event_log, facts, guild_view, license_view, member_view, operational, rebuild, user_view,
+    view,
+};
 
 /// A sign of life.
 pub(crate) const PING: &str = "SELECT 1";
 
 const FIXED: &[&[&str]] = &[
-    &[PING, guild_view::GUILDS, member_view::MEMBERS, member_view::MEMBERSHIPS, user_view::USERS, rebuild::SWAP],
+    &[
+        PING,
+        guild_view::GUILDS,
+        member_view::MEMBERS,
+        member_view::MEMBERSHIPS,
+        user_view::USERS,
+        rebuild::SWAP,
+    ],
     &[license_view::DUE, license_view::NEXT_DUE, license_view::EXPIRING],
     checkpoint::STATEMENTS,
     event_log::STATEMENTS,
@@ -42,7 +52,8 @@ pub(crate) async fn check(sql: &Sql) -> Result<usize, QueryError> {
     let last_seen = operational::table();
     all.push(sql.upsert(&Rows::new(last_seen, last_seen.name)));
     for text in &all {
-        let failed = |error| QueryError::Damaged(format!("a statement is not understood: {error}; it reads: {text}"));
+        let failed =
+            |error| QueryError::Damaged(format!("a statement is not understood: {error}; it reads: {text}"));
         sql.prepare(text).await.map_err(failed)?;
     }
     Ok(all.len())
@@ -50,7 +61,8 @@ pub(crate) async fn check(sql: &Sql) -> Result<usize, QueryError> {
 
 /// Lists of licenses with every combination of filters.
 fn lists() -> Vec<String> {
-    let statuses = [None, Some(Status::Revoked), Some(Status::Suspended), Some(Status::Expired), Some(Status::Active)];
+    let statuses =
+        [None, Some(Status::Revoked), Some(Status::Suspended), Some(Status::Expired), Some(Status::Active)];
     let guilds = [None, Some(vec![GuildId(1)]), Some(vec![GuildId(1), GuildId(2)])];
     let mut all = Vec::new();
     for shape in 0_u8..32 {

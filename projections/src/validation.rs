@@ -96,7 +96,8 @@ impl Core {
     /// The device as the rules compare it. Components are hashed only where the license looks at them.
     fn claim(&self, license: &License, ask: &DeviceAsk<'_>) -> DeviceClaim {
         let looked_at = license.terms.device_match != DeviceMatch::Id;
-        let hashed = |(name, value): &(String, String)| Component::hashed(&*self.mac, license.id, name, value);
+        let hashed =
+            |(name, value): &(String, String)| Component::hashed(&*self.mac, license.id, name, value);
         let components = ask.components.iter().filter(|_| looked_at).map(hashed).collect();
         DeviceClaim { device_id: ask.device_id.to_owned(), components }
     }

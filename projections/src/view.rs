@@ -245,7 +245,8 @@ impl<V: View> Fold<V> {
 }
 
 fn written(value: &impl Serialize) -> Result<String, QueryError> {
-    serde_json::to_string(value).map_err(|error| QueryError::Damaged(format!("a read model cannot be written: {error}")))
+    serde_json::to_string(value)
+        .map_err(|error| QueryError::Damaged(format!("a read model cannot be written: {error}")))
 }
 
 /// Brings rows into memory.
@@ -261,8 +262,9 @@ impl<S: DeserializeOwned> Held<S> {
 
 /// The JSON in a column of a row.
 pub(crate) fn parsed<T: DeserializeOwned>(row: &Row, column: usize) -> Result<T, QueryError> {
-    serde_json::from_str(row.text(column)?)
-        .map_err(|error| QueryError::Damaged(format!("a row of a read model cannot be read: {error}; rebuild it")))
+    serde_json::from_str(row.text(column)?).map_err(|error| {
+        QueryError::Damaged(format!("a row of a read model cannot be read: {error}; rebuild it"))
+    })
 }
 
 impl Erasures {
@@ -306,7 +308,10 @@ impl From<Opened> for Unsealed {
 
 /// The persons, each once and with spaces around, whose keys seal `fields`, except `owner`: what tells later whose
 /// erasure concerns the row.
-pub(crate) fn persons(fields: impl FnOnce(&mut dyn FnMut(&Private)), owner: Option<&Pseudonym>) -> Option<String> {
+pub(crate) fn persons(
+    fields: impl FnOnce(&mut dyn FnMut(&Private)),
+    owner: Option<&Pseudonym>,
+) -> Option<String> {
     let mut persons = BTreeSet::new();
     fields(&mut |field| {
         if let Some(Subject::User(person)) = field.subject()

@@ -11,7 +11,9 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Connection as _, Sqlite as Engine, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{
+    ConnectOptions as _, Connection as _, Sqlite as Engine, SqliteConnection, SqlitePool, Transaction,
+};
 
 use super::actor::{WriteError, Written};
 use super::config::Clock;
@@ -35,7 +37,8 @@ async fn refuse_foreign(path: &Path, options: &SqliteConnectOptions) -> Result<(
         return Ok(());
     }
     let Ok(mut connection) = options.clone().read_only(true).connect().await else { return Ok(()) };
-    let foreign: bool = sqlx::query_scalar(sql::sqlite::IS_FOREIGN).fetch_one(&mut connection).await.unwrap_or(false);
+    let foreign: bool =
+        sqlx::query_scalar(sql::sqlite::IS_FOREIGN).fetch_one(&mut connection).await.unwrap_or(false);
     connection.close().await.ok();
     if foreign {
         return Err(StoreError::Config(format!(

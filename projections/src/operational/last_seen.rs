@@ -81,8 +81,9 @@ impl LastSeen {
     pub async fn of_license(&self, license: LicenseId) -> Result<HashMap<Uuid, Timestamp>, QueryError> {
         let mut seen = HashMap::new();
         for row in self.sql.fetch(OF_LICENSE, &[Arg::Text(&license.to_string())]).await? {
-            let device = Uuid::try_parse(row.text(0)?)
-                .map_err(|_| QueryError::Damaged("a row of last_seen names no device; delete it".to_owned()))?;
+            let device = Uuid::try_parse(row.text(0)?).map_err(|_| {
+                QueryError::Damaged("a row of last_seen names no device; delete it".to_owned())
+            })?;
             seen.insert(device, Timestamp(row.int(1)?));
         }
         for (device, at) in self.shard(license).get(&license).into_iter().flatten() {

@@ -4,7 +4,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::task::JoinHandle;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::Progress;
 use crate::Core;
@@ -19,11 +21,15 @@ const BEGIN: &str = "INSERT INTO projection_checkpoint (name, epoch, position, g
     generation = projection_checkpoint.generation + 1 RETURNING generation";
 const MINE: &str = "UPDATE projection_checkpoint SET position = $3 WHERE name = $1 AND generation = $2";
 
+const NEWEST: &str = "SELECT generation FROM projection_checkpoint WHERE name = $1";
+
 /// Every statement of this file that has a text of its own.
-pub(crate) const STATEMENTS: &[&str] = &[BEGIN, MINE];
+pub(crate) const STATEMENTS: &[&str] = &[BEGIN, MINE, NEWEST];
 
 /// Pages of the log that are read ahead.
 const AHEAD: usize = 3;
+/// Parts of the table that are being written at once; SQLite takes them one after the other.
+const STORING: usize = 2;
 
 /// A read model under construction.
 pub(super) struct Build<'a> {
@@ -95,11 +101,8 @@ impl<'a> Build<'a> {
                 asked += limit;
             }
             let Some(page) = pages.pop_front() else { break };
-            let t0 = std::time::Instant::now();
-            let entries = page.await.map_err(|error| QueryError::Damaged(format!("a rebuild was ended: {error}")))??;
-            let t1 = std::time::Instant::now();
+            let entries = page.await.map_err(|error| ended(&error))??;
             self.take(&entries).await?;
-            unsafe_add(0, t1 - t0); unsafe_add(1, t1.elapsed());
             progress(Progress { done: self.position, total: to });
         }
         self.write().await
@@ -116,19 +119,23 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
-    /// Writes the rows that changed; the next are rendered while the database takes the last.
+    /// Writes the rows that changed; the next are rendered while the database takes the last ones.
     async fn write(&mut self) -> Result<(), QueryError> {
-        let vault = self.core.vault.clone();
-        let w0 = std::time::Instant::now();
-        let mut rendered = self.builder.render(&*vault).await?; unsafe_add(2, w0.elapsed());
-        while let Some(rows) = rendered {
-            let store = store(self.core, &self.target, self.generation, self.position, &rows);
-            let s0 = std::time::Instant::now();
-            let (stored, next) = tokio::join!(async { let r = store.await; unsafe_add(3, s0.elapsed()); r }, async { let t = std::time::Instant::now(); let r = self.builder.render(&*vault).await; unsafe_add(2, t.elapsed()); r });
-            stored?;
-            rendered = next?;
+        let (core, generation) = (self.core, self.generation);
+        let mut storing = FuturesUnordered::new();
+        loop {
+            let rendered = self.builder.render(&*core.vault).await?;
+            let last = rendered.is_none();
+            storing.extend(
+                rendered.map(|rows| tokio::spawn(store(core.clone(), self.target.clone(), generation, rows))),
+            );
+            while storing.len() > STORING || (last && !storing.is_empty()) {
+                storing.next().await.transpose().map_err(|error| ended(&error))?.transpose()?;
+            }
+            if last {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Whether no other build of this name was begun since; the row that says so is locked.
@@ -149,6 +156,10 @@ impl<'a> Build<'a> {
     }
 }
 
+fn ended(error: &JoinError) -> QueryError {
+    QueryError::Damaged(format!("a build was ended: {error}"))
+}
+
 fn void(target: &str) -> QueryError {
     QueryError::Unavailable(format!("another build of {target} was started; this one ended"))
 }
@@ -158,12 +169,15 @@ async fn mine(tx: &mut Tx, target: &str, generation: i64, position: i64) -> Resu
     Ok(tx.execute(MINE, &args).await? == 1)
 }
 
-async fn store(core: &Core, target: &str, generation: i64, position: i64, rows: &Rows) -> Result<(), QueryError> {
+/// Writes rows. The generation is read after the table was locked by the first row, and whoever begins anew drops the
+/// table after the generation rose: so nothing is written into a table that is not ours.
+async fn store(core: Arc<Core>, target: String, generation: i64, rows: Rows) -> Result<(), QueryError> {
     let mut tx = core.sql.begin().await?;
-    if !mine(&mut tx, target, generation, position).await? {
-        return Err(void(target));
+    tx.upsert(&rows).await?;
+    let newest = tx.fetch(NEWEST, &[Arg::Text(&target)]).await?;
+    if newest.first().map_or(Ok(0), |row| row.int(0))? != generation {
+        return Err(void(&target));
     }
-    tx.upsert(rows).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -172,7 +186,10 @@ async fn store(core: &Core, target: &str, generation: i64, position: i64, rows: 
 async fn page(log: EventLog, model: Model, after: i64, limit: i64) -> Result<Vec<Entry>, QueryError> {
     let stored = log.read(after, u32::try_from(limit).unwrap_or(u32::MAX)).await?;
     if stored.len() as i64 != limit {
-        return Err(QueryError::Damaged(format!("the log ends before position {}; restore it from a backup", after + limit)));
+        return Err(QueryError::Damaged(format!(
+            "the log ends before position {}; restore it from a backup",
+            after + limit
+        )));
     }
     let understood = tokio::task::spawn_blocking(move || {
         let entries: Vec<Entry> = stored.into_iter().map(Entry::new).collect();
@@ -182,8 +199,7 @@ async fn page(log: EventLog, model: Model, after: i64, limit: i64) -> Result<Vec
         }
         entries
     });
-    understood.await.map_err(|error| QueryError::Damaged(format!("a page of the log could not be read: {error}")))
+    understood
+        .await
+        .map_err(|error| QueryError::Damaged(format!("a page of the log could not be read: {error}")))
 }
-
-pub(crate) static T: [std::sync::atomic::AtomicU64; 8] = [const { std::sync::atomic::AtomicU64::new(0) }; 8];
-pub(crate) fn unsafe_add(i: usize, d: std::time::Duration) { T[i].fetch_add(d.as_micros() as u64, std::sync::atomic::Ordering::Relaxed); }

@@ -102,7 +102,10 @@ async fn report(core: &Core, build: &mut Build<'_>) -> Result<ModelReport, Query
     let report = compared(core, build).await;
     drop(held);
     report?.ok_or_else(|| {
-        QueryError::Unavailable(format!("{} moved while it was held; verify it once more", build.model().name()))
+        QueryError::Unavailable(format!(
+            "{} moved while it was held; verify it once more",
+            build.model().name()
+        ))
     })
 }
 

@@ -7,7 +7,8 @@ use domain::device::DeviceClaim;
 use domain::guild::Guild;
 use domain::id::{GuildId, LicenseId, StreamId};
 use domain::license::{
-    Action, AssignedHow, Authority, Command, DeactivationCause, Generate, Hold, Ledger, License, RenewTo, RevokeCategory,
+    Action, AssignedHow, Authority, Command, DeactivationCause, Generate, Hold, Ledger, License, RenewTo,
+    RevokeCategory,
 };
 use domain::member;
 use domain::private::Subject;
@@ -77,7 +78,8 @@ impl Mix {
     fn generate(&mut self) -> Vec<New> {
         self.made += 1;
         let id = license_id(self.made);
-        let owner = (self.rng.below(2) == 0).then(|| (person(1 + self.rng.below(USERS)), AssignedHow::Assign));
+        let owner =
+            (self.rng.below(2) == 0).then(|| (person(1 + self.rng.below(USERS)), AssignedHow::Assign));
         let terms = Terms {
             max_devices: Some(3),
             duration: Some(Span::hours(1 + self.rng.below(20) as i64)),
@@ -131,8 +133,15 @@ impl Mix {
         let uuid = Uuid::from_u64_pair(self.rng.below(u64::MAX), self.rng.below(u64::MAX));
         let action = match self.rng.below(24) {
             0 => Action::Assign { owner: someone, how: AssignedHow::Assign },
-            1..=5 => Action::ActivateDevice { id: uuid, claim, name: Some("Laptop".to_owned()), owner_banned: false },
-            6 => Action::DeactivateDevice { device, by: Authority::Staff, cause: DeactivationCause::Requested },
+            1..=5 => Action::ActivateDevice {
+                id: uuid,
+                claim,
+                name: Some("Laptop".to_owned()),
+                owner_banned: false,
+            },
+            6 => {
+                Action::DeactivateDevice { device, by: Authority::Staff, cause: DeactivationCause::Requested }
+            }
             7 => Action::RenameDevice { device, name: "Tower".to_owned() },
             8 => Action::ResetDevices { by: Authority::Staff },
             9 => Action::RecordFirstValidation { validated_at: self.now },
@@ -142,12 +151,17 @@ impl Mix {
             14 => Action::Renew { to: RenewTo::Default, external_ref: Some("pay".to_owned()) },
             15 => Action::Transfer { to: someone, secret_id: 1 },
             16 => Action::OfferTransfer { to: someone },
-            17 => Action::ChangeMetadata { metadata: Some(Some("{\"c\":3}".to_owned())), private_metadata: None },
+            17 => Action::ChangeMetadata {
+                metadata: Some(Some("{\"c\":3}".to_owned())),
+                private_metadata: None,
+            },
             18 => Action::IssueLease { id: uuid, claim, ttl: None, owner_banned: false },
             19 => Action::StartRoleLoss,
             20 => Action::EndRoleLoss,
             21 => Action::Rekey { secret_id: 1 },
-            22 => Action::RecordDelivery { channel: "dm".to_owned(), key: domain::key::KeyVersion::default() },
+            22 => {
+                Action::RecordDelivery { channel: "dm".to_owned(), key: domain::key::KeyVersion::default() }
+            }
             _ if self.rng.below(4) == 0 => Action::Revoke { category: RevokeCategory::Manual },
             _ => Action::ResetDevices { by: Authority::Job },
         };
@@ -221,7 +235,12 @@ impl Mix {
             }
         };
         guild.evolve(&event);
-        vec![New { stream: StreamId::guild(GuildId(n)), guild: Some(GuildId(n)), event: event.into(), reason: None }]
+        vec![New {
+            stream: StreamId::guild(GuildId(n)),
+            guild: Some(GuildId(n)),
+            event: event.into(),
+            reason: None,
+        }]
     }
 
     fn member(&mut self) -> Vec<New> {

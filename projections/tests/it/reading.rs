@@ -12,7 +12,8 @@ use projections::{AsOf, AuditFilter, Cursor, LicenseFilter, Page, QueryError};
 use crate::engines::Engine;
 use crate::mix::Mix;
 use crate::world::{
-    GUILD, NOW, New, World, activated, assigned, generated, license_id, of_license, pseudonym, registered, revoked,
+    GUILD, NOW, New, World, activated, assigned, generated, license_id, of_license, pseudonym, registered,
+    revoked,
 };
 
 crate::on_both_engines!(
@@ -44,7 +45,12 @@ async fn a_status_filter_is_the_status_function(engine: Engine) {
     let last = license_id(9_999);
     let terms = Terms { duration: Some(Span::MAX), expiry_grace: Some(Span::MAX), ..Terms::default() };
     let end = Some(Timestamp(Timestamp::MAX.ms() - 1_000));
-    world.append(vec![generated(last), of_license(last, Event::TermsChanged { terms, expires_at: end, at: NOW })]).await;
+    world
+        .append(vec![
+            generated(last),
+            of_license(last, Event::TermsChanged { terms, expires_at: end, at: NOW }),
+        ])
+        .await;
     world.projector.catch_up().await.unwrap();
     let mut all = Vec::new();
     let mut page = Page::first(200);
@@ -106,7 +112,10 @@ async fn a_cursor_is_stable_while_rows_are_added(engine: Engine) {
     let expected: Vec<_> = (1..=25).rev().map(license_id).collect();
     assert_eq!(found, expected);
     let foreign = Cursor::parse(&data_encoding::BASE64URL_NOPAD.encode(b"other.5")).unwrap();
-    let refused = world.queries.licenses(&LicenseFilter::default(), Page { limit: 5, cursor: Some(foreign) }, NOW).await;
+    let refused = world
+        .queries
+        .licenses(&LicenseFilter::default(), Page { limit: 5, cursor: Some(foreign) }, NOW)
+        .await;
     assert_eq!(refused.unwrap_err(), QueryError::CursorInvalid);
 }
 
@@ -115,16 +124,23 @@ async fn filters_hold_what_they_say(engine: Engine) {
     let mut mix = Mix::new(41);
     mix.run(&world, 900).await;
     world.projector.catch_up().await.unwrap();
-    let list = async |filter: LicenseFilter| world.queries.licenses(&filter, Page::first(200), NOW).await.unwrap().data;
+    let list = async |filter: LicenseFilter| {
+        world.queries.licenses(&filter, Page::first(200), NOW).await.unwrap().data
+    };
     let all = list(LicenseFilter::default()).await;
     let owner = pseudonym(3);
     let owned = list(LicenseFilter { owner: Some(owner.clone()), ..LicenseFilter::default() }).await;
     assert!(owned.iter().all(|f| f.license.owner.as_ref().map(|o| &o.id) == Some(&owner)));
-    assert_eq!(owned.len(), all.iter().filter(|f| f.license.owner.as_ref().map(|o| &o.id) == Some(&owner)).count());
-    let two = list(LicenseFilter { guilds: Some(vec![GuildId(1), GuildId(3)]), ..LicenseFilter::default() }).await;
+    assert_eq!(
+        owned.len(),
+        all.iter().filter(|f| f.license.owner.as_ref().map(|o| &o.id) == Some(&owner)).count()
+    );
+    let two =
+        list(LicenseFilter { guilds: Some(vec![GuildId(1), GuildId(3)]), ..LicenseFilter::default() }).await;
     assert_eq!(two.len(), all.iter().filter(|f| f.license.guild != Some(GuildId(2))).count());
     assert!(list(LicenseFilter { guilds: Some(vec![]), ..LicenseFilter::default() }).await.is_empty());
-    let kind = list(LicenseFilter { license_type: Some("basic".to_owned()), ..LicenseFilter::default() }).await;
+    let kind =
+        list(LicenseFilter { license_type: Some("basic".to_owned()), ..LicenseFilter::default() }).await;
     assert!(!kind.is_empty() && kind.iter().all(|f| f.license.license_type == "basic"));
     let before = NOW.after(Span::hours(8));
     let ending = list(LicenseFilter { expires_before: Some(before), ..LicenseFilter::default() }).await;
@@ -153,7 +169,8 @@ async fn history_shows_every_event_opened(engine: Engine) {
     assert_eq!((first.data.len(), rest.data.len(), rest.next), (3, 1, None));
     assert_eq!(rest.data[0].state_after, history[3].state_after);
     assert!(world.queries.history(license_id(2), Page::first(3)).await.unwrap().is_none());
-    let as_of = async |as_of| world.queries.license_as_of(id, as_of).await.unwrap().map(|f| f.license.version);
+    let as_of =
+        async |as_of| world.queries.license_as_of(id, as_of).await.unwrap().map(|f| f.license.version);
     assert_eq!(as_of(AsOf::Version(2)).await, Some(2));
     assert_eq!(as_of(AsOf::Position(3)).await, Some(3));
     assert_eq!(as_of(AsOf::Time(history[0].recorded.recorded_at)).await, Some(1));
@@ -163,9 +180,16 @@ async fn history_shows_every_event_opened(engine: Engine) {
 async fn the_clock_is_asked_in_order(engine: Engine) {
     let mut world = World::new(engine).await;
     let with_end = |n: u128, hours: i64| {
-        let terms = Terms { duration: Some(Span::hours(hours)), expiry_grace: Some(Span::hours(1)), ..Terms::default() };
+        let terms = Terms {
+            duration: Some(Span::hours(hours)),
+            expiry_grace: Some(Span::hours(1)),
+            ..Terms::default()
+        };
         let expires_at = Some(NOW.after(Span::hours(hours)));
-        [generated(license_id(n)), of_license(license_id(n), Event::TermsChanged { terms, expires_at, at: NOW })]
+        [
+            generated(license_id(n)),
+            of_license(license_id(n), Event::TermsChanged { terms, expires_at, at: NOW }),
+        ]
     };
     world.append([with_end(1, 5), with_end(2, 3), with_end(3, 9)].into_iter().flatten().collect()).await;
     let loss = Event::RoleLossStarted { ends_at: NOW.after(Span::hours(1)), at: NOW };
@@ -211,9 +235,15 @@ async fn the_audit_trail_is_filtered(engine: Engine) {
     assert!(!bot.is_empty() && bot.iter().all(|e| e.actor == "bot"));
     let of_guild = list(AuditFilter { guilds: Some(vec![GuildId(1)]), ..AuditFilter::default() }).await;
     assert!(!of_guild.is_empty() && of_guild.iter().all(|e| e.guild == Some(GuildId(1))));
-    let request = list(AuditFilter { correlation_id: Some("request-3".to_owned()), ..AuditFilter::default() }).await;
+    let request =
+        list(AuditFilter { correlation_id: Some("request-3".to_owned()), ..AuditFilter::default() }).await;
     assert_eq!(request.len(), 5);
-    let late = list(AuditFilter { from: Some(all[9].recorded_at), until: Some(all[0].recorded_at), ..AuditFilter::default() }).await;
+    let late = list(AuditFilter {
+        from: Some(all[9].recorded_at),
+        until: Some(all[0].recorded_at),
+        ..AuditFilter::default()
+    })
+    .await;
     assert_eq!(late.len(), 9);
 }
 

@@ -10,7 +10,8 @@ use projections::{Config, LicenseFilter, Page, Projector};
 use crate::engines::Engine;
 use crate::mix::Mix;
 use crate::world::{
-    NOW, World, activated, assigned, config, generated, license_id, of_license, of_user, person, pseudonym, registered,
+    NOW, World, activated, assigned, config, generated, license_id, of_license, of_user, person, pseudonym,
+    registered,
 };
 
 crate::on_both_engines!(
@@ -39,7 +40,13 @@ async fn live_equals_rebuild(engine: Engine) {
     let report = verify(&world.queries).await.unwrap();
     assert!(report.is_clean(), "{report:#?}");
     assert!(report.models.iter().all(|model| model.rows > 2), "{report:#?}");
-    assert_eq!(world.number("SELECT count(*) FROM license_view WHERE subjects IS NOT NULL AND owner IS NOT NULL").await.min(1), 1);
+    assert_eq!(
+        world
+            .number("SELECT count(*) FROM license_view WHERE subjects IS NOT NULL AND owner IS NOT NULL")
+            .await
+            .min(1),
+        1
+    );
 }
 
 async fn readers_see_no_swap(engine: Engine) {
@@ -113,7 +120,8 @@ async fn an_erased_person_is_shown_as_such_everywhere(engine: Engine) {
         private_metadata: None,
         at: NOW,
     };
-    let transferred = domain::license::Event::Transferred { from: Some(pseudonym(7)), to: person(8), at: NOW };
+    let transferred =
+        domain::license::Event::Transferred { from: Some(pseudonym(7)), to: person(8), at: NOW };
     world
         .append(vec![
             registered(7),
@@ -152,10 +160,10 @@ async fn a_second_rebuild_ends_the_first(engine: Engine) {
     Mix::new(21).run(&world, 800).await;
     world.projector.catch_up().await.unwrap();
     let (one, two) = (world.queries.clone(), world.queries.clone());
-    let (first, second) = tokio::join!(
-        async move { rebuild(&one, "license_view", &mut |_| {}).await },
-        async move { rebuild(&two, "license_view", &mut |_| {}).await },
-    );
+    let (first, second) =
+        tokio::join!(async move { rebuild(&one, "license_view", &mut |_| {}).await }, async move {
+            rebuild(&two, "license_view", &mut |_| {}).await
+        },);
     assert!(first.is_ok() || second.is_ok(), "{first:?} {second:?}");
     assert!(verify(&world.queries).await.unwrap().is_clean());
     assert!(rebuild(&world.queries, "nonsense", &mut |_| {}).await.is_err());

@@ -10,8 +10,8 @@ use projections::{Config, Db, DeviceAsk, QueryError};
 
 use crate::engines::Engine;
 use crate::world::{
-    GUILD, NOW, World, activated, ask, assigned, became_active, config, generated, key, license_id, of_license, of_user,
-    pseudonym, registered, revoked, validate,
+    GUILD, NOW, World, activated, ask, assigned, became_active, config, generated, key, license_id,
+    of_license, of_user, pseudonym, registered, revoked, validate,
 };
 
 crate::on_both_engines!(
@@ -31,7 +31,12 @@ crate::on_both_engines!(
 async fn a_refused_key_touches_no_database(engine: Engine) {
     let world = World::new(engine).await;
     let forged = key(license_id(1), 0);
-    let other_ring = domain::key::render(&OtherRing, &Default::default(), license_id(1), domain::key::KeyVersion { secret_id: 1, version: 0 });
+    let other_ring = domain::key::render(
+        &OtherRing,
+        &Default::default(),
+        license_id(1),
+        domain::key::KeyVersion { secret_id: 1, version: 0 },
+    );
     let before = world.queries.sql_statements();
     for text in ["", "hello", &forged[..40], &forged.replace('-', "+")] {
         assert_eq!(validate(&world.queries, GUILD, text).await.code.as_str(), "MALFORMED_KEY");
@@ -91,7 +96,10 @@ async fn a_license_of_another_guild_is_not_found(engine: Engine) {
     let theirs = validate(&world.queries, GuildId(5), &key(license_id(1), 0)).await;
     let nobodys = validate(&world.queries, GUILD, &key(license_id(2), 0)).await;
     assert!(mine.code.is_valid());
-    assert_eq!((theirs.code, &theirs.detail, theirs.license.is_none()), (nobodys.code, &nobodys.detail, true));
+    assert_eq!(
+        (theirs.code, &theirs.detail, theirs.license.is_none()),
+        (nobodys.code, &nobodys.detail, true)
+    );
 }
 
 async fn a_superseded_key_shows_no_license(engine: Engine) {
@@ -194,11 +202,17 @@ async fn an_outage_degrades_and_never_says_not_found(engine: Engine) {
     assert_eq!((answer.code.as_str(), answer.degraded), ("VALID", true));
     // What this process knows to be stale is not used, not even now.
     world.floors.raise(&domain::id::StreamId::license(known), 900);
-    assert!(matches!(world.queries.validate(ask(GUILD, &key(known, 0))).await, Err(QueryError::Unavailable(_))));
+    assert!(matches!(
+        world.queries.validate(ask(GUILD, &key(known, 0))).await,
+        Err(QueryError::Unavailable(_))
+    ));
     let second = world.queries.validate(ask(GUILD, &key(unknown, 0))).await;
     assert!(matches!(second, Err(QueryError::Unavailable(_))));
     tokio::time::sleep(Duration::from_millis(800)).await;
-    assert!(matches!(world.queries.validate(ask(GUILD, &key(known, 0))).await, Err(QueryError::Unavailable(_))));
+    assert!(matches!(
+        world.queries.validate(ask(GUILD, &key(known, 0))).await,
+        Err(QueryError::Unavailable(_))
+    ));
     assert_eq!(validate(&world.queries, GUILD, "no key").await.code.as_str(), "MALFORMED_KEY");
 }
 
@@ -210,7 +224,9 @@ async fn misses_of_one_license_are_read_once(engine: Engine) {
     let askers: Vec<_> = (0..50)
         .map(|_| {
             let queries = world.queries.clone();
-            tokio::spawn(async move { validate(&queries, GUILD, &key(license_id(1), 0)).await.code.is_valid() })
+            tokio::spawn(
+                async move { validate(&queries, GUILD, &key(license_id(1), 0)).await.code.is_valid() },
+            )
         })
         .collect();
     for asker in askers {

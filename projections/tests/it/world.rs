@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::event::{Actor, DomainEvent, Metadata};
@@ -49,7 +49,13 @@ pub(crate) struct New {
 }
 
 pub(crate) fn config() -> Config {
-    Config { poll: Duration::from_millis(20), batch: 100, rebuild_page: 250, rebuild_entries: 200, ..Config::default() }
+    Config {
+        poll: Duration::from_millis(20),
+        batch: 100,
+        rebuild_page: 250,
+        rebuild_entries: 200,
+        ..Config::default()
+    }
 }
 
 async fn sqlite(folder: &Path) -> Db {
@@ -61,13 +67,15 @@ async fn sqlite(folder: &Path) -> Db {
     let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.unwrap();
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/sqlite");
     Migrator::new(migrations).await.unwrap().run(&write).await.unwrap();
-    let read = SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await.unwrap();
+    let read =
+        SqlitePoolOptions::new().max_connections(4).connect_with(options.read_only(true)).await.unwrap();
     Db::Sqlite { read, write }
 }
 
 async fn postgres() -> Db {
     let url = fresh_database().await;
-    let pool = PgPoolOptions::new().max_connections(8).test_before_acquire(false).connect(&url).await.unwrap();
+    let pool =
+        PgPoolOptions::new().max_connections(8).test_before_acquire(false).connect(&url).await.unwrap();
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/postgres");
     Migrator::new(migrations).await.unwrap().run(&pool).await.unwrap();
     Db::Postgres(pool)
@@ -89,7 +97,16 @@ impl World {
         let (queries, floors) = read_side(&db, &vault, config);
         queries.prepare().await.unwrap();
         let projector = Projector::new(&queries);
-        Self { db, queries, projector, floors, vault, recorded_at: AtomicI64::new(NOW.ms()), sequences: Mutex::default(), _folder: folder }
+        Self {
+            db,
+            queries,
+            projector,
+            floors,
+            vault,
+            recorded_at: AtomicI64::new(NOW.ms()),
+            sequences: Mutex::default(),
+            _folder: folder,
+        }
     }
 
     /// Another process over the same database.
@@ -125,7 +142,8 @@ impl World {
                 let mut tx = write.begin().await.unwrap();
                 for row in rows {
                     let insert = "INSERT INTO events VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-                    let query = sqlx::query(insert).bind(row.position).bind(row.kind).bind(row.id).bind(row.sequence);
+                    let query =
+                        sqlx::query(insert).bind(row.position).bind(row.kind).bind(row.id).bind(row.sequence);
                     let query = query.bind(row.event_type).bind(row.event_version).bind(row.payload);
                     query.bind(row.metadata).bind(row.guild).bind(row.at).execute(&mut *tx).await.unwrap();
                 }
@@ -258,7 +276,12 @@ pub(crate) fn key(id: LicenseId, version: u8) -> String {
 }
 
 pub(crate) fn license_id(n: u128) -> LicenseId {
-    LicenseId(uuid::Builder::from_random_bytes((n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).to_be_bytes()).into_uuid())
+    LicenseId(
+        uuid::Builder::from_random_bytes(
+            (n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).to_be_bytes(),
+        )
+        .into_uuid(),
+    )
 }
 
 pub(crate) fn person(n: u64) -> Person {
@@ -282,20 +305,23 @@ pub(crate) fn registered(n: u64) -> New {
 }
 
 pub(crate) fn generated(id: LicenseId) -> New {
-    of_license(id, LicenseEvent::Generated {
-        license_id: id,
-        guild_id: GUILD,
-        license_type: "pro".to_owned(),
-        terms: Terms::default(),
-        key: KeyVersion { secret_id: 1, version: 0 },
-        slot: None,
-        at: NOW,
-        starts_at: None,
-        expires_at: None,
-        ledger: None,
-        metadata: Some(Private::of_guild(GUILD, r#"{"note":"m"}"#)),
-        private_metadata: None,
-    })
+    of_license(
+        id,
+        LicenseEvent::Generated {
+            license_id: id,
+            guild_id: GUILD,
+            license_type: "pro".to_owned(),
+            terms: Terms::default(),
+            key: KeyVersion { secret_id: 1, version: 0 },
+            slot: None,
+            at: NOW,
+            starts_at: None,
+            expires_at: None,
+            ledger: None,
+            metadata: Some(Private::of_guild(GUILD, r#"{"note":"m"}"#)),
+            private_metadata: None,
+        },
+    )
 }
 
 pub(crate) fn assigned(id: LicenseId, owner: u64) -> New {
