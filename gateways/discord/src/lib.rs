@@ -1,0 +1,1 @@
+//! The Discord bot: roles in, keys out.

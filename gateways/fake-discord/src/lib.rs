@@ -1,0 +1,1 @@
+//! Discord at protocol level: the stand-in of the demo and of the tests.
