@@ -9,6 +9,7 @@ use domain::ports::Floor;
 
 mod bulk;
 mod context;
+mod delivery;
 mod error;
 mod execute;
 mod expiry;
@@ -28,7 +29,7 @@ pub use context::{Context, Idempotency};
 pub use error::{CommandError, Refused};
 pub use execute::Done;
 pub use license::{Activated, DeviceOrder, TermsOrder};
-pub use observe::{Observation, ObserveMember};
+pub use observe::{Losses, Observation, ObserveMember};
 
 use crate::ring::KeyRing;
 use crate::seal::Vault;

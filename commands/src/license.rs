@@ -55,7 +55,7 @@ pub struct TermsOrder {
 
 impl Commands {
     /// Any action on one license that needs no facts beside it.
-    async fn license(
+    pub(crate) async fn license(
         &self,
         context: &Context,
         id: LicenseId,

@@ -7,7 +7,7 @@ use crate::execute::Order;
 use crate::{CommandError, Commands, Context, Done};
 
 impl Commands {
-    async fn member(
+    pub(crate) async fn member(
         &self,
         context: &Context,
         guild: GuildId,
@@ -34,19 +34,5 @@ impl Commands {
     ) -> Result<Done<Member>, CommandError> {
         let user = Pseudonym::of(self.ring().as_ref(), user);
         self.member(context, guild, &user, Action::Unblock { license_type: license_type.to_owned() }).await
-    }
-
-    /// Records that a direct message could not be delivered.
-    ///
-    /// # Errors
-    /// [`CommandError::NotFound`] for an unknown member.
-    pub async fn record_delivery_failure(
-        &self,
-        context: &Context,
-        guild: GuildId,
-        user: &Pseudonym,
-        code: u32,
-    ) -> Result<Done<Member>, CommandError> {
-        self.member(context, guild, user, Action::RecordDeliveryFailure { code }).await
     }
 }

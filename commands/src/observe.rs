@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
 
-use domain::guild::Guild;
+use domain::guild::{Guild, RoleRule, RuleId};
 use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym, RoleId, StreamId};
 use domain::key::KeyVersion;
 use domain::license::{
@@ -36,6 +36,17 @@ pub struct ObserveMember {
     pub guild_version: Option<u64>,
     /// When it was seen; an older observation than the last one changes nothing.
     pub observed_at: Timestamp,
+    /// Rules whose stored sources stay whatever was seen, because their role is gone or a brake holds them back.
+    pub withheld: BTreeSet<RuleId>,
+}
+
+/// What an observation would take away.
+#[derive(Debug, Clone, Default)]
+pub struct Losses {
+    /// By license type, the rules that are the last sources of the slot.
+    pub slots: BTreeMap<String, BTreeSet<RuleId>>,
+    /// Rules that hold for the member now: whoever counted their loss may forget it.
+    pub held: BTreeSet<RuleId>,
 }
 
 /// What an observation led to.
@@ -81,7 +92,7 @@ struct Sight {
 
 /// Fresh from Discord, or what is stored, looked at again because time has passed.
 enum Seen {
-    Fresh { present: bool, roles: BTreeSet<RoleId>, at: Timestamp },
+    Fresh { present: bool, roles: BTreeSet<RoleId>, withheld: BTreeSet<RuleId>, at: Timestamp },
     Stored,
 }
 
@@ -112,11 +123,34 @@ impl Commands {
         let sight = Sight {
             guild,
             person,
-            seen: Seen::Fresh { present: order.present, roles, at: order.observed_at },
+            seen: Seen::Fresh {
+                present: order.present,
+                roles,
+                withheld: order.withheld,
+                at: order.observed_at,
+            },
         };
         let observation = self.look(context, &stream, &sight).await?;
         self.inner.observations.note(stream, order.observed_at);
         Ok(observation)
+    }
+
+    /// What an observation would take the last source from, without doing it.
+    ///
+    /// # Errors
+    /// [`CommandError::NotFound`] for an unknown guild.
+    pub async fn losses(&self, order: &ObserveMember) -> Result<Losses, CommandError> {
+        let guild = self.known_guild(order.guild).await?;
+        let user = Pseudonym::of(self.ring().as_ref(), order.user);
+        let member: Member = self.store().load(&StreamId::member(order.guild, &user)).await?;
+        let seen = |rule: &&RoleRule| order.present && order.roles.contains(&rule.source.id());
+        let held = guild.active_rules().filter(seen).map(|rule| rule.id).collect();
+        if member.slots.values().all(|slot| !slot.open || slot.sources.is_empty()) {
+            return Ok(Losses { slots: BTreeMap::new(), held });
+        }
+        let licenses = self.slot_licenses(&member).await?;
+        let observed = Observed { present: order.present, roles: &order.roles, withheld: &order.withheld };
+        Ok(Losses { slots: domain::roles::losses(&guild, &member, &licenses, observed), held })
     }
 
     /// Looks again at what is stored, because a grace may have ended.
@@ -180,7 +214,7 @@ impl Commands {
         let member: Member = self.store().load(stream).await?;
         let licenses = self.slot_licenses(&member).await?;
         let (present, roles, seen_at) = match &sight.seen {
-            Seen::Fresh { present, roles, at } => (*present, roles.clone(), *at),
+            Seen::Fresh { present, roles, at, .. } => (*present, roles.clone(), *at),
             Seen::Stored => (member.present, member.roles.clone(), member.observed_at),
         };
         if seen_at < member.observed_at {
@@ -189,8 +223,8 @@ impl Commands {
         let mac: &dyn Mac = self.ring().as_ref();
         let user = &sight.person.id;
         let plan = match &sight.seen {
-            Seen::Fresh { .. } => {
-                let observed = Observed { present, roles: &roles };
+            Seen::Fresh { withheld, .. } => {
+                let observed = Observed { present, roles: &roles, withheld };
                 domain::roles::plan(mac, guild, &member, user, &licenses, observed, context.now)
             }
             Seen::Stored => domain::roles::due(mac, guild, &member, user, &licenses, context.now),

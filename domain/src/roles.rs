@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::guild::{ExistingLicenses, Guild, RuleId};
+use crate::guild::{ExistingLicenses, Guild, RoleRule, RuleId};
 use crate::id::{GuildId, LicenseId, Pseudonym, RoleId};
 use crate::license::{Hold, Ledger, License, RevokeCategory, Stage};
 use crate::member::{Member, Slot, SlotChange};
@@ -24,6 +24,9 @@ pub struct Observed<'a> {
     pub present: bool,
     /// His roles, and the products that he is entitled to; those that no rule maps do not matter.
     pub roles: &'a BTreeSet<RoleId>,
+    /// Rules whose stored sources stay whatever was seen: their role no longer exists, or whoever observes holds
+    /// the removal back until it is confirmed. Such a rule keeps a license and never makes one.
+    pub withheld: &'a BTreeSet<RuleId>,
 }
 
 /// What is to happen to a license of the member.
@@ -110,6 +113,32 @@ pub fn plan(
     planner.plan
 }
 
+/// The slots, by type, that what was observed would take the last source from, with those sources: what a brake on
+/// removals counts. A license whose terms keep it through the loss of its roles loses nothing.
+pub fn losses(
+    guild: &Guild,
+    member: &Member,
+    licenses: &BTreeMap<LicenseId, License>,
+    observed: Observed<'_>,
+) -> BTreeMap<String, BTreeSet<RuleId>> {
+    if !guild.present {
+        return BTreeMap::new();
+    }
+    let wanted = wanted_sources(guild, member, licenses, observed);
+    let loses = |slot: &Slot| {
+        let license = licenses.get(&slot.license_id);
+        let has_effect =
+            |license: &License| is_live(license) && license.terms.on_role_loss != OnRoleLoss::Keep;
+        slot.open && !slot.blocked && !slot.sources.is_empty() && license.is_none_or(has_effect)
+    };
+    member
+        .slots
+        .iter()
+        .filter(|(slug, slot)| loses(slot) && !wanted.contains_key(slug.as_str()))
+        .map(|(slug, slot)| (slug.clone(), slot.sources.clone()))
+        .collect()
+}
+
 /// What the clock alone has to change: losses whose grace ended. It goes by the stored sources and takes none away
 /// and adds none, because the stored roles may lack one that a rule has been mapped to since they were observed.
 pub fn due(
@@ -140,15 +169,16 @@ fn wanted_sources<'a>(
     observed: Observed<'_>,
 ) -> BTreeMap<&'a str, BTreeSet<RuleId>> {
     let mut wanted: BTreeMap<&str, BTreeSet<RuleId>> = BTreeMap::new();
-    if !observed.present {
-        return wanted;
-    }
-    for rule in guild.active_rules().filter(|rule| observed.roles.contains(&rule.source.id())) {
+    let seen = |rule: &&RoleRule| observed.present && observed.roles.contains(&rule.source.id());
+    for rule in guild.active_rules().filter(seen) {
         wanted.entry(rule.license_type.as_str()).or_default().insert(rule.id);
     }
     let has_license = |slot: &Slot| slot.open && licenses.get(&slot.license_id).is_none_or(is_live);
     for (slug, slot) in member.slots.iter().filter(|(_, slot)| has_license(slot)) {
-        for rule in slot.sources.iter().filter(|rule| stays(guild, slug, **rule)) {
+        let kept = |rule: &RuleId| {
+            observed.withheld.contains(rule) || (observed.present && stays(guild, slug, *rule))
+        };
+        for rule in slot.sources.iter().filter(|rule| kept(rule)) {
             wanted.entry(slug).or_default().insert(*rule);
         }
     }

@@ -325,6 +325,11 @@ impl Queries {
         }
     }
 
+    /// Wakes whenever this process hears of new events; the value is the highest position heard of.
+    pub fn heard(&self) -> watch::Receiver<i64> {
+        self.core.bus.subscribe()
+    }
+
     /// The highest position of the log that this process has heard of.
     pub fn head(&self) -> i64 {
         self.core.bus.head()

@@ -129,6 +129,7 @@ impl World {
             roles: roles.iter().copied().collect(),
             guild_version: None,
             observed_at: context.now,
+            withheld: BTreeSet::new(),
         };
         self.commands.observe(&context, order).await.unwrap().licenses
     }
@@ -244,6 +245,7 @@ async fn an_older_observation_that_arrives_late_changes_nothing() {
         roles: BTreeSet::new(),
         guild_version: None,
         observed_at: early.now,
+        withheld: BTreeSet::new(),
     };
     let late = world.commands.observe(&world.context(), order).await.unwrap();
     assert_eq!(late.position, None);

@@ -46,6 +46,8 @@ struct World {
     now: Timestamp,
     /// Types whose slot staff unblocked since it last opened.
     unblocked: BTreeSet<String>,
+    /// Rules whose removal is held back.
+    withheld: BTreeSet<RuleId>,
 }
 
 impl World {
@@ -68,6 +70,7 @@ impl World {
             roles: BTreeSet::new(),
             now: START,
             unblocked: BTreeSet::new(),
+            withheld: BTreeSet::new(),
         }
     }
 
@@ -104,8 +107,17 @@ impl World {
     fn plan(&self) -> Plan {
         let named: BTreeSet<LicenseId> = slot_licenses(&self.member).collect();
         let loaded = named.into_iter().map(|id| (id, self.licenses.get(&id).cloned().unwrap_or_default()));
-        let observed = Observed { present: self.present, roles: &self.roles };
+        let observed = self.observed();
         plan(&self.ring, &self.guild, &self.member, &self.who.id, &loaded.collect(), observed, self.now)
+    }
+
+    fn observed(&self) -> Observed<'_> {
+        Observed { present: self.present, roles: &self.roles, withheld: &self.withheld }
+    }
+
+    /// What the observation that stands would take the last source from.
+    fn losses(&self) -> BTreeMap<String, BTreeSet<RuleId>> {
+        losses(&self.guild, &self.member, &self.licenses, self.observed())
     }
 
     /// He is seen with these roles.

@@ -184,6 +184,7 @@ impl Player<'_> {
             roles: roles.iter().map(|role| cast::role(role)).collect(),
             guild_version: None,
             observed_at: context.now,
+            withheld: BTreeSet::new(),
         };
         self.commands.observe(context, order).await?;
         Ok(())

@@ -511,13 +511,13 @@ fn a_license_that_was_not_loaded_is_left_alone() {
     let mut world = losing(REVOKE, None);
     world.see(&[10]);
     let none = BTreeSet::new();
-    let observed = Observed { present: true, roles: &none };
+    let observed = Observed { present: true, roles: &none, withheld: &BTreeSet::new() };
     let unloaded = BTreeMap::new();
     let blind = plan(&world.ring, &world.guild, &world.member, &world.who.id, &unloaded, observed, world.now);
     expect(&blind, &["remove 1"], &[]);
     world.see(&[]);
     let held = roles(&[10]);
-    let observed = Observed { present: true, roles: &held };
+    let observed = Observed { present: true, roles: &held, withheld: &BTreeSet::new() };
     let blind = plan(&world.ring, &world.guild, &world.member, &world.who.id, &unloaded, observed, world.now);
     expect(&blind, &["add 1"], &[]);
 }
@@ -547,4 +547,48 @@ fn the_clock_alone_takes_no_source_away_and_ends_a_grace() {
     assert_eq!(due(&world), Plan::default(), "the grace runs");
     world.wait(Span::hours(1));
     expect(&due(&world), &["close"], &["revoke"]);
+}
+
+#[test]
+fn a_withheld_rule_keeps_what_it_gave_and_gives_nothing() {
+    let mut world = losing(REVOKE, None);
+    world.withheld = BTreeSet::from([rule(1)]);
+    expect(&world.see(&[]), &[], &[]);
+    assert!(world.member.slots.is_empty(), "it makes no license");
+    world.see(&[10]);
+    expect(&world.see(&[]), &[], &[]);
+    assert!(world.member.roles.is_empty(), "what was seen is recorded all the same");
+    expect(&world.leave(), &[], &[]);
+    assert_eq!(world.live("pro").len(), 1);
+    world.withheld.clear();
+    expect(&world.reconcile(), &["remove 1", "close"], &["revoke"]);
+}
+
+#[test]
+fn losses_name_the_slots_that_would_lose_their_last_source() {
+    let mut world = losing(REVOKE, None);
+    assert!(world.set_rule(2, 11, "pro"));
+    world.see(&[10, 11]);
+    (world.present, world.roles) = (true, roles(&[11]));
+    assert!(world.losses().is_empty(), "one source is left");
+    world.roles.clear();
+    let both = BTreeSet::from([rule(1), rule(2)]);
+    assert_eq!(world.losses(), BTreeMap::from([("pro".to_owned(), both.clone())]));
+    world.withheld.insert(rule(2));
+    assert!(world.losses().is_empty(), "a withheld source is no loss");
+    world.withheld.clear();
+    world.present = false;
+    assert_eq!(world.losses().len(), 1, "leaving is losing every role");
+    world.reconcile();
+    assert!(world.losses().is_empty(), "what is lost is not lost again");
+}
+
+#[test]
+fn a_license_that_outlives_its_roles_is_no_loss() {
+    let mut world = losing(KEEP, None);
+    world.see(&[10]);
+    world.roles.clear();
+    assert!(world.losses().is_empty());
+    assert!(world.ask_guild(guild::Action::Leave));
+    assert!(world.losses().is_empty(), "a frozen guild loses nothing");
 }

@@ -82,6 +82,7 @@ pub(crate) async fn observe(write: Write) -> Result<Response, ApiError> {
         roles: asked.roles,
         guild_version: None,
         observed_at: write.now,
+        withheld: BTreeSet::new(),
     };
     let context = write.context(Some(asked.guild_id), None);
     let seen = write.state.commands().observe(&context, order).await?;
