@@ -43,6 +43,18 @@ pub enum Pooler {
     Transaction,
 }
 
+/// Unix milliseconds by the database's own clock.
+const NOW_SQLITE: &str = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+const NOW_POSTGRES: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
+
+/// Puts `form`, with the placeholder for its `@`, where `open` and the placeholder and `}` stand.
+fn fill(text: &mut String, open: &str, form: &str) {
+    while let Some((start, end)) = text.find(open).and_then(|s| Some((s, s + text[s..].find('}')?))) {
+        let filled = form.replace('@', &text[start + open.len()..end]);
+        text.replace_range(start..=end, &filled);
+    }
+}
+
 /// A bound value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Arg<'a> {
@@ -116,23 +128,61 @@ impl Sql {
         self.statements.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Fills in what the engines spell differently: `{in:$n}` (a list), `{int}` and `{strict}` (columns and tables).
+    /// Fills in what the engines spell differently: `{in:$n}` (a list), `{each:$n}` (a list as rows of one column
+    /// `value`), `{now_ms}` (the database's own clock), `{int}` and `{strict}` (columns and tables).
     pub(crate) fn render<'a>(&self, text: &'a str) -> Cow<'a, str> {
         if !text.contains('{') {
             return Cow::Borrowed(text);
         }
         let mut text = match self.db {
-            Db::Sqlite { .. } => text.replace("{int}", "INTEGER").replace("{strict}", " STRICT"),
-            Db::Postgres(_) => text.replace("{int}", "BIGINT").replace("{strict}", ""),
+            Db::Sqlite { .. } => text
+                .replace("{int}", "INTEGER")
+                .replace("{strict}", " STRICT")
+                .replace("{now_ms}", NOW_SQLITE),
+            Db::Postgres(_) => {
+                text.replace("{int}", "BIGINT").replace("{strict}", "").replace("{now_ms}", NOW_POSTGRES)
+            }
         };
-        while let Some((start, end)) = text.find("{in:").and_then(|s| Some((s, s + text[s..].find('}')?))) {
-            let list = match self.db {
-                Db::Sqlite { .. } => format!("IN (SELECT value FROM json_each({}))", &text[start + 4..end]),
-                Db::Postgres(_) => format!("= ANY({})", &text[start + 4..end]),
-            };
-            text.replace_range(start..=end, &list);
-        }
+        let (within, rows) = match self.db {
+            Db::Sqlite { .. } => ("IN (SELECT value FROM json_each(@))", "json_each(@)"),
+            Db::Postgres(_) => ("= ANY(@)", "UNNEST(CAST(@ AS TEXT[])) AS listed (value)"),
+        };
+        fill(&mut text, "{in:", within);
+        fill(&mut text, "{each:", rows);
         Cow::Owned(text)
+    }
+
+    /// Runs `work` within the time limit. What was begun when it ran out may have happened or not.
+    pub(crate) async fn within<T, E: From<DbError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        match tokio::time::timeout(self.timeout, work).await {
+            Ok(done) => done,
+            Err(_) => Err(DbError::no_answer(self.timeout).into()),
+        }
+    }
+
+    /// One statement that writes, in a transaction of its own, within the time limit; the rows that it returns.
+    pub(crate) async fn write(&self, text: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, DbError> {
+        let work = async {
+            let mut tx = self.begin().await?;
+            let rows = tx.fetch(text, args).await?;
+            tx.commit().await?;
+            Ok(rows)
+        };
+        self.within(work).await
+    }
+
+    /// The same for a statement that returns nothing; how many rows it changed.
+    pub(crate) async fn run(&self, text: &str, args: &[Arg<'_>]) -> Result<u64, DbError> {
+        let work = async {
+            let mut tx = self.begin().await?;
+            let changed = tx.execute(text, args).await?;
+            tx.commit().await?;
+            Ok(changed)
+        };
+        self.within(work).await
     }
 
     /// All rows of a query, from the reading side, within the time limit.

@@ -24,7 +24,8 @@ use crate::event_log::EventLog;
 use crate::facts::{Fact, GuildFact, LicenseFact, MemberFact, UserFact};
 use crate::history::{AsOf, HistoryEntry};
 use crate::license_view::{DUE, Due, EXPIRING, LicenseFacts, LicenseFilter, ListQuery, NEXT_DUE};
-use crate::operational::LastSeen;
+use crate::notice_outbox::Outbox;
+use crate::operational::{BotState, HeldRemovals, LastSeen, Leases};
 use crate::validation::{Answer, Ask, FirstValidations};
 use crate::view::{View, parsed};
 use crate::{
@@ -404,6 +405,26 @@ impl Queries {
     /// When devices were last seen.
     pub fn last_seen(&self) -> &LastSeen {
         &self.core.last_seen
+    }
+
+    /// Who works under which name.
+    pub fn leases(&self) -> Leases {
+        Leases::new(self.core.sql.clone())
+    }
+
+    /// What the bot must still know after a restart.
+    pub fn bot_state(&self) -> BotState {
+        BotState::new(self.core.sql.clone())
+    }
+
+    /// Removals that wait until staff confirm them.
+    pub fn held_removals(&self) -> HeldRemovals {
+        HeldRemovals::new(self.core.sql.clone())
+    }
+
+    /// Deliveries of keys by direct message.
+    pub fn outbox(&self) -> Outbox {
+        Outbox::new(&self.core)
     }
 
     /// Licenses whose first valid answer is to be recorded.

@@ -11,8 +11,8 @@ use crate::error::QueryError;
 use crate::license_view::{LicenseFilter, ListQuery};
 use crate::model::Model;
 use crate::{
-    checkpoint, event_log, facts, guild_view, license_view, member_view, operational, rebuild, user_view,
-    view,
+    checkpoint, event_log, facts, guild_view, license_view, member_view, notice_outbox, operational, rebuild,
+    user_view, view,
 };
 
 /// A sign of life.
@@ -31,13 +31,19 @@ const FIXED: &[&[&str]] = &[
     checkpoint::STATEMENTS,
     event_log::STATEMENTS,
     facts::STATEMENTS,
-    operational::STATEMENTS,
     rebuild::BUILD_STATEMENTS,
 ];
 
 /// Prepares all of them; how many there are.
 pub(crate) async fn check(sql: &Sql) -> Result<usize, QueryError> {
-    let mut all: Vec<String> = FIXED.iter().copied().flatten().map(|text| (*text).to_owned()).collect();
+    let mut all: Vec<String> = FIXED
+        .iter()
+        .chain(&operational::STATEMENTS)
+        .chain(&notice_outbox::STATEMENTS)
+        .copied()
+        .flatten()
+        .map(|text| (*text).to_owned())
+        .collect();
     all.extend(rebuild::verify_statements());
     all.extend(lists());
     all.extend(audits());

@@ -1,0 +1,146 @@
+//! Removals that the brake holds back: who would lose which source, until staff confirm the batch or the role comes
+//! back. It decides nothing; licenses stay as they are while a row stands here.
+
+use std::collections::BTreeMap;
+
+use domain::guild::RuleId;
+use domain::id::{GuildId, Pseudonym};
+use domain::time::Timestamp;
+use uuid::Uuid;
+
+use super::parsed_text;
+use crate::db::{Arg, Row, Sql};
+use crate::error::QueryError;
+
+const ALL: &str = "SELECT guild_id, rule_id, pseudonym, batch, since, confirmed FROM held_removal \
+    ORDER BY guild_id, since, rule_id, pseudonym";
+const OF_GUILD: &str = "SELECT guild_id, rule_id, pseudonym, batch, since, confirmed FROM held_removal \
+    WHERE guild_id = $1 ORDER BY since, rule_id, pseudonym";
+const HOLD: &str = "INSERT INTO held_removal (guild_id, rule_id, pseudonym, batch, since, confirmed) \
+    SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), value, CAST($3 AS TEXT), CAST($4 AS BIGINT), CAST($5 AS BIGINT) \
+    FROM {each:$6} WHERE true ON CONFLICT (guild_id, rule_id, pseudonym) DO NOTHING";
+const CONFIRM: &str = "UPDATE held_removal SET confirmed = 1 WHERE guild_id = $1 AND batch = $2";
+const DROP: &str = "DELETE FROM held_removal WHERE guild_id = $1 AND pseudonym = $2 AND rule_id {in:$3}";
+
+/// Every statement of this file.
+pub(crate) const STATEMENTS: &[&str] = &[ALL, OF_GUILD, HOLD, CONFIRM, DROP];
+
+/// Rows that one statement takes.
+const CHUNK: usize = 1_000;
+
+/// A source that a member would lose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldRemoval {
+    /// The tenant.
+    pub guild: GuildId,
+    /// The rule that gives it.
+    pub rule: RuleId,
+    /// Whose.
+    pub user: Pseudonym,
+    /// What it is confirmed with.
+    pub batch: Uuid,
+    /// Since when it is held back.
+    pub since: Timestamp,
+    /// Whether staff confirmed it: then it is to be carried out.
+    pub confirmed: bool,
+}
+
+/// Removals that wait. Cloning gives another handle to the same.
+#[derive(Debug, Clone)]
+pub struct HeldRemovals {
+    sql: Sql,
+}
+
+impl HeldRemovals {
+    pub(crate) fn new(sql: Sql) -> Self {
+        Self { sql }
+    }
+
+    /// Those of a guild, oldest first.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] or [`QueryError::Damaged`].
+    pub async fn of_guild(&self, guild: GuildId) -> Result<Vec<HeldRemoval>, QueryError> {
+        self.sql.fetch(OF_GUILD, &[Arg::Text(&guild.to_string())]).await?.iter().map(read).collect()
+    }
+
+    /// Those of every guild, a guild at a time.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] or [`QueryError::Damaged`].
+    pub async fn all(&self) -> Result<Vec<HeldRemoval>, QueryError> {
+        self.sql.fetch(ALL, &[]).await?.iter().map(read).collect()
+    }
+
+    /// Holds removals back, all or none. One that is held already stays as it is: its batch, since when, and whether it
+    /// is confirmed.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if the database does not answer.
+    pub async fn hold(&self, removals: &[HeldRemoval]) -> Result<(), QueryError> {
+        let mut alike: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        for held in removals {
+            let key = (held.guild, held.rule, held.batch, held.since, held.confirmed);
+            alike.entry(key).or_default().push(held.user.to_string());
+        }
+        if alike.is_empty() {
+            return Ok(());
+        }
+        let work = async {
+            let mut tx = self.sql.begin().await?;
+            for ((guild, rule, batch, since, confirmed), users) in &alike {
+                let (guild, rule, batch) = (guild.to_string(), rule.to_string(), batch.to_string());
+                for users in users.chunks(CHUNK) {
+                    let args = [
+                        Arg::Text(&guild),
+                        Arg::Text(&rule),
+                        Arg::Text(&batch),
+                        Arg::Int(since.ms()),
+                        Arg::Int(i64::from(*confirmed)),
+                        Arg::List(users),
+                    ];
+                    tx.execute(HOLD, &args).await?;
+                }
+            }
+            tx.commit().await
+        };
+        Ok(self.sql.within(work).await?)
+    }
+
+    /// Confirms a batch of a guild; how many removals it has, those included that were confirmed before.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if the database does not answer.
+    pub async fn confirm(&self, guild: GuildId, batch: Uuid) -> Result<u64, QueryError> {
+        let (guild, batch) = (guild.to_string(), batch.to_string());
+        Ok(self.sql.run(CONFIRM, &[Arg::Text(&guild), Arg::Text(&batch)]).await?)
+    }
+
+    /// Forgets removals of a member: the role came back, or they were carried out.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if the database does not answer.
+    pub async fn drop_rows(
+        &self,
+        guild: GuildId,
+        user: &Pseudonym,
+        rules: &[RuleId],
+    ) -> Result<(), QueryError> {
+        let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
+        let guild = guild.to_string();
+        self.sql.run(DROP, &[Arg::Text(&guild), Arg::Text(user.as_str()), Arg::List(&rules)]).await?;
+        Ok(())
+    }
+}
+
+fn read(row: &Row) -> Result<HeldRemoval, QueryError> {
+    const TABLE: &str = "held_removal";
+    Ok(HeldRemoval {
+        guild: parsed_text(row, 0, TABLE)?,
+        rule: RuleId(parsed_text(row, 1, TABLE)?),
+        user: parsed_text(row, 2, TABLE)?,
+        batch: parsed_text(row, 3, TABLE)?,
+        since: Timestamp(row.int(4)?),
+        confirmed: row.int(5)? != 0,
+    })
+}
