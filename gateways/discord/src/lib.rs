@@ -1,1 +1,4 @@
 //! The Discord bot: roles in, keys out.
+
+pub mod egress;
+pub mod relay;
