@@ -196,7 +196,7 @@ impl Sql {
                     Ok(rows.into_iter().map(Row::Sqlite).collect())
                 }
                 Db::Postgres(pool) if self.pooler == Pooler::Transaction => {
-                    let mut tx = pool.begin().await?;
+                    let mut tx = begin_postgres(pool, "BEGIN").await?;
                     let query = sqlx::query_with(&text, postgres(args)?).persistent(false);
                     let rows = query.fetch_all(&mut *tx).await?;
                     tx.commit().await?;
@@ -227,7 +227,7 @@ impl Sql {
         self.count();
         let transaction = match &self.db {
             Db::Sqlite { write, .. } => Open::Sqlite(write.begin().await?),
-            Db::Postgres(pool) => Open::Postgres(pool.begin().await?),
+            Db::Postgres(pool) => Open::Postgres(begin_postgres(pool, "BEGIN").await?),
         };
         Ok(Tx { transaction, sql: self.clone() })
     }
@@ -238,7 +238,7 @@ impl Sql {
         let transaction = match &self.db {
             Db::Sqlite { read, .. } => Open::Sqlite(read.begin().await?),
             Db::Postgres(pool) => {
-                Open::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+                Open::Postgres(begin_postgres(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }
         };
         Ok(Tx { transaction, sql: self.clone() })
@@ -357,6 +357,17 @@ impl Tx {
 
 fn add(added: Result<(), sqlx::error::BoxDynError>) -> Result<(), DbError> {
     added.map_err(|error| DbError::from(sqlx::Error::Encode(error)))
+}
+
+/// Begins a transaction in a task of its own, which ends whether or not somebody still waits for it: sqlx does not roll
+/// back a BEGIN that was sent and not awaited, and the pool would hand the connection on in the middle of it.
+async fn begin_postgres(
+    pool: &PgPool,
+    statement: &'static str,
+) -> Result<Transaction<'static, Postgres>, DbError> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(statement).await }).await;
+    Ok(begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
 }
 
 /// The cells of `chunk`, row by row.

@@ -18,13 +18,15 @@ const BRAKE: &str = "UPDATE delivery SET state = 'bulk', announced = NULL \
     WHERE guild_id = $1 AND state = 'waiting' AND attempts = 0 AND created_at > $2 AND \
     (SELECT count(*) FROM delivery AS recent WHERE recent.guild_id = $1 AND recent.created_at > $2) > $3";
 const COUNTED: &str = "SELECT count(*) FROM delivery WHERE guild_id = $1 AND counted_at > $2";
+/// What chooses the rows stands in it twice: the outer one is looked at again if a report changed a row meanwhile.
 const CLAIM: &str = concat!(
     "UPDATE delivery SET state = 'sending', attempts = attempts + 1, \
     first_attempt_at = coalesce(first_attempt_at, $2), counted_at = $2, due_at = $3 \
     WHERE (guild_id, pseudonym, license_type) IN ( \
     SELECT guild_id, pseudonym, license_type FROM delivery \
     WHERE guild_id = $1 AND state IN ('waiting', 'sending') AND due_at <= $2 \
-    ORDER BY created_at, position LIMIT $4) RETURNING ",
+    ORDER BY created_at, position LIMIT $4) \
+    AND state IN ('waiting', 'sending') AND due_at <= $2 RETURNING ",
     columns!()
 );
 const SENT: &str = "UPDATE delivery SET state = 'sent', sent_at = $5, counted_at = $5, code = NULL \

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod bot;
 #[path = "../../../commands/tests/it/engines.rs"]
 mod engines;
 mod guard;
 mod mix;
+mod outbox;
 mod projecting;
 mod reading;
 mod rebuilding;

@@ -37,6 +37,7 @@ pub(crate) struct World {
     pub(crate) vault: Arc<TestVault>,
     recorded_at: AtomicI64,
     sequences: Mutex<HashMap<StreamId, i64>>,
+    actor: Mutex<Option<Actor>>,
     _folder: tempfile::TempDir,
 }
 
@@ -94,7 +95,7 @@ impl World {
             Engine::Memory => panic!("the read side needs a database"),
         };
         let vault = Arc::new(TestVault::default());
-        let (queries, floors) = read_side(&db, &vault, config);
+        let (queries, floors) = read_side(&db, &vault, config, "e1");
         queries.prepare().await.unwrap();
         let projector = Projector::new(&queries);
         Self {
@@ -105,15 +106,28 @@ impl World {
             vault,
             recorded_at: AtomicI64::new(NOW.ms()),
             sequences: Mutex::default(),
+            actor: Mutex::default(),
             _folder: folder,
         }
     }
 
     /// Another process over the same database.
     pub(crate) async fn another(&self, config: Config) -> (Queries, Arc<Floors>) {
-        let (queries, floors) = read_side(&self.db, &self.vault, config);
+        let (queries, floors) = read_side(&self.db, &self.vault, config, "e1");
         queries.prepare().await.unwrap();
         (queries, floors)
+    }
+
+    /// A process after the log was restored, which gave it another epoch.
+    pub(crate) async fn restored(&self, epoch: &str) -> Queries {
+        let (queries, _) = read_side(&self.db, &self.vault, config(), epoch);
+        queries.prepare().await.unwrap();
+        queries
+    }
+
+    /// Who appends from now on; `None`: in turn the bot and an operator.
+    pub(crate) fn act_as(&self, actor: Option<Actor>) {
+        *self.actor.lock().unwrap() = actor;
     }
 
     /// Appends as another process would: nothing is raised here. The position of the last event.
@@ -186,9 +200,10 @@ impl World {
             self.vault.seal_field(&mut reason, &new.stream, *sequence as u64, "reason");
             reason
         });
+        let in_turn = if position % 3 == 0 { Actor::Bot } else { Actor::Operator };
         let metadata = Metadata {
             id: Uuid::from_u128(position as u128),
-            actor: if position % 3 == 0 { Actor::Bot } else { Actor::Operator },
+            actor: self.actor.lock().unwrap().clone().unwrap_or(in_turn),
             reason,
             correlation_id: format!("request-{}", position / 5),
             causation_id: format!("command-{position}"),
@@ -247,13 +262,13 @@ struct EventRow {
     at: i64,
 }
 
-fn read_side(db: &Db, vault: &Arc<TestVault>, config: Config) -> (Queries, Arc<Floors>) {
+fn read_side(db: &Db, vault: &Arc<TestVault>, config: Config, epoch: &str) -> (Queries, Arc<Floors>) {
     let bus = Bus::memory();
     let floors = Arc::new(Floors::new(bus.clone()));
     let mac: Arc<dyn Mac> = Arc::new(TestRing);
     let parts = Parts {
         db: db.clone(),
-        epoch: "e1".to_owned(),
+        epoch: epoch.to_owned(),
         mac,
         vault: vault.clone(),
         floors: floors.clone(),
