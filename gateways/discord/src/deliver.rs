@@ -1,0 +1,428 @@
+//! Keys reach their owners: follows the log into the outbox, sends direct messages from it within their limits, and
+//! writes one log message where many were granted at once. A row holds ids; the key is rendered when it is sent, and
+//! stands in no table and no log. A message is sent once: its nonce is the row's, and Discord keeps nonces apart for a
+//! few minutes; after that the channel itself is asked.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::event::Actor;
+use domain::guild::{self, Guild};
+use domain::id::{ChannelId, GuildId};
+use domain::license::{License, Stage};
+use domain::private::Unsealed;
+use domain::time::{Span, Timestamp};
+use projections::{Announcement, Delivery, QueryError, SendLimits};
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::bot::Inner;
+use crate::egress::{EgressError, Request};
+use crate::resync::Reach;
+use crate::texts;
+
+/// The note that says that Discord stopped our direct messages.
+pub(crate) const DMS_STOPPED: &str = "dms_stopped";
+/// Discord: the account takes no messages from us.
+const CANNOT_SEND: u32 = 50_007;
+/// Discord: no server in common.
+const NO_MUTUAL_GUILD: u32 = 50_278;
+/// Discord: we open too many direct messages.
+const TOO_MANY_DMS: u32 = 40_003;
+/// Events that are followed at once.
+const FOLLOW: u32 = 500;
+/// Longest sleep of the loop.
+const TICK: Duration = Duration::from_millis(500);
+/// Shortest sleep while a guild has not been quiet for long enough.
+const SHORT: Duration = Duration::from_millis(5);
+/// How long Discord surely keeps nonces apart.
+const NONCE_KEPT: Span = Span::seconds(120);
+/// Messages of a channel that are looked through for ours.
+const LOOK_BACK: u32 = 50;
+/// Longest pause between two tries.
+const RETRY_MAX: Span = Span::hours(1);
+/// Direct messages a minute over all guilds.
+const PER_MINUTE: usize = 300;
+/// How long a guild must be quiet before its log message is written.
+const ANNOUNCE_QUIET: Duration = Duration::from_millis(750);
+
+/// What the loop remembers between its turns.
+struct Turn {
+    permits: Arc<Semaphore>,
+    sends: JoinSet<()>,
+    /// Since when a guild is waited for to become quiet.
+    restless: HashMap<GuildId, Instant>,
+    /// When the last messages went out.
+    recent: VecDeque<Instant>,
+    /// Log messages that failed, and when they are tried again.
+    silent: HashMap<GuildId, Instant>,
+}
+
+/// Why a message did not go out.
+enum Unsent {
+    /// There is nothing to deliver any more.
+    Moot,
+    /// Its owner cannot be reached; Discord's code.
+    Unreachable(u32),
+    /// Not now.
+    Later(String),
+}
+
+impl Inner {
+    /// Delivers until `stop`.
+    pub(crate) async fn deliver_worker(self: Arc<Self>, stop: CancellationToken) {
+        let mut heard = self.queries.heard();
+        let mut turn = Turn {
+            permits: Arc::new(Semaphore::new(self.config.delivery.parallel)),
+            sends: JoinSet::new(),
+            restless: HashMap::new(),
+            recent: VecDeque::new(),
+            silent: HashMap::new(),
+        };
+        while !stop.is_cancelled() {
+            let pause = match self.deliver(&mut turn).await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::warn!(%error, "deliveries could not be looked at; tried again");
+                    TICK
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = heard.changed() => {}
+                () = tokio::time::sleep(pause) => {}
+                Some(_) = turn.sends.join_next() => {}
+            }
+        }
+        // What is under way may end; what is cut off is found by its lease and its nonce.
+        let _ = tokio::time::timeout(Duration::from_secs(2), async {
+            while turn.sends.join_next().await.is_some() {}
+        })
+        .await;
+    }
+
+    /// One turn; says for how long nothing is to be done.
+    async fn deliver(self: &Arc<Self>, turn: &mut Turn) -> Result<Duration, QueryError> {
+        if self.status().leases.is_empty() {
+            return Ok(TICK);
+        }
+        let (outbox, limits) = (self.queries.outbox(), self.limits(usize::MAX));
+        loop {
+            let followed = outbox.follow(self.now(), FOLLOW, &limits).await?;
+            for guild in followed.rules_changed {
+                self.resync.want(guild, Reach::Full);
+            }
+            if !followed.more {
+                break;
+            }
+        }
+        let mut pause = TICK;
+        if self.queries.bot_state().note(DMS_STOPPED).await?.is_none() {
+            for guild in outbox.due_guilds(self.now()).await? {
+                pause = pause.min(self.deliver_in(turn, guild).await?);
+            }
+        }
+        self.tell_staff().await?;
+        for guild in outbox.unannounced().await? {
+            pause = pause.min(self.announce_in(turn, guild).await?);
+        }
+        if let Some(next) = outbox.next_due().await? {
+            let ahead = u64::try_from((next - self.now()).ms()).unwrap_or_default();
+            if ahead > 0 {
+                pause = pause.min(Duration::from_millis(ahead));
+            }
+        }
+        Ok(pause.max(SHORT))
+    }
+
+    fn limits(&self, batch: usize) -> SendLimits {
+        let delivery = &self.config.delivery;
+        SendLimits {
+            per_guild_minute: delivery.per_guild_minute,
+            bulk_above: delivery.bulk_above,
+            batch: u32::try_from(batch).unwrap_or(u32::MAX),
+            slot_pause: delivery.slot_pause,
+            lease: delivery.lease,
+        }
+    }
+
+    /// Sends what may be sent in a guild, if it has been quiet: many grants at once are to be seen as many.
+    async fn deliver_in(self: &Arc<Self>, turn: &mut Turn, guild: GuildId) -> Result<Duration, QueryError> {
+        let Some(lease) = self.lease_of(guild) else { return Ok(TICK) };
+        if let Some(wait) = self.restless(turn, guild, self.config.delivery.quiet) {
+            return Ok(wait);
+        }
+        turn.recent.retain(|at| at.elapsed() < Duration::from_secs(60));
+        let room = PER_MINUTE.saturating_sub(turn.recent.len()).min(turn.permits.available_permits());
+        if room == 0 {
+            return Ok(TICK);
+        }
+        turn.restless.remove(&guild);
+        let claimed = self.queries.outbox().claim(guild, self.now(), &self.limits(room), &lease).await?;
+        for delivery in claimed {
+            turn.recent.push_back(Instant::now());
+            let (inner, permits) = (Arc::clone(self), Arc::clone(&turn.permits));
+            if let Ok(permit) = permits.try_acquire_owned() {
+                turn.sends.spawn(async move { inner.send_and_report(delivery, permit).await });
+            }
+        }
+        Ok(TICK)
+    }
+
+    /// How long a guild is still to be waited for until it has been quiet for `quiet`; `None` once it has, or once
+    /// that was waited for long enough.
+    fn restless(&self, turn: &mut Turn, guild: GuildId, quiet: Duration) -> Option<Duration> {
+        let since = *turn.restless.entry(guild).or_insert_with(Instant::now);
+        if since.elapsed() >= self.config.delivery.quiet_max {
+            return None;
+        }
+        match self.mailbox.quiet_for(guild) {
+            Some(silence) => quiet.checked_sub(silence).filter(|left| !left.is_zero()),
+            None => Some(SHORT),
+        }
+    }
+
+    async fn send_and_report(self: Arc<Self>, delivery: Delivery, _permit: OwnedSemaphorePermit) {
+        let result = self.send(&delivery).await;
+        let (outbox, now) = (self.queries.outbox(), self.now());
+        let reported = match result {
+            Ok(()) => outbox.sent(&delivery, now).await,
+            Err(Unsent::Moot) => outbox.dropped(&delivery).await,
+            Err(Unsent::Unreachable(code)) => {
+                self.note_unreachable(&delivery, code).await;
+                outbox.undeliverable(&delivery, code, now).await
+            }
+            Err(Unsent::Later(why)) => {
+                let pause = self.retry_pause(delivery.attempts);
+                tracing::info!(guild = %delivery.guild, why, "a key could not be delivered; tried again in {pause:?}");
+                outbox.retry(&delivery, now.after(pause)).await
+            }
+        };
+        if let Err(error) = reported {
+            tracing::warn!(%error, "what became of a delivery could not be kept; its lease brings it again");
+        }
+    }
+
+    fn retry_pause(&self, attempts: u32) -> Span {
+        let first = i64::try_from(self.config.delivery.retry.as_millis()).unwrap_or(i64::MAX);
+        Span(first.saturating_mul(1 << attempts.saturating_sub(1).min(20)).min(RETRY_MAX.ms()))
+    }
+
+    /// A member who takes no messages is remembered, so that nobody asks again for the same key.
+    async fn note_unreachable(&self, delivery: &Delivery, code: u32) {
+        if code == 0 {
+            return;
+        }
+        let context = self.context(Actor::Bot, Some(delivery.guild));
+        let noted =
+            self.commands.record_delivery_failure(&context, delivery.guild, &delivery.user, code).await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "a failed delivery could not be recorded");
+        }
+    }
+
+    async fn send(&self, delivery: &Delivery) -> Result<(), Unsent> {
+        let later = |error: QueryError| Unsent::Later(error.to_string());
+        let guild = self.queries.guild(delivery.guild).await.map_err(later)?.ok_or(Unsent::Moot)?;
+        let license = self.queries.license(delivery.license).await.map_err(later)?.ok_or(Unsent::Moot)?;
+        let license = &license.license;
+        if license.stage == Stage::Revoked
+            || license.owner.as_ref().is_none_or(|owner| owner.id != delivery.user)
+        {
+            return Err(Unsent::Moot);
+        }
+        if guild.guild.settings.delivery == guild::Delivery::Panel {
+            return Err(Unsent::Unreachable(0));
+        }
+        let member = self.queries.member(delivery.guild, &delivery.user).await.map_err(later)?;
+        let member = member.ok_or(Unsent::Moot)?;
+        if member.member.undeliverable {
+            return Err(Unsent::Unreachable(CANNOT_SEND));
+        }
+        let Some(Unsealed::Clear(account)) = &member.discord_id else { return Err(Unsent::Moot) };
+        let text = self
+            .message(&guild.guild, license)
+            .ok_or_else(|| Unsent::Later("the key ring lacks the secret of this license".to_owned()))?;
+        let channel = self.channel(delivery, account).await?;
+        if !self.was_sent(delivery, channel).await? {
+            self.post_key(delivery, channel, &text).await?;
+        }
+        let context = self.context(Actor::Bot, Some(delivery.guild));
+        if let Err(error) = self.commands.record_delivery(&context, license.id, "dm", license.key).await {
+            tracing::warn!(%error, "a delivery could not be recorded in the license's history");
+        }
+        Ok(())
+    }
+
+    /// The message with the key, in the guild's language.
+    fn message(&self, guild: &Guild, license: &License) -> Option<String> {
+        let mac = self.commands.ring().as_ref();
+        let key = domain::key::render(mac, &guild.settings.key_prefix, license.id, license.key)?;
+        let values = [
+            ("guild", &*texts::name(&guild.name)),
+            ("type", &*type_name(guild, &license.license_type)),
+            ("key", &*key),
+        ];
+        Some(texts::fill(texts::of(guild.settings.locale).dm_granted, &values))
+    }
+
+    /// The channel of direct messages with somebody.
+    async fn channel(&self, delivery: &Delivery, account: &str) -> Result<ChannelId, Unsent> {
+        let later = |error: QueryError| Unsent::Later(error.to_string());
+        let state = self.queries.bot_state();
+        if let Some(channel) = state.dm_channel(&delivery.user).await.map_err(later)? {
+            return Ok(channel);
+        }
+        // Asked twice, Discord gives the same channel.
+        let request = Request::post("/users/@me/channels", json!({ "recipient_id": account })).repeatable();
+        let opened = self.egress.call(request).await;
+        let opened = self.discord(opened).await?;
+        let channel = opened["id"].as_str().and_then(|id| id.parse().ok());
+        let channel = channel.ok_or_else(|| Unsent::Later("Discord gave no channel".to_owned()))?;
+        state.set_dm_channel(&delivery.user, channel).await.map_err(later)?;
+        Ok(channel)
+    }
+
+    /// Whether an earlier try, whose answer was lost longer ago than nonces are kept, got through.
+    async fn was_sent(&self, delivery: &Delivery, channel: ChannelId) -> Result<bool, Unsent> {
+        let old = |at: Timestamp| (self.now() - at).ms() > NONCE_KEPT.ms();
+        if delivery.attempts < 2 || !delivery.first_attempt_at.is_some_and(old) {
+            return Ok(false);
+        }
+        let request =
+            Request::get(format!("/channels/{channel}/messages")).query(format!("limit={LOOK_BACK}"));
+        let messages = self.egress.call(request).await;
+        let messages = self.discord(messages).await?;
+        let ours = |message: &Value| {
+            message["nonce"] == delivery.nonce.as_str()
+                || message["embeds"][0]["footer"]["text"] == delivery.nonce.as_str()
+        };
+        Ok(messages.as_array().is_some_and(|messages| messages.iter().any(ours)))
+    }
+
+    async fn post_key(&self, delivery: &Delivery, channel: ChannelId, text: &str) -> Result<(), Unsent> {
+        let body = json!({
+            "content": text,
+            "nonce": delivery.nonce,
+            "enforce_nonce": true,
+            "allowed_mentions": { "parse": [] },
+            // A message keeps its nonce for a while only; its footer stays, and says again which delivery it was.
+            "embeds": [{ "footer": { "text": delivery.nonce } }],
+        });
+        let request = Request::post(format!("/channels/{channel}/messages"), body).repeatable();
+        let posted = self.egress.call(request).await;
+        self.discord(posted).await.map(|_| ())
+    }
+
+    /// What Discord's answer means for a delivery.
+    async fn discord(&self, answer: Result<Value, EgressError>) -> Result<Value, Unsent> {
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(EgressError::Discord { code: code @ (CANNOT_SEND | NO_MUTUAL_GUILD), .. }) => {
+                Err(Unsent::Unreachable(code))
+            }
+            Err(EgressError::Discord { code: TOO_MANY_DMS, message, .. }) => {
+                tracing::error!(
+                    message,
+                    "Discord stopped our direct messages; `dca-auth discord resume` goes on"
+                );
+                let note =
+                    self.queries.bot_state().set_note(DMS_STOPPED, Some(&self.now().to_string())).await;
+                if let Err(error) = note {
+                    tracing::warn!(%error, "that direct messages are stopped could not be kept");
+                }
+                Err(Unsent::Later(message))
+            }
+            Err(error) => Err(Unsent::Later(error.to_string())),
+        }
+    }
+
+    /// Writes the log message of a guild, once its grants have come to rest.
+    async fn announce_in(self: &Arc<Self>, turn: &mut Turn, guild: GuildId) -> Result<Duration, QueryError> {
+        if !self.owns(guild) || turn.silent.get(&guild).is_some_and(|until| Instant::now() < *until) {
+            return Ok(TICK);
+        }
+        match self.mailbox.quiet_for(guild) {
+            Some(silence) if silence >= ANNOUNCE_QUIET => {}
+            _ => return Ok(Duration::from_millis(50)),
+        }
+        let (outbox, now) = (self.queries.outbox(), self.now());
+        let Some(announcement) = outbox.announce(guild, now).await? else { return Ok(TICK) };
+        match self.post_announcement(guild, &announcement).await {
+            Ok(()) => {
+                turn.silent.remove(&guild);
+                outbox.announced(guild, &announcement.nonce).await?;
+            }
+            Err(error) => {
+                tracing::warn!(%guild, %error, "a log message could not be written; tried again later");
+                turn.silent.insert(guild, Instant::now() + Duration::from_secs(60));
+            }
+        }
+        Ok(TICK)
+    }
+
+    async fn post_announcement(
+        &self,
+        guild: GuildId,
+        announcement: &Announcement,
+    ) -> Result<(), EgressError> {
+        let facts = self.queries.guild(guild).await;
+        let Ok(Some(facts)) = facts else { return Err(EgressError::Unavailable("the guild".to_owned())) };
+        let facts = &facts.guild;
+        let texts = texts::of(facts.settings.locale);
+        let mut lines = Vec::new();
+        if !announcement.bulk.is_empty() {
+            lines.push(texts.log_bulk.to_owned());
+            lines.extend(announcement.bulk.iter().map(|(slug, count)| {
+                let values = [("type", &*type_name(facts, slug)), ("count", &*count.to_string())];
+                texts::fill(texts.log_bulk_line, &values)
+            }));
+        }
+        if announcement.undeliverable > 0 {
+            let count = announcement.undeliverable.to_string();
+            lines.push(texts::fill(texts.log_undeliverable, &[("count", &count)]));
+        }
+        self.log_message(guild, facts, &lines.join("\n"), &announcement.nonce).await
+    }
+
+    /// Writes into a guild's log channel. Without one there is nobody to tell, which is no error.
+    pub(crate) async fn log_message(
+        &self,
+        guild: GuildId,
+        facts: &Guild,
+        text: &str,
+        nonce: &str,
+    ) -> Result<(), EgressError> {
+        let Some(channel) = facts.settings.log_channel_id else { return Ok(()) };
+        let body = json!({
+            "content": text,
+            "nonce": nonce,
+            "enforce_nonce": true,
+            "allowed_mentions": { "parse": [] },
+        });
+        let request = Request::post(format!("/channels/{channel}/messages"), body).repeatable();
+        match self.egress.call(request).await {
+            Ok(_) => {
+                self.status().silent_channels.remove(&guild);
+                Ok(())
+            }
+            // A refusal is an answer: asking again and again would only count against us.
+            Err(EgressError::Discord { status, code, message }) => {
+                let why = format!("{status} {code}: {message}");
+                tracing::warn!(%guild, why, "the log channel refuses messages; set another one");
+                self.status().silent_channels.insert(guild, why);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The name of a type as people read it.
+pub(crate) fn type_name(guild: &Guild, slug: &str) -> String {
+    let known = guild.license_type(slug).map(|license_type| license_type.name.as_str());
+    texts::name(known.unwrap_or(slug))
+}

@@ -1,0 +1,154 @@
+//! What is known of each guild from Discord, in memory only: whether it can be reached, its roles, its owner. A guild
+//! that is not known here, or not available, is frozen: nothing may be decided about its members.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use domain::guild::{Guild, RuleId, RuleSource};
+use domain::id::{ChannelId, DiscordId, GuildId, RoleId};
+
+use crate::frames::{ADMINISTRATOR, GuildFrame, MANAGE_GUILD, Role};
+
+/// A guild as Discord last described it.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) name: String,
+    pub(crate) owner: Option<DiscordId>,
+    pub(crate) roles: BTreeMap<RoleId, Role>,
+    pub(crate) members: Option<u64>,
+    pub(crate) system_channel: Option<ChannelId>,
+    /// The shard whose session tells of it.
+    pub(crate) shard: u32,
+    /// Whether Discord can be asked about it.
+    pub(crate) available: bool,
+    /// Whether the bot is in it, as far as this session was told.
+    pub(crate) present: bool,
+}
+
+impl Known {
+    /// Roles that make a Discord administrator: with ADMINISTRATOR or MANAGE_GUILD.
+    pub(crate) fn watched(&self) -> BTreeSet<RoleId> {
+        let bits = ADMINISTRATOR | MANAGE_GUILD;
+        self.roles.iter().filter(|(_, role)| role.permissions & bits != 0).map(|(id, _)| *id).collect()
+    }
+
+    /// Rules whose source nobody can observe: the role was deleted, or it is a product, which this bot does not
+    /// follow. What they gave stays.
+    pub(crate) fn blind_rules(&self, guild: &Guild) -> BTreeSet<RuleId> {
+        let is_blind = |source: RuleSource| match source {
+            RuleSource::Role { role_id } => !self.roles.contains_key(&role_id),
+            RuleSource::Sku { .. } => true,
+        };
+        guild.active_rules().filter(|rule| is_blind(rule.source)).map(|rule| rule.id).collect()
+    }
+}
+
+/// Every guild.
+#[derive(Default)]
+pub(crate) struct Guilds(Mutex<HashMap<GuildId, Known>>);
+
+impl Guilds {
+    fn all(&self) -> MutexGuard<'_, HashMap<GuildId, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A guild, if it is available and the bot is in it.
+    pub(crate) fn usable(&self, guild: GuildId) -> Option<Known> {
+        self.all().get(&guild).filter(|known| known.available && known.present).cloned()
+    }
+
+    /// A guild, frozen or not.
+    pub(crate) fn get(&self, guild: GuildId) -> Option<Known> {
+        self.all().get(&guild).cloned()
+    }
+
+    /// Guilds that are available.
+    pub(crate) fn usable_ids(&self) -> Vec<GuildId> {
+        let all = self.all();
+        let usable = all.iter().filter(|(_, known)| known.available && known.present);
+        let mut ids: Vec<GuildId> = usable.map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// How many there are, and how many of them are frozen.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        let all = self.all();
+        (all.len(), all.values().filter(|known| !known.available || !known.present).count())
+    }
+
+    /// A guild was described; members that the description lacks stay as they were.
+    pub(crate) fn put(&self, shard: u32, frame: GuildFrame) {
+        let mut all = self.all();
+        let known = all.entry(frame.id).or_insert_with(|| Known {
+            name: String::new(),
+            owner: None,
+            roles: BTreeMap::new(),
+            members: None,
+            system_channel: None,
+            shard,
+            available: false,
+            present: true,
+        });
+        if !frame.name.is_empty() {
+            known.name = frame.name;
+        }
+        known.owner = frame.owner.or(known.owner);
+        known.members = frame.members.or(known.members);
+        known.system_channel = frame.system_channel.or(known.system_channel);
+        if let Some(roles) = frame.roles {
+            // Without its roles a guild stays frozen: every rule would look as if its role was deleted.
+            known.roles = roles;
+            known.available = true;
+        }
+        known.shard = shard;
+        known.present = true;
+    }
+
+    /// A guild cannot be reached.
+    pub(crate) fn outage(&self, guild: GuildId) {
+        if let Some(known) = self.all().get_mut(&guild) {
+            known.available = false;
+        }
+    }
+
+    /// The bot was removed.
+    pub(crate) fn removed(&self, shard: u32, guild: GuildId) {
+        let mut all = self.all();
+        match all.get_mut(&guild) {
+            Some(known) => known.present = false,
+            None => {
+                let known = Known {
+                    name: String::new(),
+                    owner: None,
+                    roles: BTreeMap::new(),
+                    members: None,
+                    system_channel: None,
+                    shard,
+                    available: false,
+                    present: false,
+                };
+                all.insert(guild, known);
+            }
+        }
+    }
+
+    /// A role is there.
+    pub(crate) fn role(&self, guild: GuildId, id: RoleId, role: Role) {
+        if let Some(known) = self.all().get_mut(&guild) {
+            known.roles.insert(id, role);
+        }
+    }
+
+    /// A role was deleted.
+    pub(crate) fn role_gone(&self, guild: GuildId, id: RoleId) {
+        if let Some(known) = self.all().get_mut(&guild) {
+            known.roles.remove(&id);
+        }
+    }
+
+    /// Nothing is known any more of the guilds of a shard, because its session ended.
+    pub(crate) fn forget_shard(&self, shard: u32) {
+        self.all().retain(|_, known| known.shard != shard);
+    }
+}

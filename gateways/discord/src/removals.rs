@@ -1,0 +1,135 @@
+//! Removals that were held back and then confirmed are carried out: each member is asked about once more, so that
+//! whoever has his role back keeps his license. It also runs the clock of reconciling.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::event::Actor;
+use domain::guild::RuleId;
+use domain::id::{GuildId, Pseudonym};
+use domain::private::Unsealed;
+use projections::HeldRemoval;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::bot::Inner;
+use crate::resync::Reach;
+use crate::sync::SyncError;
+
+/// How often it is looked whether somebody confirmed something.
+const LOOK: Duration = Duration::from_millis(500);
+/// Members that are asked about one by one; with more of them the whole guild is looked at.
+const ONE_BY_ONE: usize = 50;
+/// The job in whose name confirmed removals happen.
+const JOB: &str = "confirmed-removals";
+
+impl Inner {
+    /// Carries out what was confirmed, until `stop`.
+    pub(crate) async fn removals_worker(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            if self.status().leases.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.carry_out_confirmed().await {
+                tracing::warn!(%error, "confirmed removals could not be carried out; tried again");
+            }
+        }
+    }
+
+    async fn carry_out_confirmed(&self) -> Result<(), SyncError> {
+        let mut guilds: BTreeMap<GuildId, BTreeMap<Pseudonym, Vec<RuleId>>> = BTreeMap::new();
+        for HeldRemoval { guild, rule, user, confirmed, .. } in self.queries.held_removals().all().await? {
+            if confirmed && self.owns(guild) {
+                guilds.entry(guild).or_default().entry(user).or_default().push(rule);
+            }
+        }
+        for (guild, users) in guilds {
+            if self.guilds.usable(guild).is_none() {
+                continue;
+            }
+            if users.len() > ONE_BY_ONE {
+                match self.resync.ask(guild, Reach::Full).await {
+                    Ok(Ok(_)) => {}
+                    _ => continue,
+                }
+                for (user, rules) in users {
+                    self.brake.carried_out(guild, &user, &rules).await?;
+                }
+                continue;
+            }
+            for (user, rules) in users {
+                self.carry_out_one(guild, &user, &rules).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn carry_out_one(
+        &self,
+        guild: GuildId,
+        user: &Pseudonym,
+        rules: &[RuleId],
+    ) -> Result<(), SyncError> {
+        let member = self.queries.member(guild, user).await?;
+        let account = match member.and_then(|facts| facts.discord_id) {
+            Some(Unsealed::Clear(text)) => text.parse().ok(),
+            _ => None,
+        };
+        if let Some(account) = account {
+            // An answer that decides nothing leaves the removal as it is, confirmed.
+            let Some(sighting) = self.ask(guild, account).await? else { return Ok(()) };
+            self.take(sighting, Actor::Job(JOB.into())).await?;
+        }
+        Ok(self.brake.carried_out(guild, user, rules).await?)
+    }
+
+    /// Looks at every guild again and again: at holders often, at all members now and then.
+    pub(crate) async fn reconcile_timer(self: Arc<Self>, stop: CancellationToken) {
+        let mut ticks = interval(self.config.reconcile);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.tick().await;
+        let mut full = Instant::now();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let reach =
+                if full.elapsed() >= self.config.full_reconcile { Reach::Full } else { Reach::Holders };
+            if reach == Reach::Full {
+                full = Instant::now();
+            }
+            for guild in self.guilds.usable_ids() {
+                self.resync.want(guild, reach);
+            }
+            if let Err(error) = self.drop_stale_removals().await {
+                tracing::warn!(%error, "held removals could not be looked through");
+            }
+        }
+    }
+
+    /// Forgets held removals of members who have nothing left to lose: staff revoked their license meanwhile.
+    async fn drop_stale_removals(&self) -> Result<(), SyncError> {
+        for row in self.queries.held_removals().all().await? {
+            if !self.owns(row.guild) {
+                continue;
+            }
+            let member = self.queries.member(row.guild, &row.user).await?;
+            let held: BTreeSet<RuleId> = member
+                .iter()
+                .flat_map(|facts| facts.member.slots.values())
+                .filter(|slot| slot.open)
+                .flat_map(|slot| slot.sources.iter().copied())
+                .collect();
+            if !held.contains(&row.rule) {
+                self.brake.carried_out(row.guild, &row.user, &[row.rule]).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,398 @@
+//! Reconciling: what Discord says of a guild's members against what is stored, in both directions. It compares roles
+//! observed, roles stored, and slots against licenses, so it also repairs what a rule change left behind. It decides
+//! nothing on an incomplete answer: an outage, a failed page, an empty list or a list without ourselves ends it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use commands::{Losses, ObserveMember};
+use domain::event::Actor;
+use domain::guild::Guild;
+use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym, RoleId};
+use domain::license::License;
+use domain::member::Member;
+use domain::private::Unsealed;
+use domain::roles::Observed;
+use projections::MemberFacts;
+use serde_json::Value;
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::bot::{Inner, Sweep};
+use crate::brake::{Case, members};
+use crate::egress::{EgressError, Request};
+use crate::frames;
+use crate::sync::{Sighting, SyncError};
+
+/// Members of one page, the most that Discord gives.
+const PAGE: usize = 1_000;
+/// Commands of one sweep at the same time.
+const PARALLEL: usize = 8;
+/// The job in whose name a sweep acts; its grants are announced together instead of being sent one by one.
+pub(crate) const JOB: &str = "role-sync";
+
+/// How far a reconcile reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Whoever holds a license or had a mapped role.
+    Holders,
+    /// Every member.
+    Full,
+}
+
+/// What a reconcile found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Members that were looked at.
+    pub members: usize,
+    /// Members for whom something followed.
+    pub changed: usize,
+    /// Members with a removal that waits to be confirmed.
+    pub waiting: usize,
+    /// Members who could not be asked about; nothing was decided about them.
+    pub undecided: usize,
+}
+
+/// Why a reconcile decided nothing at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ResyncError {
+    /// The guild cannot be reached, or the bot is not in it.
+    #[error("the guild cannot be reached: nothing is decided until it is back")]
+    Frozen,
+    /// Discord's answer was not whole.
+    #[error("Discord's answer was not whole ({0}): nothing was decided")]
+    Incomplete(String),
+    /// Ours failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<SyncError> for ResyncError {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Frozen => Self::Frozen,
+            SyncError::Discord(error) => Self::Incomplete(error.to_string()),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<projections::QueryError> for ResyncError {
+    fn from(error: projections::QueryError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+type Answer = Result<Report, Arc<ResyncError>>;
+
+/// Guilds that wait to be looked at.
+#[derive(Default)]
+pub(crate) struct Resync {
+    wishes: Mutex<BTreeMap<GuildId, Wish>>,
+    notify: Notify,
+}
+
+struct Wish {
+    reach: Reach,
+    waiters: Vec<oneshot::Sender<Answer>>,
+}
+
+impl Resync {
+    /// Looks at a guild soon; the wider of several wishes counts.
+    pub(crate) fn want(&self, guild: GuildId, reach: Reach) {
+        self.add(guild, reach, None);
+    }
+
+    /// Looks at a guild; the answer comes when that is done.
+    pub(crate) fn ask(&self, guild: GuildId, reach: Reach) -> oneshot::Receiver<Answer> {
+        let (sender, receiver) = oneshot::channel();
+        self.add(guild, reach, Some(sender));
+        receiver
+    }
+
+    fn add(&self, guild: GuildId, reach: Reach, waiter: Option<oneshot::Sender<Answer>>) {
+        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        let wish = wishes.entry(guild).or_insert(Wish { reach, waiters: Vec::new() });
+        wish.reach = wish.reach.max(reach);
+        wish.waiters.extend(waiter);
+        drop(wishes);
+        self.notify.notify_one();
+    }
+
+    async fn next(&self) -> (GuildId, Wish) {
+        loop {
+            let woken = self.notify.notified();
+            if let Some(wish) = self.wishes.lock().unwrap_or_else(PoisonError::into_inner).pop_first() {
+                return wish;
+            }
+            woken.await;
+        }
+    }
+}
+
+/// A member who may have to change.
+struct Candidate {
+    sighting: Sighting,
+    pseudonym: Pseudonym,
+    losses: Losses,
+}
+
+impl Inner {
+    /// Reconciles guilds, one after the other, until `stop`. One at a time is enough: Discord's limits bound it.
+    pub(crate) async fn resync_worker(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let (guild, wish) = tokio::select! {
+                () = stop.cancelled() => return,
+                next = self.resync.next() => next,
+            };
+            let answer = tokio::select! {
+                () = stop.cancelled() => return,
+                answer = self.reconcile(guild, wish.reach) => answer.map_err(Arc::new),
+            };
+            self.note_sweep(guild, &answer);
+            for waiter in wish.waiters {
+                // Whoever asked may have gone.
+                let _ = waiter.send(answer.clone());
+            }
+        }
+    }
+
+    fn note_sweep(&self, guild: GuildId, answer: &Answer) {
+        let (members, problem) = match answer {
+            Ok(report) => {
+                let Report { members, changed, waiting, undecided } = report;
+                tracing::info!(%guild, members, changed, waiting, undecided, "a guild was reconciled");
+                (*members, None)
+            }
+            Err(error) => {
+                tracing::warn!(%guild, %error, "a guild could not be reconciled");
+                (0, Some(error.to_string()))
+            }
+        };
+        self.status().sweeps.insert(guild, Sweep { at: self.now(), members, problem });
+    }
+
+    /// Looks at one guild now.
+    async fn reconcile(&self, guild: GuildId, reach: Reach) -> Result<Report, ResyncError> {
+        self.describe(guild).await?;
+        let known = self.guilds.usable(guild).ok_or(ResyncError::Frozen)?;
+        self.register(guild).await?;
+        let facts = self.queries.guild(guild).await?.ok_or(ResyncError::Frozen)?;
+        let stored = members(&self.queries, guild).await?;
+        let mut report = Report::default();
+        let pages = known.members.map_or(usize::MAX, |count| (count as usize).div_ceil(PAGE));
+        let whole = self.config.member_intent && (reach == Reach::Full || pages <= stored.len());
+        let sightings = match whole {
+            true => self.sweep(guild, &facts.guild, &stored, &mut report).await?,
+            false => self.look_at_holders(guild, &stored, &mut report).await?,
+        };
+        let blind = known.blind_rules(&facts.guild);
+        let mut candidates = Vec::new();
+        let stored: HashMap<&Pseudonym, &MemberFacts> =
+            stored.iter().filter_map(|facts| Some((&facts.member.person.as_ref()?.id, facts))).collect();
+        for sighting in sightings {
+            let pseudonym = self.pseudonym(sighting.user);
+            let member = stored.get(&pseudonym).map(|facts| &facts.member);
+            if let Some(losses) = self.compare(&facts.guild, member, &pseudonym, &sighting, &blind).await? {
+                candidates.push(Candidate { sighting, pseudonym, losses });
+            }
+        }
+        // An outage that began meanwhile makes everything above worthless.
+        self.guilds.usable(guild).ok_or(ResyncError::Frozen)?;
+        self.carry_out(guild, &facts.guild, candidates, &blind, &mut report).await?;
+        Ok(report)
+    }
+
+    /// Asks what the guild is now: its roles, its owner, how many members. A guild that this session was told to be in
+    /// an outage, or that the bot was removed from, stays frozen until the gateway says otherwise.
+    async fn describe(&self, guild: GuildId) -> Result<(), ResyncError> {
+        if self.guilds.get(guild).is_some_and(|known| !known.present || !known.available) {
+            return Err(ResyncError::Frozen);
+        }
+        let request = Request::get(format!("/guilds/{guild}")).query("with_counts=true");
+        let described = self.egress.call(request).await.map_err(SyncError::from)?;
+        let frame = frames::guild_frame(guild, &described);
+        if frame.roles.as_ref().is_none_or(BTreeMap::is_empty) {
+            return Err(ResyncError::Incomplete("a guild without roles".to_owned()));
+        }
+        if self.guilds.get(guild).is_some_and(|known| !known.present || !known.available) {
+            return Err(ResyncError::Frozen);
+        }
+        self.guilds.put(crate::bot::shard_of(guild, self.config.shards), frame);
+        Ok(())
+    }
+
+    /// Every member of the guild, page by page; then, one by one, whoever is stored and was not among them.
+    async fn sweep(
+        &self,
+        guild: GuildId,
+        facts: &Guild,
+        stored: &[MemberFacts],
+        report: &mut Report,
+    ) -> Result<Vec<Sighting>, ResyncError> {
+        let relevant = facts.relevant_roles();
+        let ours = self.status().bot;
+        let known: BTreeSet<DiscordId> = stored.iter().filter_map(account).collect();
+        let (mut sightings, mut listed) = (Vec::new(), BTreeSet::new());
+        let (mut after, mut saw_ourselves) = (0_u64, ours.is_none());
+        loop {
+            let at = self.now();
+            let page = self.page(guild, after).await?;
+            for member in &page {
+                let Some(user) = frames::user(member) else {
+                    return Err(ResyncError::Incomplete("a member without an account".to_owned()));
+                };
+                let Some(roles) = frames::roles(member) else {
+                    return Err(ResyncError::Incomplete("a member without roles".to_owned()));
+                };
+                after = after.max(user.0);
+                saw_ourselves |= ours == Some(user);
+                report.members += 1;
+                listed.insert(user);
+                if !frames::is_bot(member) && (known.contains(&user) || !roles.is_disjoint(&relevant)) {
+                    sightings.push(Sighting { guild, user, present: true, roles, at });
+                }
+            }
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        if listed.is_empty() || !saw_ourselves {
+            return Err(ResyncError::Incomplete("a list of members that cannot be whole".to_owned()));
+        }
+        let missing = stored.iter().filter(|facts| facts.member.present).filter_map(account);
+        let missing: Vec<DiscordId> = missing.filter(|user| !listed.contains(user)).collect();
+        self.ask_each(guild, missing, report, &mut sightings).await?;
+        Ok(sightings)
+    }
+
+    async fn page(&self, guild: GuildId, after: u64) -> Result<Vec<Value>, ResyncError> {
+        let query = format!("limit={PAGE}&after={after}");
+        let request = Request::get(format!("/guilds/{guild}/members")).query(query);
+        match self.egress.call(request).await {
+            Ok(Value::Array(page)) => Ok(page),
+            Ok(_) => Err(ResyncError::Incomplete("a page that is no list".to_owned())),
+            Err(error) => Err(SyncError::from(error).into()),
+        }
+    }
+
+    /// Whoever is stored as present or still has a source, one by one.
+    async fn look_at_holders(
+        &self,
+        guild: GuildId,
+        stored: &[MemberFacts],
+        report: &mut Report,
+    ) -> Result<Vec<Sighting>, ResyncError> {
+        let holds = |member: &Member| {
+            member.present || member.slots.values().any(|slot| slot.open && !slot.sources.is_empty())
+        };
+        let holders = stored.iter().filter(|facts| holds(&facts.member)).filter_map(account).collect();
+        let mut sightings = Vec::new();
+        self.ask_each(guild, holders, report, &mut sightings).await?;
+        report.members = sightings.len() + report.undecided;
+        Ok(sightings)
+    }
+
+    async fn ask_each(
+        &self,
+        guild: GuildId,
+        users: Vec<DiscordId>,
+        report: &mut Report,
+        sightings: &mut Vec<Sighting>,
+    ) -> Result<(), ResyncError> {
+        use futures::StreamExt as _;
+        let asked = futures::stream::iter(users).map(|user| self.ask(guild, user)).buffer_unordered(PARALLEL);
+        let answers: Vec<Result<Option<Sighting>, SyncError>> = asked.collect().await;
+        for answer in answers {
+            match answer {
+                Ok(Some(sighting)) => sightings.push(sighting),
+                Ok(None) => report.undecided += 1,
+                Err(error @ SyncError::Discord(EgressError::Unauthorized)) => return Err(error.into()),
+                Err(error) => {
+                    tracing::info!(%guild, %error, "a member could not be asked about; nothing is decided");
+                    report.undecided += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a sighting would take away, if anything follows from it at all.
+    async fn compare(
+        &self,
+        guild: &Guild,
+        member: Option<&Member>,
+        pseudonym: &Pseudonym,
+        sighting: &Sighting,
+        blind: &BTreeSet<domain::guild::RuleId>,
+    ) -> Result<Option<Losses>, ResyncError> {
+        let relevant = guild.relevant_roles();
+        let roles: BTreeSet<RoleId> = sighting.roles.intersection(&relevant).copied().collect();
+        let nobody = Member::default();
+        let member = member.unwrap_or(&nobody);
+        let licenses = self.licenses(member).await?;
+        let observed = Observed { present: sighting.present, roles: &roles, withheld: blind };
+        let mac = self.commands.ring().as_ref();
+        let plan = domain::roles::plan(mac, guild, member, pseudonym, &licenses, observed, self.now());
+        let same = member.present == sighting.present && member.roles == roles;
+        if plan.is_empty() && (same || (member.guild.is_none() && roles.is_empty())) {
+            return Ok(None);
+        }
+        let seen = |rule: &&domain::guild::RoleRule| sighting.present && roles.contains(&rule.source.id());
+        let held = guild.active_rules().filter(seen).map(|rule| rule.id).collect();
+        Ok(Some(Losses { slots: domain::roles::losses(guild, member, &licenses, observed), held }))
+    }
+
+    async fn licenses(&self, member: &Member) -> Result<BTreeMap<LicenseId, License>, ResyncError> {
+        let mut licenses = BTreeMap::new();
+        for id in domain::roles::slot_licenses(member) {
+            let facts = self.queries.license(id).await?;
+            licenses.insert(id, facts.map(|facts| facts.license.clone()).unwrap_or_default());
+        }
+        Ok(licenses)
+    }
+
+    /// Judges all candidates as one wave, then issues their commands.
+    async fn carry_out(
+        &self,
+        guild: GuildId,
+        facts: &Guild,
+        candidates: Vec<Candidate>,
+        blind: &BTreeSet<domain::guild::RuleId>,
+        report: &mut Report,
+    ) -> Result<(), ResyncError> {
+        use futures::StreamExt as _;
+        let cases: Vec<Case> = candidates
+            .iter()
+            .map(|candidate| Case { user: candidate.pseudonym.clone(), losses: candidate.losses.clone() })
+            .collect();
+        let verdict = self.brake.judge(guild, &cases, self.now()).await?;
+        if let Some(batch) = verdict.begun {
+            self.removals_wait(guild, batch);
+        }
+        report.waiting = verdict.withheld.iter().filter(|rules| !rules.is_empty()).count();
+        let work = candidates.into_iter().zip(verdict.withheld).map(|(candidate, held_back)| {
+            let Sighting { guild, user, present, roles, at } = candidate.sighting;
+            let withheld = blind.union(&held_back).copied().collect();
+            let guild_version = Some(facts.version);
+            let order =
+                ObserveMember { guild, user, present, roles, guild_version, observed_at: at, withheld };
+            let context = self.context(Actor::Job(JOB.into()), Some(guild));
+            async move { self.observe(&context, order).await }
+        });
+        let results: Vec<Result<Option<i64>, SyncError>> =
+            futures::stream::iter(work).buffer_unordered(PARALLEL).collect().await;
+        for result in results {
+            report.changed += usize::from(result?.is_some());
+        }
+        Ok(())
+    }
+}
+
+/// The account of a stored member; `None` once it was erased.
+fn account(facts: &MemberFacts) -> Option<DiscordId> {
+    match facts.discord_id.as_ref()? {
+        Unsealed::Clear(text) => text.parse().ok(),
+        Unsealed::Erased | Unsealed::Damaged => None,
+    }
+}

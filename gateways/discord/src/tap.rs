@@ -1,0 +1,237 @@
+//! The ordered tap on the gateway: what Discord says, in Discord's order, into the guilds that are known and into the
+//! mailbox. It does not wait for anything and decides nothing; a frame that cannot be read is asked about by REST.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use domain::id::GuildId;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use projections::GatewaySession;
+use tokio::sync::watch;
+
+use crate::alerts::Alert;
+use crate::bot::{Inner, ShardState, shard_of};
+use crate::frames::{self, Frame, Unusable};
+use crate::mailbox::News;
+use crate::relay::{Dispatch, Saved, Shard, Tap};
+use crate::resync::Reach;
+
+/// Longest text that is kept about a frame.
+const TEXT_MAX: usize = 200;
+
+/// What the listener of a shard does with what it hears.
+pub(crate) struct Listener {
+    inner: Arc<Inner>,
+    /// The session as it stands, to be kept; `None` once it ended.
+    session: watch::Sender<Option<Saved>>,
+    /// IDENTIFY is allowed only while this holds.
+    owned: watch::Receiver<bool>,
+}
+
+impl Listener {
+    pub(crate) fn new(
+        inner: Arc<Inner>,
+        session: watch::Sender<Option<Saved>>,
+        owned: watch::Receiver<bool>,
+    ) -> Self {
+        Self { inner, session, owned }
+    }
+
+    fn odd(&self, what: &str) {
+        let what: String = what.chars().take(TEXT_MAX).collect();
+        tracing::warn!(what, "a frame of the gateway could not be used");
+        let mut status = self.inner.status();
+        status.odd_frames += 1;
+        status.last_odd = Some(what);
+    }
+
+    fn unusable(&self, unusable: &Unusable, origin: Option<(u32, i64)>) {
+        self.odd(&unusable.what);
+        match (unusable.guild, unusable.user) {
+            (Some(guild), Some(user)) => self.inner.mailbox.put((guild, user), News::Ask, origin),
+            (Some(guild), None) => self.inner.resync.want(guild, Reach::Full),
+            (None, _) => {}
+        }
+    }
+
+    fn take(&self, event: &Dispatch) -> Result<(), Unusable> {
+        let inner = &self.inner;
+        let (shard, origin) = (event.shard.0, Some((event.shard.0, event.sequence)));
+        match frames::read(&event.kind, &event.data)? {
+            Frame::Ready { guilds, application, bot } => self.ready(event.shard, &guilds, application, bot),
+            Frame::Guild(guild) => {
+                let id = guild.id;
+                let was_usable = inner.guilds.usable(id).is_some();
+                inner.guilds.put(shard, *guild);
+                inner.registrations.want(id);
+                if event.kind == "GUILD_CREATE" || !was_usable {
+                    inner.resync.want(id, Reach::Full);
+                }
+            }
+            Frame::Outage(guild) => {
+                tracing::info!(%guild, "a guild is in an outage: nothing is decided there");
+                inner.guilds.outage(guild);
+            }
+            Frame::Removed(guild) => {
+                tracing::warn!(%guild, "the bot was removed from a guild: nothing is decided there");
+                inner.guilds.removed(shard, guild);
+                inner.registrations.want(guild);
+            }
+            Frame::Role(guild, id, role) => {
+                inner.guilds.role(guild, id, role);
+                inner.registrations.want(guild);
+            }
+            Frame::RoleGone(guild, role) => {
+                inner.guilds.role_gone(guild, role);
+                inner.registrations.want(guild);
+                inner.alert(Alert::RoleGone(guild, role));
+            }
+            Frame::Member { guild, user, roles, bot: false } => {
+                let news = News::Seen { present: true, roles, at: inner.now() };
+                inner.mailbox.put((guild, user), news, origin);
+            }
+            Frame::MemberGone { guild, user } => {
+                let news = News::Seen { present: false, roles: BTreeSet::new(), at: inner.now() };
+                inner.mailbox.put((guild, user), news, origin);
+            }
+            Frame::Member { bot: true, .. } | Frame::Other => {}
+        }
+        Ok(())
+    }
+
+    /// A new session: whatever was known of the shard's guilds is told anew, and a guild that is not named any more
+    /// was left while nobody listened.
+    fn ready(
+        &self,
+        shard: Shard,
+        guilds: &BTreeSet<GuildId>,
+        application: Option<u64>,
+        bot: Option<domain::id::DiscordId>,
+    ) {
+        let inner = &self.inner;
+        inner.guilds.forget_shard(shard.0);
+        inner.seen.forget();
+        {
+            let mut status = inner.status();
+            status.application = application.or(status.application);
+            status.bot = bot.or(status.bot);
+            status.shards.insert(shard.0, ShardState::Connected);
+        }
+        let (inner, guilds) = (Arc::clone(inner), guilds.clone());
+        tokio::spawn(async move {
+            match inner.queries.guilds().await {
+                Ok(stored) => {
+                    let ours =
+                        stored.iter().filter(|facts| facts.guild.present).filter_map(|facts| facts.guild.id);
+                    for guild in ours.filter(|guild| shard_of(*guild, shard.1) == shard.0) {
+                        if !guilds.contains(&guild) && inner.guilds.get(guild).is_none() {
+                            inner.guilds.removed(shard.0, guild);
+                            inner.registrations.want(guild);
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "which guilds were left could not be looked at"),
+            }
+        });
+    }
+}
+
+impl Tap for Listener {
+    fn dispatch(&self, event: Dispatch) {
+        self.inner.status().events += 1;
+        if let Err(unusable) = self.take(&event) {
+            self.unusable(&unusable, Some((event.shard.0, event.sequence)));
+        }
+        for guild in self.inner.mailbox.overflown() {
+            tracing::warn!(%guild, "too many members changed at once; the guild is looked at whole");
+            self.inner.resync.want(guild, Reach::Full);
+        }
+    }
+
+    fn odd_frame(&self, _shard: Shard, what: String) {
+        self.odd(&what);
+    }
+
+    fn saved(&self, shard: Shard) -> BoxFuture<'_, Option<Saved>> {
+        async move {
+            let kept = self.inner.queries.bot_state().session(&name(shard)).await;
+            match kept {
+                Ok(kept) => kept.and_then(|kept| read(&kept)),
+                Err(error) => {
+                    tracing::warn!(%error, "the kept session could not be read; a new one begins");
+                    None
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn began(&self, _shard: Shard, saved: Saved) {
+        self.session.send_replace(Some(saved));
+    }
+
+    fn resumed(&self, shard: Shard) {
+        let inner = &self.inner;
+        inner.status().shards.insert(shard.0, ShardState::Connected);
+        // A session that another process began told that one about its guilds, and us nothing.
+        let session = self.session.borrow().clone();
+        let Some(saved) = session else { return };
+        if let Ok(Frame::Ready { guilds, application, bot }) = frames::read("READY", &saved.ready) {
+            let mut status = inner.status();
+            status.application = application.or(status.application);
+            status.bot = bot.or(status.bot);
+            drop(status);
+            for guild in guilds.into_iter().filter(|guild| inner.guilds.get(*guild).is_none()) {
+                inner.resync.want(guild, Reach::Full);
+            }
+        }
+    }
+
+    fn ended(&self, shard: Shard) {
+        self.session.send_replace(None);
+        self.inner.status().shards.insert(shard.0, ShardState::Connecting);
+    }
+
+    fn may_identify(&self, shard: Shard) -> BoxFuture<'_, Result<(), String>> {
+        async move {
+            if !*self.owned.borrow() {
+                return Err("another instance has this shard".to_owned());
+            }
+            let limit = self.inner.config.identify_per_day;
+            match self.inner.queries.bot_state().spend_identify(&name(shard), limit).await {
+                Ok(true) => Ok(()),
+                Ok(false) => {
+                    let why = format!(
+                        "{limit} sessions were begun in 24 hours, and no more is allowed: Discord resets the token at \
+                         1,000. The next one waits until the oldest is a day old."
+                    );
+                    self.inner.status().shards.insert(shard.0, ShardState::Stopped(why.clone()));
+                    Err(why)
+                }
+                Err(error) => Err(format!("whether a session may begin could not be looked at: {error}")),
+            }
+        }
+        .boxed()
+    }
+
+    fn closed(&self, shard: Shard, code: Option<u16>) {
+        tracing::info!(shard = shard.0, code, "the connection to Discord's gateway is gone");
+        self.inner.status().shards.insert(shard.0, ShardState::Connecting);
+    }
+}
+
+/// How a shard's rows are named.
+pub(crate) fn name(shard: Shard) -> String {
+    format!("{}/{}", shard.0, shard.1)
+}
+
+fn read(kept: &GatewaySession) -> Option<Saved> {
+    let ready = serde_json::from_str(&kept.ready).ok()?;
+    Some(Saved {
+        session_id: kept.session_id.clone(),
+        sequence: kept.sequence,
+        resume_url: kept.resume_url.clone(),
+        ready,
+    })
+}
