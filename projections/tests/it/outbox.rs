@@ -27,6 +27,8 @@ crate::on_both_engines!(
     a_delivery_replaced_while_it_is_sent_counts_as_sent,
     what_a_job_opens_is_left_to_the_panel,
     many_in_a_minute_are_left_to_the_panel,
+    a_burst_is_no_message_although_nobody_claims_for_long,
+    senders_beside_each_other_claim_each_delivery_once,
     a_guild_gets_so_many_messages_a_minute,
     what_was_not_sent_counts_for_nothing,
     a_sender_that_died_is_replaced_with_the_same_nonce,
@@ -264,6 +266,27 @@ async fn many_in_a_minute_are_left_to_the_panel(engine: Engine) {
     let claimed = outbox.claim(GUILD, at(1_001), &LIMITS, &lease).await.unwrap();
     assert!(claimed.iter().all(|delivery| delivery.created_at < at(1_000)), "{claimed:?}");
     assert_eq!(outbox.depth().await.unwrap()["bulk"], 11 + 31);
+}
+
+async fn a_burst_is_no_message_although_nobody_claims_for_long(engine: Engine) {
+    let (world, outbox, lease) = begun(engine).await;
+    gained(&world, 1..=21, NOW).await;
+    assert_eq!(outbox.claim(GUILD, at(600), &LIMITS, &lease).await.unwrap(), []);
+    assert_eq!(outbox.depth().await.unwrap(), depth(&[("bulk", 21)]));
+}
+
+async fn senders_beside_each_other_claim_each_delivery_once(engine: Engine) {
+    let (world, outbox, lease) = begun(engine).await;
+    gained(&world, 1..=20, NOW).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (outbox, lease) = (outbox.clone(), lease.clone());
+        let few = SendLimits { batch: 3, ..LIMITS };
+        tasks.spawn(async move { outbox.claim(GUILD, NOW, &few, &lease).await.unwrap() });
+    }
+    let claimed: Vec<Delivery> = tasks.join_all().await.into_iter().flatten().collect();
+    assert_eq!(claimed.len(), 10, "no more than the minute allows");
+    assert!(claimed.iter().all(|delivery| delivery.attempts == 1), "{claimed:?}");
 }
 
 async fn a_guild_gets_so_many_messages_a_minute(engine: Engine) {
