@@ -43,7 +43,7 @@ pub(super) fn shape(state: &State, guild: &Guild, user: u64) -> Value {
     })
 }
 
-fn known<'a>(inner: &'a Inner, guild: u64, user: u64) -> Result<&'a Member, Problem> {
+fn known(inner: &Inner, guild: u64, user: u64) -> Result<&Member, Problem> {
     let member = inner.state.guilds.get(&guild).and_then(|guild| guild.members.get(&user));
     member.ok_or_else(|| Problem::unknown(format!("member {user}")))
 }

@@ -101,7 +101,7 @@ impl Connection {
                 }
                 message = stream.next() => {
                     let Some(Ok(message)) = message else { break None };
-                    match self.hear(message) {
+                    match self.hear(&message) {
                         Ok(Some(code)) => { self.note("client", Some(code)); break Some(code) }
                         Ok(None) => {}
                         Err(close) => break self.close(&mut sink, close).await,
@@ -144,8 +144,8 @@ impl Connection {
     }
 
     /// Takes one message; `Ok(Some)` is the code with which the client closed.
-    fn hear(&mut self, message: Message) -> Result<Option<u16>, Close> {
-        let bytes = match &message {
+    fn hear(&mut self, message: &Message) -> Result<Option<u16>, Close> {
+        let bytes = match message {
             Message::Text(text) => text.as_bytes(),
             Message::Binary(bytes) => bytes.as_ref(),
             Message::Close(frame) => return Ok(Some(frame.as_ref().map_or(1005, |frame| frame.code))),

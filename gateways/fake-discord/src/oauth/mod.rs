@@ -50,12 +50,12 @@ impl Codes {
 }
 
 /// `/api/oauth2/…`.
-pub(crate) fn route(call: Call<'_>, segments: &[&str]) -> Reply {
+pub(crate) fn route(call: &mut Call<'_>, segments: &[&str]) -> Reply {
     match (call.method, segments) {
         ("POST", ["token"]) => token::exchange(call),
         ("POST", ["token", "revoke"]) => token::revoke(call),
-        ("GET", ["applications", "@me"]) => crate::rest::current_application(&call),
-        ("GET", ["@me"]) => current(&call),
+        ("GET", ["applications", "@me"]) => crate::rest::current_application(call),
+        ("GET", ["@me"]) => current(call),
         _ => Err(Refusal::no_route()),
     }
 }

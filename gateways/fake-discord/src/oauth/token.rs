@@ -50,8 +50,8 @@ fn authorized<'a>(call: &Call<'a>) -> Result<&'a HashMap<String, String>, Refusa
 }
 
 /// `POST /oauth2/token`.
-pub(super) fn exchange(call: Call<'_>) -> Reply {
-    let form = authorized(&call)?;
+pub(super) fn exchange(call: &mut Call<'_>) -> Reply {
+    let form = authorized(call)?;
     match form.get("grant_type").map(String::as_str) {
         Some("authorization_code") => of_code(call, form),
         Some("refresh_token") => of_refresh(call, form),
@@ -59,10 +59,10 @@ pub(super) fn exchange(call: Call<'_>) -> Reply {
     }
 }
 
-fn of_code(call: Call<'_>, form: &HashMap<String, String>) -> Reply {
+fn of_code(call: &mut Call<'_>, form: &HashMap<String, String>) -> Reply {
     let invalid = |what: &str| refused(400, "invalid_grant", what);
     let member = |name: &str| form.get(name).map_or("", String::as_str);
-    let inner = call.inner;
+    let inner = &mut *call.inner;
     let now = inner.now;
     let code = inner.codes.all.get(member("code")).cloned();
     let code = code.ok_or_else(|| invalid("Invalid \"code\" in request."))?;
@@ -101,7 +101,7 @@ fn is_verifier(verifier: &str) -> bool {
     (43..=128).contains(&verifier.len()) && verifier.bytes().all(unreserved)
 }
 
-fn of_refresh(call: Call<'_>, form: &HashMap<String, String>) -> Reply {
+fn of_refresh(call: &mut Call<'_>, form: &HashMap<String, String>) -> Reply {
     let token = form.get("refresh_token").map_or("", String::as_str);
     let found =
         call.inner.state.grants.iter().find(|(_, grant)| grant.refresh_token == token && !token.is_empty());
@@ -126,8 +126,8 @@ fn give(inner: &mut crate::hub::Inner, id: u64, mut grant: Grant) -> Reply {
 }
 
 /// `POST /oauth2/token/revoke`: one token ends the grant. An unknown token is no error (RFC 7009, 2.2).
-pub(super) fn revoke(call: Call<'_>) -> Reply {
-    let form = authorized(&call)?;
+pub(super) fn revoke(call: &mut Call<'_>) -> Reply {
+    let form = authorized(call)?;
     let token = form.get("token").map_or("", String::as_str);
     let of =
         |grant: &Grant| !token.is_empty() && (grant.access_token == token || grant.refresh_token == token);

@@ -59,11 +59,11 @@ pub(crate) fn current(call: &Call<'_>) -> Reply {
     }))
 }
 
-pub(super) fn route(call: Call<'_>, segments: &[&str]) -> Reply {
+pub(super) fn route(call: &mut Call<'_>, segments: &[&str]) -> Reply {
     let Some((app, rest)) = segments.split_first() else { return Err(Refusal::no_route()) };
     if *app == "@me" {
         return if rest.is_empty() && call.method == "GET" {
-            current(&call)
+            current(call)
         } else {
             Err(Refusal::no_route())
         };
@@ -91,7 +91,7 @@ pub(super) fn route(call: Call<'_>, segments: &[&str]) -> Reply {
     }
 }
 
-fn set_metadata(call: Call<'_>) -> Reply {
+fn set_metadata(call: &mut Call<'_>) -> Reply {
     let mut errors = Errors::default();
     check::check(call.body, &Kind::List(RECORDS, &Kind::Object(METADATA)), &mut Vec::new(), &mut errors);
     for (i, record) in call.body.as_array().into_iter().flatten().enumerate() {

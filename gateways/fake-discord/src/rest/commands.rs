@@ -60,18 +60,18 @@ const MOST: [usize; 4] = [100, 15, 15, 1];
 /// Characters of names, descriptions and values of one command with its options.
 const CHARACTERS: usize = 8_000;
 
-pub(super) fn route(call: Call<'_>, guild: Option<u64>, segments: &[&str]) -> Reply {
+pub(super) fn route(call: &mut Call<'_>, guild: Option<u64>, segments: &[&str]) -> Reply {
     match (call.method, segments) {
-        ("GET", []) => list(&call, guild),
+        ("GET", []) => list(call, guild),
         ("PUT", []) => overwrite(call, guild),
         ("POST", []) => create(call, guild),
         ("GET", [command]) => {
-            let (_, command) = known(&call, guild, id(command)?)?;
+            let (_, command) = known(call, guild, id(command)?)?;
             ok(command.body.clone())
         }
         ("PATCH", [command]) => edit(call, guild, id(command)?),
         ("DELETE", [command]) => {
-            let (id, _) = known(&call, guild, id(command)?)?;
+            let (id, _) = known(call, guild, id(command)?)?;
             call.inner.commit(vec![Change::CommandGone { id }])?;
             done()
         }
@@ -98,7 +98,7 @@ fn list(call: &Call<'_>, guild: Option<u64>) -> Reply {
     ok(Value::Array(shown.collect()))
 }
 
-fn overwrite(call: Call<'_>, guild: Option<u64>) -> Reply {
+fn overwrite(call: &mut Call<'_>, guild: Option<u64>) -> Reply {
     let mut errors = Errors::default();
     let Some(items) = call.body.as_array() else {
         errors.add(&[], "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType.");
@@ -124,7 +124,7 @@ fn overwrite(call: Call<'_>, guild: Option<u64>) -> Reply {
             return Err(Refusal::code(30_032));
         }
     }
-    let inner = call.inner;
+    let inner = &mut *call.inner;
     let old: Vec<(u64, Value)> = inner
         .state
         .commands
@@ -148,11 +148,11 @@ fn overwrite(call: Call<'_>, guild: Option<u64>) -> Reply {
     ok(Value::Array(shown))
 }
 
-fn create(call: Call<'_>, guild: Option<u64>) -> Reply {
+fn create(call: &mut Call<'_>, guild: Option<u64>) -> Reply {
     let mut errors = Errors::default();
     check_command(call.body, &mut Vec::new(), &mut errors);
     errors.into_result()?;
-    let inner = call.inner;
+    let inner = &mut *call.inner;
     let kind = kind_of(call.body);
     let mut own = inner.state.commands.iter().filter(|(_, command)| command.guild_id == guild);
     let same =
@@ -170,8 +170,8 @@ fn create(call: Call<'_>, guild: Option<u64>) -> Reply {
     if known.is_some() { Ok(Answer::new(200, Some(body))) } else { created(body) }
 }
 
-fn edit(call: Call<'_>, guild: Option<u64>, id: u64) -> Reply {
-    let (_, command) = known(&call, guild, id)?;
+fn edit(call: &mut Call<'_>, guild: Option<u64>, id: u64) -> Reply {
+    let (_, command) = known(call, guild, id)?;
     let mut merged: Map<String, Value> = command.body.as_object().cloned().unwrap_or_default();
     for name in ["application_id", "guild_id", "version"] {
         merged.remove(name);
@@ -324,7 +324,7 @@ fn localisations(item: &Value, path: &mut Vec<String>, errors: &mut Errors, chat
             Some(Value::Object(texts)) => texts,
             Some(_) => {
                 at(path, member, |path| {
-                    errors.add(path, "DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType")
+                    errors.add(path, "DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType");
                 });
                 continue;
             }

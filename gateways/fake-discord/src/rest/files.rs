@@ -10,8 +10,6 @@ const FILES: usize = 100;
 /// An uploaded file.
 #[derive(Clone, Debug)]
 pub(crate) struct Upload {
-    /// The number in `files[n]`.
-    pub(crate) index: String,
     pub(crate) filename: String,
     pub(crate) content_type: String,
     pub(crate) bytes: Vec<u8>,
@@ -68,7 +66,6 @@ pub(crate) fn multipart(content_type: &str, body: &[u8]) -> Option<(Value, Vec<U
                 name.eq_ignore_ascii_case("content-type").then(|| value.trim().to_owned())
             });
             uploads.push(Upload {
-                index: name.trim_start_matches("files[").trim_end_matches(']').to_owned(),
                 filename,
                 content_type: kind.unwrap_or_else(|| "application/octet-stream".to_owned()),
                 bytes: content.to_vec(),
@@ -111,7 +108,7 @@ mod tests {
         let (payload, files) = multipart("multipart/form-data; boundary=x", body).unwrap();
         assert_eq!(payload["content"], "c");
         assert_eq!(files.len(), 1);
-        assert_eq!((files[0].index.as_str(), files[0].filename.as_str()), ("0", "a.csv"));
+        assert_eq!(files[0].filename, "a.csv");
         assert_eq!(files[0].bytes, b"1,2\r\n3,4");
         assert!(multipart("multipart/form-data", body).is_none());
     }

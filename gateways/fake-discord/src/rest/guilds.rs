@@ -12,16 +12,16 @@ use crate::world::{permissions, shapes};
 const EDIT_MEMBER: &[Field] =
     &[may("nick", Kind::Text(0, 32)), may("roles", Kind::List(250, &Kind::Snowflake))];
 
-pub(super) fn route(call: Call<'_>, segments: &[&str]) -> Reply {
+pub(super) fn route(call: &mut Call<'_>, segments: &[&str]) -> Reply {
     let method = call.method;
     let Some((guild, rest)) = segments.split_first() else { return Err(Refusal::no_route()) };
     match (method, rest) {
-        ("GET", []) => get(&call, id(guild)?),
-        ("GET", ["roles"]) => ok(json!(shapes::roles(open(&call, id(guild)?)?))),
-        ("GET", ["channels"]) => channels(&call, id(guild)?),
-        ("GET", ["members"]) => list(&call, id(guild)?),
-        ("GET", ["members", "search"]) => search(&call, id(guild)?),
-        ("GET", ["members", user]) => member(&call, id(guild)?, own_id(user)?),
+        ("GET", []) => get(call, id(guild)?),
+        ("GET", ["roles"]) => ok(json!(shapes::roles(open(call, id(guild)?)?))),
+        ("GET", ["channels"]) => channels(call, id(guild)?),
+        ("GET", ["members"]) => list(call, id(guild)?),
+        ("GET", ["members", "search"]) => search(call, id(guild)?),
+        ("GET", ["members", user]) => member(call, id(guild)?, own_id(user)?),
         ("PATCH", ["members", user]) => edit_member(call, id(guild)?, own_id(user)?),
         ("PUT" | "DELETE", ["members", user, "roles", role]) => {
             let ids = (id(guild)?, own_id(user)?, id(role)?);
@@ -110,9 +110,9 @@ fn known_member<'a>(
     guild.members.get(&user).ok_or_else(|| Refusal::code(code))
 }
 
-fn give_or_take(call: Call<'_>, (guild_id, user, role): (u64, u64, u64), give: bool) -> Reply {
-    let guild = open(&call, guild_id)?;
-    let mut roles = known_member(&call, guild, user)?.roles.clone();
+fn give_or_take(call: &mut Call<'_>, (guild_id, user, role): (u64, u64, u64), give: bool) -> Reply {
+    let guild = open(call, guild_id)?;
+    let mut roles = known_member(call, guild, user)?.roles.clone();
     may_give(guild_id, guild, role)?;
     if give {
         roles.insert(role);
@@ -132,17 +132,17 @@ fn may_give(guild_id: u64, guild: &Guild, role_id: u64) -> Result<(), Refusal> {
     if allowed && above && !role.managed && role_id != guild_id { Ok(()) } else { Err(Refusal::code(50_013)) }
 }
 
-fn edit_member(call: Call<'_>, guild_id: u64, user: u64) -> Reply {
+fn edit_member(call: &mut Call<'_>, guild_id: u64, user: u64) -> Reply {
     check::body(call.body, EDIT_MEMBER)?;
-    let guild = open(&call, guild_id)?;
-    let before = known_member(&call, guild, user)?.roles.clone();
+    let guild = open(call, guild_id)?;
+    let before = known_member(call, guild, user)?.roles.clone();
     let Some(wanted) = call.body.get("roles").and_then(Value::as_array) else {
-        return member(&call, guild_id, user);
+        return member(call, guild_id, user);
     };
     let wanted = wanted.iter().filter_map(|id| super::id_of(Some(id))).collect();
     for role in before.symmetric_difference(&wanted) {
         may_give(guild_id, guild, *role)?;
     }
     call.inner.set_member(guild_id, user, wanted)?;
-    member(&call, guild_id, user)
+    member(call, guild_id, user)
 }

@@ -33,7 +33,7 @@ const MODAL_DATA: &[Field] =
     &[must("custom_id", Kind::Text(1, 100)), must("title", Kind::Text(1, 45)), must("components", Kind::Any)];
 
 /// `POST /interactions/:id/:token/callback`.
-pub(super) fn callbacks(mut call: Call<'_>, segments: &[&str]) -> Reply {
+pub(super) fn callbacks(call: &mut Call<'_>, segments: &[&str]) -> Reply {
     let ("POST", [interaction, token, "callback"]) = (call.method, segments) else {
         return Err(Refusal::no_route());
     };
@@ -199,7 +199,7 @@ fn resource(inner: &Inner, id: u64) -> Reply {
 }
 
 /// `/webhooks/:app/:token`, with or without `/messages/:message`.
-pub(super) fn webhooks(call: Call<'_>, segments: &[&str]) -> Reply {
+pub(super) fn webhooks(call: &mut Call<'_>, segments: &[&str]) -> Reply {
     let [app, token, rest @ ..] = segments else { return Err(Refusal::no_route()) };
     let known = matches!((call.method, rest), ("POST", []) | ("GET" | "PATCH" | "DELETE", ["messages", _]));
     if !known {
@@ -224,13 +224,13 @@ pub(super) fn webhooks(call: Call<'_>, segments: &[&str]) -> Reply {
             } else {
                 id(which)?
             };
-            one(call, pending, message)
+            one(call, &pending, message)
         }
         _ => Err(Refusal::no_route()),
     }
 }
 
-fn follow_up(mut call: Call<'_>, mut pending: Pending) -> Reply {
+fn follow_up(call: &mut Call<'_>, mut pending: Pending) -> Reply {
     draft::check_shape(call.body, draft::ANSWER, 0)?;
     if draft::is_empty(call.body, call.files.len()) {
         return Err(Refusal::code(50_006));
@@ -238,7 +238,7 @@ fn follow_up(mut call: Call<'_>, mut pending: Pending) -> Reply {
     let deferred = pending.answered.is_some_and(|(kind, _)| kind == 5) && !pending.filled;
     if let (true, Some(original)) = (deferred, pending.original) {
         // The first follow-up of a deferred answer is that answer.
-        return fill_in(call, pending, original);
+        return fill_in(call, &pending, original);
     }
     let files = call.keep_files(pending.channel);
     pending.ephemeral = draft::flags_of(call.body) & FLAG_EPHEMERAL != 0;
@@ -246,7 +246,7 @@ fn follow_up(mut call: Call<'_>, mut pending: Pending) -> Reply {
     if let Some(kept) = call.inner.interactions.all.get_mut(&pending.id) {
         kept.follow_ups.push(message);
     }
-    shown(&call, &pending, message)
+    shown(call, &pending, message)
 }
 
 fn shown(call: &Call<'_>, pending: &Pending, message: u64) -> Reply {
@@ -254,7 +254,7 @@ fn shown(call: &Call<'_>, pending: &Pending, message: u64) -> Reply {
     ok(shapes::message(&call.inner.state, message))
 }
 
-fn fill_in(mut call: Call<'_>, pending: Pending, id: u64) -> Reply {
+fn fill_in(call: &mut Call<'_>, pending: &Pending, id: u64) -> Reply {
     let mut message =
         call.inner.any_message(pending.channel, id).ok_or_else(|| Refusal::code(10_008))?.clone();
     if !call.files.is_empty() {
@@ -270,17 +270,17 @@ fn fill_in(mut call: Call<'_>, pending: Pending, id: u64) -> Reply {
     if let Some(kept) = call.inner.interactions.all.get_mut(&pending.id).filter(|_| is_first) {
         kept.filled = true;
     }
-    shown(&call, &pending, id)
+    shown(call, pending, id)
 }
 
-fn one(call: Call<'_>, pending: Pending, message: u64) -> Reply {
+fn one(call: &mut Call<'_>, pending: &Pending, message: u64) -> Reply {
     let own = pending.original == Some(message)
         || pending.source == Some(message)
         || pending.follow_ups.contains(&message);
     let found = call.inner.any_message(pending.channel, message).filter(|_| own);
     let flags = found.ok_or_else(|| Refusal::code(10_008))?.flags;
     match call.method {
-        "GET" => shown(&call, &pending, message),
+        "GET" => shown(call, pending, message),
         "PATCH" => {
             draft::check_shape(call.body, draft::EDIT, flags & FLAG_COMPONENTS_V2)?;
             fill_in(call, pending, message)

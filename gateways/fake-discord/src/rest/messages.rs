@@ -23,10 +23,10 @@ enum Target {
     Direct { user: u64 },
 }
 
-pub(super) fn route(call: Call<'_>, segments: &[&str]) -> Reply {
+pub(super) fn route(call: &mut Call<'_>, segments: &[&str]) -> Reply {
     match (call.method, segments) {
-        ("GET", [channel]) => get_channel(&call, id(channel)?),
-        ("GET", [channel, "messages"]) => list(&call, id(channel)?),
+        ("GET", [channel]) => get_channel(call, id(channel)?),
+        ("GET", [channel, "messages"]) => list(call, id(channel)?),
         ("POST", [channel, "messages"]) => create(call, id(channel)?),
         ("GET", [channel, "messages", message]) => {
             let (channel, message) = (id(channel)?, id(message)?);
@@ -34,7 +34,7 @@ pub(super) fn route(call: Call<'_>, segments: &[&str]) -> Reply {
             ok(shapes::message(&call.inner.state, known(call.inner, channel, message)?))
         }
         ("PATCH", [channel, "messages", message]) => edit(call, id(channel)?, id(message)?),
-        ("DELETE", [channel, "messages", message]) => delete(&mut { call }, id(channel)?, id(message)?),
+        ("DELETE", [channel, "messages", message]) => delete(call, id(channel)?, id(message)?),
         ("POST", [channel, "typing"]) => target(call.inner, id(channel)?).and_then(|_| done()),
         _ => Err(Refusal::no_route()),
     }
@@ -92,7 +92,7 @@ fn list(call: &Call<'_>, channel: u64) -> Reply {
     ok(Value::Array(fitting.into_iter().map(|message| shapes::message(state, message)).collect()))
 }
 
-fn create(mut call: Call<'_>, channel: u64) -> Reply {
+fn create(call: &mut Call<'_>, channel: u64) -> Reply {
     draft::check_shape(call.body, draft::CREATE, 0)?;
     may_send(call.inner, channel)?;
     if draft::is_empty(call.body, call.files.len()) {
@@ -112,7 +112,7 @@ fn create(mut call: Call<'_>, channel: u64) -> Reply {
         }
     }
     let attachments = call.keep_files(channel);
-    let inner = call.inner;
+    let inner = &mut *call.inner;
     let mut message = Message {
         id: inner.next_id(),
         channel_id: channel,
@@ -147,7 +147,7 @@ fn may_send(inner: &Inner, channel: u64) -> Result<(), Refusal> {
     }
 }
 
-fn edit(call: Call<'_>, channel: u64, message: u64) -> Reply {
+fn edit(call: &mut Call<'_>, channel: u64, message: u64) -> Reply {
     target(call.inner, channel)?;
     let mut message = known(call.inner, channel, message)?.clone();
     if message.author_id != BOT_ID {

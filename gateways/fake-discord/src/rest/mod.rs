@@ -171,7 +171,7 @@ fn answer(hub: &Hub, inner: &mut Inner, route: &Route, incoming: &Incoming) -> A
         Err(_) => Err(Refusal::code(50_109)),
     };
     let reply = given.and_then(|body| {
-        let call = Call {
+        let mut call = Call {
             hub,
             inner,
             method: &route.method,
@@ -183,7 +183,7 @@ fn answer(hub: &Hub, inner: &mut Inner, route: &Route, incoming: &Incoming) -> A
             who,
         };
         let segments: Vec<&str> = route.segments.iter().map(String::as_str).collect();
-        dispatch(call, &segments)
+        dispatch(&mut call, &segments)
     });
     let mut answer = reply.unwrap_or_else(Answer::from);
     answer.headers.extend(headers);
@@ -212,7 +212,7 @@ fn authorization(hub: &Hub, inner: &Inner, headers: &HeaderMap) -> Who {
     found.map_or(Who::Nobody, |(id, _)| Who::User(*id))
 }
 
-fn dispatch(call: Call<'_>, segments: &[&str]) -> Reply {
+fn dispatch(call: &mut Call<'_>, segments: &[&str]) -> Reply {
     let Some((first, rest)) = segments.split_first() else { return Err(Refusal::no_route()) };
     let is_bot = call.who == Who::Bot;
     match *first {
@@ -220,7 +220,7 @@ fn dispatch(call: Call<'_>, segments: &[&str]) -> Reply {
         "users" => users::route(call, rest),
         "interactions" => interactions::callbacks(call, rest),
         "webhooks" => interactions::webhooks(call, rest),
-        "gateway" if rest.is_empty() || is_bot => applications::gateway(&call, rest),
+        "gateway" if rest.is_empty() || is_bot => applications::gateway(call, rest),
         "applications" => applications::route(call, rest),
         _ if !is_bot => Err(Refusal::unauthorized()),
         "guilds" => guilds::route(call, rest),

@@ -18,13 +18,13 @@ const CONNECTION: &[Field] = &[
     may("metadata", Kind::Any),
 ];
 
-pub(super) fn route(call: Call<'_>, segments: &[&str]) -> Reply {
+pub(super) fn route(call: &mut Call<'_>, segments: &[&str]) -> Reply {
     match (call.method, segments) {
-        ("GET", ["@me"]) => me(&call),
-        ("GET", ["@me", "guilds"]) => guilds(&call),
-        ("GET", ["@me", "guilds", guild, "member"]) => own_member(&call, id(guild)?),
+        ("GET", ["@me"]) => me(call),
+        ("GET", ["@me", "guilds"]) => guilds(call),
+        ("GET", ["@me", "guilds", guild, "member"]) => own_member(call, id(guild)?),
         ("POST", ["@me", "channels"]) => open_dm(call),
-        ("GET", ["@me", "applications", app, "role-connection"]) => connection(&call, id(app)?),
+        ("GET", ["@me", "applications", app, "role-connection"]) => connection(call, id(app)?),
         ("PUT", ["@me", "applications", app, "role-connection"]) => set_connection(call, id(app)?),
         ("GET", [user]) if call.who == Who::Bot => {
             let user = id(user)?;
@@ -91,7 +91,7 @@ fn own_member(call: &Call<'_>, guild_id: u64) -> Reply {
     ok(shapes::member(&call.inner.state, user, member))
 }
 
-fn open_dm(call: Call<'_>) -> Reply {
+fn open_dm(call: &mut Call<'_>) -> Reply {
     if call.who != Who::Bot {
         return Err(Refusal::unauthorized());
     }
@@ -116,11 +116,11 @@ fn connection(call: &Call<'_>, app: u64) -> Reply {
     ok(call.inner.state.connections.get(&user).cloned().unwrap_or(empty))
 }
 
-fn set_connection(call: Call<'_>, app: u64) -> Reply {
+fn set_connection(call: &mut Call<'_>, app: u64) -> Reply {
     if app != APPLICATION_ID {
         return Err(Refusal::code(10_002));
     }
-    let user = scoped(&call, "role_connections.write")?.user_id;
+    let user = scoped(call, "role_connections.write")?.user_id;
     check::body(call.body, CONNECTION)?;
     let mut errors = Errors::default();
     let metadata = call.body.get("metadata").cloned().unwrap_or_else(|| json!({}));
@@ -136,7 +136,7 @@ fn set_connection(call: Call<'_>, app: u64) -> Reply {
                 let path = ["metadata".to_owned(), key.clone()];
                 if !known {
                     errors.add(&path, "UNKNOWN_MEMBER", "No metadata record has this key.");
-                } else if !value.as_str().is_some_and(|text| text.chars().count() <= 100) {
+                } else if value.as_str().is_none_or(|text| text.chars().count() > 100) {
                     errors.add(&path, "BASE_TYPE_MAX_LENGTH", "Must be text of 100 or fewer in length.");
                 }
             }
