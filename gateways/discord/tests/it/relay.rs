@@ -1,1 +1,0 @@
-//! The relay against a scripted gateway.
