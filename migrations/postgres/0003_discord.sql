@@ -50,6 +50,8 @@ CREATE TABLE held_removal (
     since BIGINT NOT NULL,
     -- 0 or 1.
     confirmed BIGINT NOT NULL,
+    -- The actor who did, as events name one.
+    confirmed_by TEXT NULL,
     PRIMARY KEY (guild_id, rule_id, pseudonym)
 );
 CREATE INDEX held_removal_pseudonym ON held_removal (pseudonym);

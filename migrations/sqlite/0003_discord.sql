@@ -50,6 +50,8 @@ CREATE TABLE held_removal (
     since INTEGER NOT NULL,
     -- 0 or 1.
     confirmed INTEGER NOT NULL,
+    -- The actor who did, as events name one.
+    confirmed_by TEXT NULL,
     PRIMARY KEY (guild_id, rule_id, pseudonym)
 ) STRICT;
 CREATE INDEX held_removal_pseudonym ON held_removal (pseudonym);

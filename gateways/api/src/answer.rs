@@ -20,7 +20,7 @@ use crate::error::ApiError;
 use crate::extract::position::{self, POSITION};
 use crate::open;
 use crate::recipe::{Created, Outcome, Recipe, Subject, activated, api_key_text};
-use crate::render::guild::{ApiKeyBody, RuleBody, TypeBody};
+use crate::render::guild::{ApiKeyBody, GuildBody, RuleBody, TypeBody};
 use crate::render::license::{DeviceBody, Keyed, LicenseAndDevice, LicenseBody};
 use crate::render::user::UserBody;
 use crate::render::{Audience, List, json};
@@ -45,7 +45,7 @@ pub(crate) async fn of(
             (of_license(state, reader, recipe, license).await?, Some(license.version))
         }
         Subject::Licenses(licenses) => (of_licenses(state, reader, licenses).await?, None),
-        Subject::Guild(guild) => (of_guild(state, recipe, guild)?, Some(guild.version)),
+        Subject::Guild(guild) => (of_guild(state, recipe, guild).await?, Some(guild.version)),
         Subject::User(user) => (of_user(state, user).await?, Some(user.version)),
     };
     // Where nothing was left to do, the head of the log is a position that shows the state.
@@ -127,8 +127,12 @@ async fn of_licenses(state: &ApiState, reader: Reader, licenses: &[License]) -> 
     Ok(json(StatusCode::CREATED, &List::whole(licenses.iter().zip(&opened).map(keyed).collect())))
 }
 
-fn of_guild(state: &ApiState, recipe: &Recipe, guild: &Guild) -> Result<Response, ApiError> {
+async fn of_guild(state: &ApiState, recipe: &Recipe, guild: &Guild) -> Result<Response, ApiError> {
     match recipe {
+        Recipe::Guild { guild: id } => {
+            let owner = open::owner(state, *id, guild).await?;
+            Ok(json(StatusCode::OK, &GuildBody::new(guild, owner.as_deref())))
+        }
         Recipe::LicenseType { slug, created, .. } => {
             let license_type = guild.license_type(slug).ok_or_else(ApiError::internal)?;
             Ok(json(status(*created), &TypeBody::new(guild, license_type)))

@@ -26,8 +26,8 @@ pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
 pub use token::{TokenKeys, mint};
 
 use crate::routes::{
-    activate, api_keys, demo, devices, generate, guilds, heartbeat, history, license_types, licenses,
-    lifecycle, operations, operator as admin, redeem, role_rules, terms, transfer, users, validate,
+    activate, api_keys, demo, devices, generate, guilds, heartbeat, held_removals, history, license_types,
+    licenses, lifecycle, operations, operator as admin, redeem, role_rules, terms, transfer, users, validate,
 };
 
 /// The whole API as a service.
@@ -66,6 +66,9 @@ pub fn router(state: ApiState) -> Router {
         .route("/admin/users/{id}/unban", post(users::unban))
         // a guild
         .route("/guilds/{guild}", get(guilds::one))
+        .route("/guilds/{guild}/settings", patch(guilds::change_settings))
+        .route("/guilds/{guild}/held-removals", get(held_removals::list))
+        .route("/guilds/{guild}/held-removals/{batch}/confirm", post(held_removals::confirm))
         .route("/guilds/{guild}/license-types", get(license_types::list).post(license_types::define))
         .route("/guilds/{guild}/license-types/{slug}", patch(license_types::change))
         .route("/guilds/{guild}/role-rules", get(role_rules::list).post(role_rules::set))
@@ -74,7 +77,9 @@ pub fn router(state: ApiState) -> Router {
         // the command line
         .route("/_admin/status", get(admin::status))
         .route("/_admin/verify", post(admin::verify))
-        .route("/_admin/rebuild", post(admin::rebuild));
+        .route("/_admin/rebuild", post(admin::rebuild))
+        .route("/_admin/jobs/{name}/run", post(admin::run_job))
+        .route("/_admin/discord/resume", post(admin::resume_discord));
     if state.mode() == Mode::Demo {
         routes = routes
             .route("/_demo/clock", get(demo::clock).post(demo::advance_clock))

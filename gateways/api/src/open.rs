@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use domain::id::StreamId;
+use domain::guild::Guild;
+use domain::id::{GuildId, StreamId};
 use domain::license::{License, Personal};
 use domain::ports::{Seal, Vault, VaultUnavailable};
 use domain::private::{Private, Subject, Unsealed};
@@ -36,6 +37,13 @@ pub(crate) async fn licenses(state: &ApiState, licenses: &[License]) -> Result<V
     });
     let keys = keys(state, fields.filter_map(Private::subject).collect()).await?;
     Ok(licenses.iter().map(|license| license.personal(keys.as_ref())).collect())
+}
+
+/// The snowflake of a guild's owner.
+pub(crate) async fn owner(state: &ApiState, id: GuildId, guild: &Guild) -> Result<Option<String>, ApiError> {
+    let Some(owner) = &guild.owner else { return Ok(None) };
+    let opened = state.queries().unseal(&StreamId::guild(id), &[&owner.discord_id]).await?;
+    Ok(opened.first().map(|account| account.shown().to_owned()))
 }
 
 /// A user's snowflake, name and e-mail address.

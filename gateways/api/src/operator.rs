@@ -5,6 +5,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
 
+use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::{Span, Timestamp};
 
 /// How well one component works.
@@ -91,4 +92,19 @@ pub trait Operator: Send + Sync {
     /// # Errors
     /// [`OperatorError::Invalid`] if the clock would leave its range, [`OperatorError::Unavailable`].
     fn advance_clock(&self, by: Span) -> BoxFuture<'_, Result<Timestamp, OperatorError>>;
+
+    /// Runs a job now, and answers with what it did.
+    ///
+    /// # Errors
+    /// [`OperatorError::Invalid`] for an unknown name, [`OperatorError::Unavailable`] if it failed.
+    fn run_job<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Value, OperatorError>>;
+
+    /// Lets the Discord bot go on after somebody mended what it had stopped for.
+    ///
+    /// # Errors
+    /// [`OperatorError::Unavailable`] if there is no bot here, or the store does not answer.
+    fn resume_discord(&self) -> BoxFuture<'_, Result<Value, OperatorError>>;
+
+    /// Makes the demo's simulated Discord agree with roles that were told to the API; `None` is somebody who left.
+    fn simulate_member(&self, guild: GuildId, user: DiscordId, roles: Option<Vec<RoleId>>);
 }

@@ -38,6 +38,8 @@ pub(crate) enum Recipe {
     Generated { batch: Batch, guild: GuildId },
     /// A license type.
     LicenseType { guild: GuildId, slug: String, created: Created },
+    /// A guild.
+    Guild { guild: GuildId },
     /// A role rule.
     Rule { guild: GuildId, rule: RuleId },
     /// An API key.
@@ -148,7 +150,10 @@ impl Recipe {
                 };
                 Ok(Subject::License(Box::new(loaded)))
             }
-            Self::LicenseType { guild, .. } | Self::Rule { guild, .. } | Self::ApiKey { guild, .. } => {
+            Self::Guild { guild }
+            | Self::LicenseType { guild, .. }
+            | Self::Rule { guild, .. }
+            | Self::ApiKey { guild, .. } => {
                 let loaded = match version(StreamId::guild(*guild)) {
                     Some(version) => commands.load_guild_at(*guild, version).await?,
                     None => commands.load_guild(*guild).await?,

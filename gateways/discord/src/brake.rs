@@ -105,6 +105,7 @@ impl Brake {
                     batch,
                     since: now,
                     confirmed: false,
+                    confirmed_by: None,
                 }));
             }
             withheld.push(rules);

@@ -41,6 +41,8 @@ pub const DISCORD: &str = "https://discord.com";
 
 /// How long the parts may take to end.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether the first reconcile is done.
+const SETTLE_LOOK: Duration = Duration::from_millis(10);
 
 /// What the bot works with.
 pub struct Parts {
@@ -56,7 +58,7 @@ pub struct Parts {
 pub struct Bot {
     inner: Arc<Inner>,
     stop: CancellationToken,
-    tasks: JoinSet<()>,
+    tasks: tokio::sync::Mutex<JoinSet<()>>,
 }
 
 /// How the bot is, for health, status and metrics.
@@ -137,7 +139,7 @@ impl Bot {
         for number in 0..shards {
             tasks.spawn(shard::own(Arc::clone(&inner), (number, shards), stop.clone()));
         }
-        Ok(Self { inner, stop, tasks })
+        Ok(Self { inner, stop, tasks: tokio::sync::Mutex::new(tasks) })
     }
 
     /// How the bot is.
@@ -192,6 +194,24 @@ impl Bot {
         reports
     }
 
+    /// Waits until every guild of the first session was looked at once, at most for `limit`; whether that came.
+    pub async fn settled(&self, limit: Duration) -> bool {
+        let settled = async {
+            loop {
+                let ids = self.inner.guilds.usable_ids();
+                let seen = {
+                    let status = self.inner.status();
+                    !ids.is_empty() && ids.iter().all(|id| status.sweeps.contains_key(id))
+                };
+                if seen {
+                    return;
+                }
+                tokio::time::sleep(SETTLE_LOOK).await;
+            }
+        };
+        tokio::time::timeout(limit, settled).await.is_ok()
+    }
+
     /// Goes on after somebody mended what the bot had stopped for: a token, an intent, too many direct messages.
     ///
     /// # Errors
@@ -204,12 +224,13 @@ impl Bot {
     }
 
     /// Ends every part; what was under way is found again by the next start.
-    pub async fn stop(mut self) {
+    pub async fn stop(&self) {
         self.stop.cancel();
-        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        let mut tasks = self.tasks.lock().await;
+        let ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_WITHIN, ended).await.is_err() {
             tracing::warn!("the bot was still working after {STOP_WITHIN:?}; it is cut off");
-            self.tasks.abort_all();
+            tasks.abort_all();
         }
     }
 }

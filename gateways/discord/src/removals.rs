@@ -24,6 +24,13 @@ const ONE_BY_ONE: usize = 50;
 /// The job in whose name confirmed removals happen.
 const JOB: &str = "confirmed-removals";
 
+/// What was confirmed about one member, and by whom.
+#[derive(Default)]
+struct Confirmed {
+    rules: Vec<RuleId>,
+    by: Option<Actor>,
+}
+
 impl Inner {
     /// Carries out what was confirmed, until `stop`.
     pub(crate) async fn removals_worker(self: Arc<Self>, stop: CancellationToken) {
@@ -42,10 +49,14 @@ impl Inner {
     }
 
     async fn carry_out_confirmed(&self) -> Result<(), SyncError> {
-        let mut guilds: BTreeMap<GuildId, BTreeMap<Pseudonym, Vec<RuleId>>> = BTreeMap::new();
-        for HeldRemoval { guild, rule, user, confirmed, .. } in self.queries.held_removals().all().await? {
+        let mut guilds: BTreeMap<GuildId, BTreeMap<Pseudonym, Confirmed>> = BTreeMap::new();
+        for HeldRemoval { guild, rule, user, confirmed, confirmed_by, .. } in
+            self.queries.held_removals().all().await?
+        {
             if confirmed && self.owns(guild) {
-                guilds.entry(guild).or_default().entry(user).or_default().push(rule);
+                let entry = guilds.entry(guild).or_default().entry(user).or_default();
+                entry.rules.push(rule);
+                entry.by = confirmed_by;
             }
         }
         for (guild, users) in guilds {
@@ -57,13 +68,13 @@ impl Inner {
                     Ok(Ok(_)) => {}
                     _ => continue,
                 }
-                for (user, rules) in users {
-                    self.brake.carried_out(guild, &user, &rules).await?;
+                for (user, confirmed) in users {
+                    self.brake.carried_out(guild, &user, &confirmed.rules).await?;
                 }
                 continue;
             }
-            for (user, rules) in users {
-                self.carry_out_one(guild, &user, &rules).await?;
+            for (user, confirmed) in users {
+                self.carry_out_one(guild, &user, &confirmed).await?;
             }
         }
         Ok(())
@@ -73,7 +84,7 @@ impl Inner {
         &self,
         guild: GuildId,
         user: &Pseudonym,
-        rules: &[RuleId],
+        confirmed: &Confirmed,
     ) -> Result<(), SyncError> {
         let member = self.queries.member(guild, user).await?;
         let account = match member.and_then(|facts| facts.discord_id) {
@@ -83,9 +94,11 @@ impl Inner {
         if let Some(account) = account {
             // An answer that decides nothing leaves the removal as it is, confirmed.
             let Some(sighting) = self.ask(guild, account).await? else { return Ok(()) };
-            self.take(sighting, Actor::Job(JOB.into())).await?;
+            // Whoever confirmed it did it: the history names him, not the job.
+            let actor = confirmed.by.clone().unwrap_or_else(|| Actor::Job(JOB.into()));
+            self.take(sighting, actor).await?;
         }
-        Ok(self.brake.carried_out(guild, user, rules).await?)
+        Ok(self.brake.carried_out(guild, user, &confirmed.rules).await?)
     }
 
     /// Looks at every guild again and again: at holders often, at all members now and then.

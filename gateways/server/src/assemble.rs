@@ -38,6 +38,8 @@ pub(crate) struct Assembled {
     pub(crate) clock: Clock,
     /// Demo or live, as the database says.
     pub(crate) mode: Mode,
+    /// Whether Discord is a simulation.
+    pub(crate) simulated: bool,
     /// For `status`.
     pub(crate) engine: Engine,
 }
@@ -111,9 +113,10 @@ async fn halves(
         ring,
         vault,
         floor: floors,
-        simulated: mode == Mode::Demo,
+        simulated: simulated(config, mode),
     });
-    Ok(Assembled { commands, queries, store, clock, mode, engine })
+    let simulated = simulated(config, mode);
+    Ok(Assembled { commands, queries, store, clock, mode, simulated, engine })
 }
 
 impl Assembled {
@@ -142,6 +145,11 @@ impl Assembled {
         self.clock.set(offset);
         Ok(())
     }
+}
+
+/// Whether Discord is a simulation: in a demo, and where a stand-in is configured in its place.
+fn simulated(config: &Config, mode: Mode) -> bool {
+    mode == Mode::Demo || config.discord.place.is_stand_in
 }
 
 fn engine(config: &Config, folder: &Folder) -> Outcome<(EngineConfig, Engine)> {

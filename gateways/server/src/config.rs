@@ -2,6 +2,7 @@
 //! `config/layers.rs`, how one is read in `config/read.rs`, how all are shown in `config/print.rs`. Nothing here
 //! acts on a value.
 
+mod discord;
 mod layers;
 mod print;
 mod read;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use commands::store::{AppendLimits, Pooler};
 
+pub(crate) use discord::{Discord, Place};
 pub(crate) use layers::{Inputs, Layers, Problem};
 pub(crate) use print::{print_json, print_text};
 use read::Reader;
@@ -23,7 +25,7 @@ use crate::failure::{Failure, Outcome};
 use crate::mode::Mode;
 
 /// Keys whose values are never shown.
-pub(crate) const SECRETS: [&str; 2] = ["database.url", "database.direct_url"];
+pub(crate) const SECRETS: [&str; 3] = ["database.url", "database.direct_url", "discord.token"];
 
 /// One day in milliseconds.
 const DAY_MS: u64 = 86_400_000;
@@ -49,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) append: AppendLimits,
     /// The read side, pooler excepted.
     pub(crate) reading: Reading,
+    /// Discord.
+    pub(crate) discord: Discord,
     /// Background work.
     pub(crate) jobs: Jobs,
     /// How long /ready answers 503 before the listener closes.
@@ -189,6 +193,7 @@ impl Config {
                 timeout: r.millis("append.timeout_ms", 100..=600_000),
             },
             reading: reading(r),
+            discord: discord::discord(r),
             jobs: jobs(r),
             linger: r.millis("shutdown.linger_ms", 0..=600_000),
             drain: r.millis("shutdown.drain_ms", 0..=600_000),

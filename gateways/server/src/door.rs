@@ -59,7 +59,7 @@ impl Door {
                 let mut process =
                     Process::start(config, lock, listener, Purpose::Command, end.clone(), end).await?;
                 process.catch_up().await?;
-                process.open_doors()?;
+                process.open_doors(config).await?;
                 let token = token(config, &folder, api::token::OPERATOR, process.assembled().clock.now())?;
                 Ok(Self { client: connect(process.url(), token)?, local: Some(process) })
             }
@@ -132,6 +132,7 @@ pub(crate) fn folder(config: &Config) -> Outcome<Folder> {
     let mode = mode::for_command(Asked {
         stated: config.mode,
         server_database: config.database.url.is_some(),
+        token: config.discord.token.is_some(),
         data_dir: &config.data_dir,
     })?;
     Ok(Folder::new(&config.data_dir, mode))

@@ -5,6 +5,7 @@ mod ask;
 mod assemble;
 mod banner;
 mod bench;
+mod bot;
 mod cli;
 mod clock;
 mod config;

@@ -53,6 +53,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) stated: Option<Mode>,
     /// Whether a database server is configured.
     pub(crate) server_database: bool,
+    /// Whether a Discord token is configured.
+    pub(crate) token: bool,
     /// The data folder.
     pub(crate) data_dir: &'a Path,
 }
@@ -63,7 +65,7 @@ pub(crate) fn for_server(asked: Asked<'_>) -> Mode {
     let live_data = Folder::new(asked.data_dir, Mode::Live).has_data();
     match asked.stated {
         Some(mode) => mode,
-        None if asked.server_database || live_data => Mode::Live,
+        None if asked.server_database || asked.token || live_data => Mode::Live,
         None => Mode::Demo,
     }
 }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use api::{Component, Condition, Operator, OperatorError};
+use discord::Reach;
+use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::{Span, Timestamp};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -14,12 +16,16 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::assemble::Assembled;
+use crate::bot::{Discord, no_bot};
 use crate::failure::Outcome;
 use crate::folder::{Lock, Run};
 use crate::jobs::{Guilds, Jobs};
 use crate::long::Long;
 use crate::mode::Mode;
 use crate::seed;
+
+/// The jobs that can be run by name.
+const JOBS: [&str; 3] = ["role-sync", "role-sync-full", "expiry"];
 
 /// The process around the API.
 pub(crate) struct Host {
@@ -33,6 +39,7 @@ pub(crate) struct Host {
     long: Long,
     /// One move of the clock at a time.
     clock: Mutex<()>,
+    discord: Discord,
 }
 
 impl Host {
@@ -44,6 +51,7 @@ impl Host {
         draining: CancellationToken,
         announced: Option<(Arc<Lock>, Run)>,
         long_wait: Duration,
+        discord: Discord,
     ) -> Self {
         Self {
             assembled,
@@ -53,7 +61,13 @@ impl Host {
             announced,
             long: Long::new(long_wait),
             clock: Mutex::default(),
+            discord,
         }
+    }
+
+    /// Discord, as this process has it.
+    pub(crate) fn discord(&self) -> &Discord {
+        &self.discord
     }
 
     /// The read models show what the log had when the process started: it may take traffic.
@@ -105,8 +119,8 @@ impl Host {
             "mode": self.assembled.mode.as_str(),
             "position": position,
             "engine": { "store": engine.store, "bus": engine.bus, "cache": engine.cache },
-            "discord": if demo { "simulated" } else { "off" },
-            "simulator": null,
+            "discord": self.discord.word(self.assembled.simulated),
+            "simulator": self.discord.simulator(),
             "demo": demo.then(demo_facts),
         })
     }
@@ -143,7 +157,8 @@ impl Operator for Host {
             let lag = head.as_ref().ok().map(|head| (head - self.assembled.queries.checkpoint()).max(0));
             let reading =
                 Component { lag_events: lag, ..component("readModels", reading_condition(lag), None) };
-            vec![Component { latency_ms, ..store }, reading, discord(self.assembled.mode)]
+            let discord = self.discord.health(self.assembled.simulated).await;
+            vec![Component { latency_ms, ..store }, reading, discord]
         }
         .boxed()
     }
@@ -181,6 +196,38 @@ impl Operator for Host {
     fn advance_clock(&self, by: Span) -> BoxFuture<'_, Result<Timestamp, OperatorError>> {
         self.move_clock(by).boxed()
     }
+
+    fn run_job<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Value, OperatorError>> {
+        async move {
+            match name {
+                "role-sync" => self.discord.reconcile(Reach::Holders).await,
+                "role-sync-full" => self.discord.reconcile(Reach::Full).await,
+                "expiry" => {
+                    self.jobs.run_due().await.map_err(unavailable)?;
+                    self.jobs.announce(Guilds::Read).await.map_err(unavailable)?;
+                    Ok(json!({ "job": name }))
+                }
+                _ => {
+                    let detail = format!("must be one of {}, not `{name}`", JOBS.join(", "));
+                    Err(OperatorError::Invalid { member: "name", detail })
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn resume_discord(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {
+        async move {
+            let bot = self.discord.bot().ok_or_else(no_bot)?;
+            bot.resume().await.map_err(unavailable)?;
+            Ok(json!({ "resumed": true }))
+        }
+        .boxed()
+    }
+
+    fn simulate_member(&self, guild: GuildId, user: DiscordId, roles: Option<Vec<RoleId>>) {
+        self.discord.simulate_member(guild, user, roles);
+    }
 }
 
 fn component(name: &str, status: Condition, detail: Option<String>) -> Component {
@@ -192,19 +239,5 @@ fn reading_condition(lag: Option<i64>) -> Condition {
     match lag {
         Some(0..=10_000) => Condition::Ok,
         _ => Condition::Degraded,
-    }
-}
-
-fn discord(mode: Mode) -> Component {
-    match mode {
-        Mode::Demo => component("discord", Condition::Ok, Some("simulated: no message reaches Discord".to_owned())),
-        Mode::Live => component(
-            "discord",
-            Condition::Off,
-            Some(
-                "This release has no connection to Discord: roles come in through the API. Everything else works."
-                    .to_owned(),
-            ),
-        ),
     }
 }

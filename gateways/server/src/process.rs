@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::assemble::{self, Assembled};
+use crate::bot::Starting;
 use crate::config::Config;
 use crate::failure::{Attempt as _, Failure, Outcome};
 use crate::folder::{Lock, Run};
@@ -86,8 +87,11 @@ impl Process {
             assembled.clock.clone(),
             config.jobs,
         );
+        let (discord, hosted) = Starting::open(config, lock.folder(), &assembled).await?.into_parts();
+        let wait = long_wait(config);
         let host =
-            Arc::new(Host::new(Arc::clone(&assembled), jobs.clone(), draining, announced, long_wait(config)));
+            Arc::new(Host::new(Arc::clone(&assembled), jobs.clone(), draining, announced, wait, discord));
+        hosted.by(&host);
         let stopping = CancellationToken::new();
         let mut background = JoinSet::new();
         // Before the first question: floors under what happened in the last minute.
@@ -124,9 +128,10 @@ impl Process {
     ///
     /// # Errors
     /// If `run.json` cannot be written.
-    pub(crate) fn open_doors(&mut self) -> Outcome<()> {
+    pub(crate) async fn open_doors(&mut self, config: &Config) -> Outcome<()> {
         if let Some(jobs) = &self.jobs {
             jobs.start(&mut self.background, &self.stopping);
+            self.host.discord().start_bot(config, &self.assembled).await?;
         }
         self.host.set_ready();
         self.host.announce()
@@ -168,6 +173,7 @@ impl Process {
     pub(crate) async fn stop(mut self) {
         self.lock.retract();
         self.closing.cancel();
+        self.host.discord().stop().await;
         self.stopping.cancel();
         let ended = async { while self.background.join_next().await.is_some() {} };
         if tokio::time::timeout(STOP_WITHIN, ended).await.is_err() {

@@ -4,6 +4,7 @@
 
 mod cast;
 mod script;
+mod world;
 
 use std::collections::BTreeSet;
 
@@ -21,6 +22,7 @@ use uuid::Uuid;
 
 pub(crate) use cast::{BANNER_DEVICE, BANNER_MEMBER, GUILD, MEMBERS, ROLES, client_key, member};
 use script::{Opening, Step, Which};
+pub(crate) use world::world;
 
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
@@ -237,6 +239,7 @@ impl Player<'_> {
             Opening::Settings => Action::ChangeSettings(SettingsChange {
                 key_prefix: "NWG".parse().ok(),
                 expiring_ahead: Some(Some(Span::days(7))),
+                log_channel_id: Some(Some(cast::LOG_CHANNEL)),
                 ..SettingsChange::default()
             }),
             Opening::ProType => define("pro", "Pro", pro_terms()),

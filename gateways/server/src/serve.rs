@@ -27,9 +27,11 @@ pub(crate) async fn serve(config: &Config) -> Outcome<()> {
     let mode = mode::for_server(Asked {
         stated: config.mode,
         server_database: config.database.url.is_some(),
+        token: config.discord.token.is_some(),
         data_dir: &config.data_dir,
     });
     check_address(config, mode)?;
+    check_discord(config, mode)?;
     let folder = Folder::new(&config.data_dir, mode);
     folder.create()?;
     let lock = lock(&folder).await?;
@@ -41,7 +43,7 @@ pub(crate) async fn serve(config: &Config) -> Outcome<()> {
     process.catch_up().await?;
     let place = Place { url: process.url(), data: place(config, &folder), mode };
     say(&banner(&place, &process.assembled().commands).await?);
-    process.open_doors()?;
+    process.open_doors(config).await?;
     tracing::info!(url = process.url(), mode = mode.as_str(), "serving");
     let served = process.served(config.drain).await;
     process.stop().await;
@@ -62,6 +64,22 @@ fn check_address(config: &Config, mode: Mode) -> Outcome<()> {
     if config.http.trusted_proxies.is_empty() {
         return Err(Failure::new(format!("{address} is not loopback, and keys and tokens would cross the network unencrypted"))
             .help("Put a reverse proxy that speaks TLS in front and state its addresses with --trusted-proxy CIDR, or listen on 127.0.0.1."));
+    }
+    Ok(())
+}
+
+/// A demo simulates Discord: it neither takes a token nor speaks with any other Discord.
+fn check_discord(config: &Config, mode: Mode) -> Outcome<()> {
+    if mode == Mode::Live {
+        return Ok(());
+    }
+    if config.discord.token.is_some() {
+        return Err(Failure::new("a demo simulates Discord, and a bot token is configured")
+            .help("Unset DISCORD_TOKEN (discord.token) for the demo, or serve live data with --mode live."));
+    }
+    if config.discord.place.is_stand_in {
+        return Err(Failure::new("a demo has a simulated Discord of its own, and another one is configured")
+            .help("Leave discord.api_base, discord.oauth_base and discord.gateway_url out, or serve with --mode live."));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::event::Actor;
 use domain::guild::RuleId;
 use domain::id::{GuildId, Pseudonym};
 use domain::time::Timestamp;
@@ -12,14 +13,15 @@ use super::parsed_text;
 use crate::db::{Arg, Row, Sql};
 use crate::error::QueryError;
 
-const ALL: &str = "SELECT guild_id, rule_id, pseudonym, batch, since, confirmed FROM held_removal \
+const ALL: &str = "SELECT guild_id, rule_id, pseudonym, batch, since, confirmed, confirmed_by FROM held_removal \
     ORDER BY guild_id, since, rule_id, pseudonym";
-const OF_GUILD: &str = "SELECT guild_id, rule_id, pseudonym, batch, since, confirmed FROM held_removal \
+const OF_GUILD: &str = "SELECT guild_id, rule_id, pseudonym, batch, since, confirmed, confirmed_by FROM held_removal \
     WHERE guild_id = $1 ORDER BY since, rule_id, pseudonym";
 const HOLD: &str = "INSERT INTO held_removal (guild_id, rule_id, pseudonym, batch, since, confirmed) \
     SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), value, CAST($3 AS TEXT), CAST($4 AS BIGINT), CAST($5 AS BIGINT) \
     FROM {each:$6} WHERE true ON CONFLICT (guild_id, rule_id, pseudonym) DO NOTHING";
-const CONFIRM: &str = "UPDATE held_removal SET confirmed = 1 WHERE guild_id = $1 AND batch = $2";
+const CONFIRM: &str = "UPDATE held_removal SET confirmed = 1, confirmed_by = coalesce(confirmed_by, $3) \
+    WHERE guild_id = $1 AND batch = $2";
 const DROP: &str = "DELETE FROM held_removal WHERE guild_id = $1 AND pseudonym = $2 AND rule_id {in:$3}";
 
 /// Every statement of this file.
@@ -43,6 +45,8 @@ pub struct HeldRemoval {
     pub since: Timestamp,
     /// Whether staff confirmed it: then it is to be carried out.
     pub confirmed: bool,
+    /// Who did.
+    pub confirmed_by: Option<Actor>,
 }
 
 /// Removals that wait. Cloning gives another handle to the same.
@@ -107,13 +111,13 @@ impl HeldRemovals {
         Ok(self.sql.within(work).await?)
     }
 
-    /// Confirms a batch of a guild; how many removals it has, those included that were confirmed before.
+    /// Confirms a batch of a guild in somebody's name; how many removals it has, those included that were confirmed before.
     ///
     /// # Errors
     /// [`QueryError::Unavailable`] if the database does not answer.
-    pub async fn confirm(&self, guild: GuildId, batch: Uuid) -> Result<u64, QueryError> {
-        let (guild, batch) = (guild.to_string(), batch.to_string());
-        Ok(self.sql.run(CONFIRM, &[Arg::Text(&guild), Arg::Text(&batch)]).await?)
+    pub async fn confirm(&self, guild: GuildId, batch: Uuid, by: &Actor) -> Result<u64, QueryError> {
+        let (guild, batch, by) = (guild.to_string(), batch.to_string(), by.to_string());
+        Ok(self.sql.run(CONFIRM, &[Arg::Text(&guild), Arg::Text(&batch), Arg::Text(&by)]).await?)
     }
 
     /// Forgets removals of a member: the role came back, or they were carried out.
@@ -142,5 +146,6 @@ fn read(row: &Row) -> Result<HeldRemoval, QueryError> {
         batch: parsed_text(row, 3, TABLE)?,
         since: Timestamp(row.int(4)?),
         confirmed: row.int(5)? != 0,
+        confirmed_by: row.opt_text(6)?.and_then(|actor| actor.parse().ok()),
     })
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::event::Actor;
 use domain::guild::RuleId;
 use domain::id::{ChannelId, GuildId};
 use domain::time::Timestamp;
@@ -195,6 +196,7 @@ pub(crate) fn held(rule: u128, user: u64, batch: u128) -> HeldRemoval {
         batch: Uuid::from_u128(batch),
         since: NOW,
         confirmed: false,
+        confirmed_by: None,
     }
 }
 
@@ -203,14 +205,15 @@ async fn a_removal_that_is_held_keeps_its_first_batch(engine: Engine) {
     let removals = world.queries.held_removals();
     removals.hold(&[]).await.unwrap();
     removals.hold(&[held(1, 1, 7), held(1, 2, 7), held(2, 1, 7)]).await.unwrap();
-    removals.confirm(GUILD, Uuid::from_u128(7)).await.unwrap();
+    removals.confirm(GUILD, Uuid::from_u128(7), &Actor::Operator).await.unwrap();
     let later = HeldRemoval { since: Timestamp(NOW.ms() + 1), ..held(1, 1, 8) };
     let elsewhere = HeldRemoval { guild: GuildId(200), ..held(1, 1, 8) };
     removals.hold(&[later, held(1, 3, 8), elsewhere.clone()]).await.unwrap();
 
     let mut found = removals.of_guild(GUILD).await.unwrap();
     found.sort_by_key(|held| (held.rule, held.batch, held.user != pseudonym(1)));
-    let confirmed = |held: HeldRemoval| HeldRemoval { confirmed: true, ..held };
+    let confirmed =
+        |held: HeldRemoval| HeldRemoval { confirmed: true, confirmed_by: Some(Actor::Operator), ..held };
     let expected =
         [confirmed(held(1, 1, 7)), confirmed(held(1, 2, 7)), held(1, 3, 8), confirmed(held(2, 1, 7))];
     assert_eq!(found, expected);
@@ -229,9 +232,13 @@ async fn removals_are_confirmed_by_batch_and_dropped_by_rule(engine: Engine) {
     let removals = world.queries.held_removals();
     let elsewhere = HeldRemoval { guild: GuildId(200), ..held(1, 1, 7) };
     removals.hold(&[held(1, 1, 7), held(2, 1, 7), held(3, 1, 8), held(1, 2, 7), elsewhere]).await.unwrap();
-    assert_eq!(removals.confirm(GUILD, Uuid::from_u128(6)).await.unwrap(), 0);
-    assert_eq!(removals.confirm(GUILD, Uuid::from_u128(7)).await.unwrap(), 3);
-    assert_eq!(removals.confirm(GUILD, Uuid::from_u128(7)).await.unwrap(), 3, "again is no change");
+    assert_eq!(removals.confirm(GUILD, Uuid::from_u128(6), &Actor::Operator).await.unwrap(), 0);
+    assert_eq!(removals.confirm(GUILD, Uuid::from_u128(7), &Actor::Operator).await.unwrap(), 3);
+    assert_eq!(
+        removals.confirm(GUILD, Uuid::from_u128(7), &Actor::Operator).await.unwrap(),
+        3,
+        "again is no change"
+    );
     let confirmed = removals.all().await.unwrap().into_iter().filter(|held| held.confirmed);
     assert!(confirmed.clone().all(|held| held.guild == GUILD && held.batch == Uuid::from_u128(7)));
     assert_eq!(confirmed.count(), 3);

@@ -42,6 +42,8 @@ pub(crate) const MANAGE: Right = Right::staff(StaffRole::Admin, Scope::LicensesW
 pub(crate) const TRANSFER: Right = MANAGE.or_owner();
 /// End for good.
 pub(crate) const REVOKE: Right = Right::staff(StaffRole::Admin, Scope::LicensesRevoke);
+/// Let removals happen that the brake held back.
+pub(crate) const CONFIRM: Right = Right::staff(StaffRole::Admin, Scope::LicensesRevoke);
 /// Issue, list and revoke API keys.
 pub(crate) const CREDENTIALS: Right = Right { rank: StaffRole::Admin, scope: None, owner: OwnerMay::No };
 

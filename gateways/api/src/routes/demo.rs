@@ -75,6 +75,7 @@ struct Observed<'a> {
 pub(crate) async fn observe(write: Write) -> Result<Response, ApiError> {
     write.principal.operator()?;
     let asked: Observe = write.json()?;
+    let simulated = asked.present.unwrap_or(true).then(|| asked.roles.iter().copied().collect());
     let order = ObserveMember {
         guild: asked.guild_id,
         user: asked.user_id,
@@ -86,6 +87,7 @@ pub(crate) async fn observe(write: Write) -> Result<Response, ApiError> {
     };
     let context = write.context(Some(asked.guild_id), None);
     let seen = write.state.commands().observe(&context, order).await?;
+    write.state.operator().simulate_member(asked.guild_id, asked.user_id, simulated);
     let opened = open::licenses(&write.state, &seen.licenses).await?;
     let body = |(license, personal)| LicenseBody::new(license, personal, Audience::Staff, write.now);
     let mut response = json(

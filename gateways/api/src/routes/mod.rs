@@ -8,6 +8,7 @@ pub(crate) mod devices;
 pub(crate) mod generate;
 pub(crate) mod guilds;
 pub(crate) mod heartbeat;
+pub(crate) mod held_removals;
 pub(crate) mod history;
 pub(crate) mod license_types;
 pub(crate) mod licenses;

@@ -5,6 +5,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use crate::error::{ApiError, Code};
+use crate::extract::path::PathIds;
 use crate::extract::read::Read;
 use crate::extract::write::Write;
 use crate::operator::OperatorError;
@@ -35,6 +36,21 @@ pub(crate) async fn verify(write: Write) -> Result<Response, ApiError> {
     write.principal.operator()?;
     write.is_empty()?;
     Ok(json(StatusCode::OK, &write.state.operator().verify().await?))
+}
+
+/// Runs a job now.
+pub(crate) async fn run_job(ids: PathIds, write: Write) -> Result<Response, ApiError> {
+    write.principal.operator()?;
+    write.is_empty()?;
+    let name: String = ids.id("name", "job")?;
+    Ok(json(StatusCode::OK, &write.state.operator().run_job(&name).await?))
+}
+
+/// Lets the bot go on.
+pub(crate) async fn resume_discord(write: Write) -> Result<Response, ApiError> {
+    write.principal.operator()?;
+    write.is_empty()?;
+    Ok(json(StatusCode::OK, &write.state.operator().resume_discord().await?))
 }
 
 #[derive(Deserialize)]

@@ -378,4 +378,14 @@ impl Operator for Host {
         let instant = now(&self.offset);
         async move { Ok(instant) }.boxed()
     }
+
+    fn run_job<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Value, OperatorError>> {
+        async move { Ok(json!({ "job": name })) }.boxed()
+    }
+
+    fn resume_discord(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {
+        async { Err(OperatorError::Unavailable("There is no bot here.".to_owned())) }.boxed()
+    }
+
+    fn simulate_member(&self, _: GuildId, _: DiscordId, _: Option<Vec<RoleId>>) {}
 }

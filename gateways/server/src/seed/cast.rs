@@ -2,7 +2,7 @@
 //! that scripts may rely on them. Nothing here happens; what happens stands in `script.rs`.
 
 use domain::credential::ApiKeyId;
-use domain::id::{DiscordId, GuildId, LicenseId, RoleId};
+use domain::id::{ChannelId, DiscordId, GuildId, LicenseId, RoleId};
 
 /// The server's id.
 pub(crate) const GUILD: GuildId = GuildId(871_000_000_000_000_001);
@@ -21,6 +21,11 @@ pub(crate) const ROLES: [(&str, RoleId); 3] = [
     ("Team", RoleId(871_000_000_000_001_002)),
     ("Admin", RoleId(871_000_000_000_001_009)),
 ];
+
+/// The channel in which the server's staff read what the bot reports.
+pub(crate) const LOG_CHANNEL: ChannelId = ChannelId(871_000_000_000_003_001);
+/// The channel in which everybody talks.
+pub(crate) const GENERAL_CHANNEL: ChannelId = ChannelId(871_000_000_000_003_002);
 
 /// Names of the members; the n-th has the id 871000000000002001 + n.
 pub(crate) const MEMBERS: [&str; 19] = [

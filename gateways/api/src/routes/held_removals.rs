@@ -1,0 +1,76 @@
+//! `/guilds/{g}/held-removals`: removals that the brake holds back, and their confirmation. The bot carries out what is
+//! confirmed; nothing is taken away here.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use domain::guild::{Guild, RuleId};
+use domain::id::GuildId;
+use domain::private::Unsealed;
+use projections::HeldRemoval;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::error::ApiError;
+use crate::extract::access;
+use crate::extract::path::PathIds;
+use crate::extract::read::Read;
+use crate::extract::write::Write;
+use crate::render::instant::Instant;
+use crate::render::{List, json};
+use crate::state::ApiState;
+
+/// A license that somebody would lose.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RemovalBody {
+    batch: Uuid,
+    user_id: Option<String>,
+    rule_id: RuleId,
+    r#type: Option<String>,
+    since: Instant,
+    confirmed: bool,
+}
+
+/// Every removal that waits, oldest first.
+pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError> {
+    read.query(&[])?;
+    let id: GuildId = ids.id("guild", "guild")?;
+    let facts = access::guild(&read.state, &read.principal, id, access::READ).await?;
+    let mut data = Vec::new();
+    for removal in read.state.queries().held_removals().of_guild(id).await? {
+        data.push(body(&read.state, &facts.guild, removal).await?);
+    }
+    Ok(json(StatusCode::OK, &List::whole(data)))
+}
+
+async fn body(state: &ApiState, guild: &Guild, removal: HeldRemoval) -> Result<RemovalBody, ApiError> {
+    let member = state.queries().member(removal.guild, &removal.user).await?;
+    let account = member.and_then(|facts| facts.discord_id);
+    Ok(RemovalBody {
+        batch: removal.batch,
+        user_id: account.as_ref().map(Unsealed::shown).map(str::to_owned),
+        rule_id: removal.rule,
+        r#type: guild.rules.get(&removal.rule).map(|rule| rule.license_type.clone()),
+        since: removal.since.into(),
+        confirmed: removal.confirmed,
+    })
+}
+
+#[derive(Serialize)]
+struct Confirmed {
+    batch: Uuid,
+    confirmed: u64,
+}
+
+/// Lets a batch happen. Whoever has his role back by then keeps his license.
+pub(crate) async fn confirm(ids: PathIds, write: Write) -> Result<Response, ApiError> {
+    write.is_empty()?;
+    let guild: GuildId = ids.id("guild", "guild")?;
+    access::guild(&write.state, &write.principal, guild, access::CONFIRM).await?;
+    let batch: Uuid = ids.id("batch", "batch of removals")?;
+    let by = write.context(Some(guild), None).actor;
+    match write.state.queries().held_removals().confirm(guild, batch, &by).await? {
+        0 => Err(ApiError::not_found("batch of removals")),
+        confirmed => Ok(json(StatusCode::OK, &Confirmed { batch, confirmed })),
+    }
+}
