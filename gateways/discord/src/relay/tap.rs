@@ -44,7 +44,7 @@ pub trait Tap: Send + Sync + 'static {
     fn odd_frame(&self, shard: Shard, what: String);
 
     /// The session to resume for this shard, if one is kept. Asked when serenity identifies and the relay itself
-    /// knows of no session.
+    /// knows of no session. A session keeps the intents it was identified with: offer none that had others.
     fn saved(&self, shard: Shard) -> BoxFuture<'_, Option<Saved>>;
 
     /// A session began: READY came. Called before the READY's own `dispatch`.
@@ -57,10 +57,13 @@ pub trait Tap: Send + Sync + 'static {
     fn ended(&self, shard: Shard);
 
     /// Asked before each IDENTIFY that goes to Discord. After `Err(reason)` none goes: the relay closes both
-    /// connections, and asks again when serenity comes again, some 5 s later.
+    /// connections, and asks again when serenity comes again, some 5 s later. Answer within seconds: a connection
+    /// to Discord stands open meanwhile, and falls if nothing is said on it.
     fn may_identify(&self, shard: Shard) -> BoxFuture<'_, Result<(), String>>;
 
     /// The connection to Discord is gone: with Discord's close code, or `None` if it fell without one, stopped
-    /// answering heartbeats, or Discord asked for a new one. Not called when the relay is stopped.
+    /// answering heartbeats, or Discord asked for a new one. Not called when the relay is stopped, and not for a
+    /// refused session, which `ended` tells. After 4010, 4011 and 4012 this shard is never identified again by this
+    /// relay, and `Client::start` does not return: stop it.
     fn closed(&self, shard: Shard, code: Option<u16>);
 }
