@@ -29,6 +29,7 @@ pub(super) fn route(call: &Call<'_>, segments: &[&str]) -> Outcome {
         ("DELETE", ["roles", role]) => delete_role(call, guild, id(role)?),
         ("POST", ["channels"]) => create_channel(call, guild),
         ("PUT", ["channels", channel]) => edit_channel(call, guild, id(channel)?),
+        ("DELETE", ["channels", channel]) => delete_channel(call, guild, id(channel)?),
         ("POST", ["crowd"]) => members::crowd(call, guild),
         (_, ["members", rest @ ..]) => members::route(call, guild, rest),
         _ => Err(Problem::new(404, format!("unknown route {} /guilds/:g/{}", call.method, rest.join("/")))),
@@ -227,6 +228,15 @@ fn edit_channel(call: &Call<'_>, guild: u64, id: u64) -> Outcome {
     let known = inner.state.guilds.get(&guild).and_then(|guild| guild.channels.get(&id)).cloned();
     let channel = known.ok_or_else(|| Problem::unknown(format!("channel {id}")))?;
     put_channel(&mut inner, guild, id, channel, body, false)
+}
+
+fn delete_channel(call: &Call<'_>, guild: u64, id: u64) -> Outcome {
+    let mut inner = call.hub.lock();
+    let known = inner.state.guilds.get(&guild).and_then(|guild| guild.channels.get(&id)).cloned();
+    let channel = known.ok_or_else(|| Problem::unknown(format!("channel {id}")))?;
+    inner.commit(vec![Change::ChannelGone { guild, id }])?;
+    inner.dispatch(Some(guild), GUILDS, "CHANNEL_DELETE", &shapes::channel(guild, id, &channel));
+    Ok((204, Value::Null))
 }
 
 fn put_channel(

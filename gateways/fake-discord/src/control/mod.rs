@@ -1,6 +1,7 @@
 //! The control API: who plays the people and the weather of this world. Stable; ids are text in what it shows and text
 //! or numbers in what it takes. Never reachable from a page of another site: see the guard of the site.
 
+mod entitlements;
 mod gateway;
 mod guilds;
 mod interactions;
@@ -119,6 +120,16 @@ async fn route(call: &Call<'_>, segments: &[&str]) -> Outcome {
         (_, ["guilds", rest @ ..]) => guilds::route(call, rest),
         (_, ["users", user, rest @ ..]) => members::users(call, user, rest),
         ("GET", ["channels", channel, "messages"]) => members::messages(call, channel),
+        ("DELETE", ["channels", channel, "messages", message]) => {
+            let (channel, message) = (id(channel)?, id(message)?);
+            let mut inner = call.hub.lock();
+            inner
+                .any_message(channel, message)
+                .ok_or_else(|| Problem::unknown(format!("message {message}")))?;
+            inner.delete_message(channel, message)?;
+            Ok((204, Value::Null))
+        }
+        (_, ["entitlements", rest @ ..]) => entitlements::route(call, rest),
         _ => Err(Problem::new(404, format!("unknown route {} /{}", call.method, segments.join("/")))),
     }
 }

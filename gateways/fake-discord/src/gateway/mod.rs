@@ -85,7 +85,7 @@ impl Connection {
             return;
         }
         // A client that was silent for two intervals is dead; the rest is patience for a slow machine.
-        let patience = Duration::from_millis(interval_ms.saturating_mul(2)) + Duration::from_secs(5);
+        let patience = Duration::from_millis(interval_ms.saturating_mul(2)) + Duration::from_secs(2);
         let stopped = self.hub.stopped.clone();
         let code = loop {
             let deadline = tokio::time::Instant::from_std(self.heard + patience);

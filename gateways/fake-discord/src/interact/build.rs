@@ -218,9 +218,11 @@ fn channel_of(inner: &mut Inner, doing: &Doing, message: Option<&Message>) -> Re
 /// What every interaction has.
 fn frame(inner: &Inner, doing: &Doing, channel: u64) -> Value {
     let state = &inner.state;
+    let own = |entitlement: &&Value| entitlement["user_id"] == json!(doing.user.to_string());
+    let entitlements: Vec<&Value> = state.entitlements.values().filter(own).collect();
     let mut object = json!({
         "application_id": APPLICATION_ID.to_string(), "channel_id": channel.to_string(), "version": 1,
-        "locale": doing.locale, "entitlements": [], "attachment_size_limit": 10_485_760,
+        "locale": doing.locale, "entitlements": entitlements, "attachment_size_limit": 10_485_760,
     });
     let user = shapes::user(state, doing.user);
     let Some((guild_id, guild)) = doing.guild.and_then(|id| state.guilds.get(&id).map(|guild| (id, guild)))

@@ -86,9 +86,30 @@ pub(super) fn route(call: &mut Call<'_>, segments: &[&str]) -> Reply {
         }
         ("GET", ["role-connections", "metadata"]) => ok(json!(call.inner.state.role_metadata)),
         ("PUT", ["role-connections", "metadata"]) => set_metadata(call),
-        ("GET", ["entitlements" | "skus"]) => ok(json!([])),
+        ("GET", ["entitlements"]) => entitlements(call),
+        ("GET", ["skus"]) => ok(json!([])),
         _ => Err(Refusal::no_route()),
     }
+}
+
+/// List Entitlements, with the filters that an application has use for.
+fn entitlements(call: &Call<'_>) -> Reply {
+    let limit = call.limit(100, 100)?;
+    let (after, before) = (call.number("after")?, call.number("before")?);
+    let is = |name: &str, own: &Value| call.query.get(name).is_none_or(|asked| own == &json!(asked));
+    let skus: Option<Vec<&str>> = call.query.get("sku_ids").map(|ids| ids.split(',').collect());
+    let current = call.query.get("exclude_ended").is_some_and(|exclude| exclude == "true");
+    let now = crate::time::iso(call.inner.now);
+    let fits = |(id, own): &(&u64, &Value)| {
+        is("user_id", &own["user_id"])
+            && is("guild_id", &own["guild_id"])
+            && after.is_none_or(|after| **id > after)
+            && before.is_none_or(|before| **id < before)
+            && skus.as_ref().is_none_or(|skus| own["sku_id"].as_str().is_some_and(|sku| skus.contains(&sku)))
+            && !(current && own["ends_at"].as_str().is_some_and(|ends| ends <= now.as_str()))
+    };
+    let found = call.inner.state.entitlements.iter().filter(fits).take(limit);
+    ok(Value::Array(found.map(|(_, own)| own.clone()).collect()))
 }
 
 fn set_metadata(call: &mut Call<'_>) -> Reply {

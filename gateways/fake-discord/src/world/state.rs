@@ -13,6 +13,7 @@ pub(crate) const MESSAGES_PER_CHANNEL: usize = 5_000;
 
 /// Everything that survives a restart.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct State {
     /// The highest id seen; the next one is above it.
     pub(crate) last_id: u64,
@@ -28,6 +29,8 @@ pub(crate) struct State {
     /// Account → its role connection with the application.
     pub(crate) connections: BTreeMap<u64, Value>,
     pub(crate) grants: BTreeMap<u64, Grant>,
+    /// Entitlement objects as Discord shows them.
+    pub(crate) entitlements: BTreeMap<u64, Value>,
 }
 
 /// One step of durable state.
@@ -95,6 +98,18 @@ pub(crate) enum Change {
     GrantGone {
         id: u64,
     },
+    Entitlement {
+        id: u64,
+        entitlement: Value,
+    },
+    EntitlementGone {
+        id: u64,
+    },
+    /// Its messages go with it.
+    ChannelGone {
+        guild: u64,
+        id: u64,
+    },
 }
 
 impl State {
@@ -134,6 +149,13 @@ impl State {
             Change::GrantGone { id } => {
                 self.grants.remove(&id);
             }
+            Change::Entitlement { id, entitlement } => {
+                self.saw(id);
+                self.entitlements.insert(id, entitlement);
+            }
+            Change::EntitlementGone { id } => {
+                self.entitlements.remove(&id);
+            }
             other => self.apply_to_guild(other),
         }
     }
@@ -150,6 +172,12 @@ impl State {
                 if let Some(guild) = self.guilds.get_mut(&guild) {
                     guild.channels.insert(id, channel);
                 }
+            }
+            Change::ChannelGone { guild, id } => {
+                if let Some(guild) = self.guilds.get_mut(&guild) {
+                    guild.channels.remove(&id);
+                }
+                self.messages.remove(&id);
             }
             Change::Role { guild, id, role } => {
                 self.saw(id);

@@ -157,3 +157,46 @@ async fn the_clock_goes_forward() {
     assert!(after - before >= 3_600_000, "{before} {after}");
     assert_eq!(world.control(Method::POST, "/clock", json!({"advanceS": -1})).await.0, 400);
 }
+
+#[tokio::test]
+async fn entitlements_begin_end_and_are_refunded() {
+    let world = World::start().await;
+    let (mut socket, _) = world.online(GUILDS).await;
+    let body = json!({"userId": world.ada, "skuId": "5"});
+    let id = world.make("/entitlements", body).await;
+    let created = socket.until("ENTITLEMENT_CREATE").await["d"].clone();
+    assert_eq!(
+        (&created["user_id"], &created["sku_id"], &created["ends_at"]),
+        (&json!(world.ada), &json!("5"), &Value::Null)
+    );
+    let list = format!("/applications/{}/entitlements", world.fake.application_id());
+    for (query, count) in
+        [("", 1), ("?sku_ids=4,5", 1), ("?sku_ids=4", 0), ("?user_id=1", 0), ("?exclude_ended=true", 1)]
+    {
+        assert_eq!(world.get(&format!("{list}{query}")).await.1.as_array().unwrap().len(), count, "{query}");
+    }
+    let path = format!("/entitlements/{id}");
+    world.must(Method::PUT, &path, json!({"endsAtMs": 0})).await;
+    assert_eq!(socket.until("ENTITLEMENT_UPDATE").await["d"]["ends_at"], "1970-01-01T00:00:00.000000+00:00");
+    assert_eq!(world.get(&format!("{list}?exclude_ended=true")).await.1, json!([]));
+    assert_eq!(world.control(Method::DELETE, &path, Value::Null).await.0, 204);
+    assert_eq!(socket.until("ENTITLEMENT_DELETE").await["d"]["deleted"], true);
+    assert_eq!(world.control(Method::DELETE, &path, Value::Null).await.0, 404);
+}
+
+#[tokio::test]
+async fn channels_and_messages_can_be_deleted_under_the_bot() {
+    let world = World::start().await;
+    let (mut socket, _) = world.online(GUILDS | 1 << 9).await;
+    let channels = format!("/guilds/{}/channels", world.guild);
+    let channel = world.make(&channels, json!({"name": "log"})).await;
+    let (_, message) =
+        world.api(Method::POST, &format!("/channels/{channel}/messages"), json!({"content": "x"})).await;
+    let path = format!("/channels/{channel}/messages/{}", message["id"].as_str().unwrap());
+    assert_eq!(world.control(Method::DELETE, &path, Value::Null).await.0, 204);
+    assert_eq!(socket.until("MESSAGE_DELETE").await["d"]["id"], message["id"]);
+    assert_eq!(world.get(&path).await.1["code"], 10_008);
+    assert_eq!(world.control(Method::DELETE, &format!("{channels}/{channel}"), Value::Null).await.0, 204);
+    assert_eq!(socket.until("CHANNEL_DELETE").await["d"]["id"], json!(channel));
+    assert_eq!(world.get(&format!("/channels/{channel}")).await.1["code"], 10_003);
+}

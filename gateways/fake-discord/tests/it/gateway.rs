@@ -94,6 +94,10 @@ async fn heartbeats_are_acknowledged_and_asked_for_and_their_absence_ends_the_so
     socket.until_op(1).await;
     let gateway = world.must(Method::GET, "/gateway", Value::Null).await;
     assert_eq!(gateway["heartbeats"], 1);
+    world.put_settings(json!({"heartbeatIntervalMs": 100, "ackHeartbeats": false})).await;
+    let mut unheard = world.connect().await;
+    unheard.say(json!({"op": 1, "d": null})).await;
+    assert_eq!(unheard.closed().await, 4009);
 }
 
 #[tokio::test]
