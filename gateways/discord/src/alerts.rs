@@ -77,7 +77,8 @@ impl Inner {
                     return Ok(true);
                 }
                 let count = members.len().to_string();
-                let values = [("count", &*count), ("batch", &*batch.to_string())];
+                let values =
+                    [("count", &*count), ("batch", &*batch.to_string()), ("guild", &*guild.to_string())];
                 (texts::fill(texts.log_removals, &values), batch.simple().to_string())
             }
             Alert::RoleGone(_, role) => {

@@ -14,18 +14,20 @@ use crate::bot::{Inner, ShardState};
 use crate::egress::{EgressError, Request};
 use crate::relay::{Relay, RelayConfig, Saved, Shard};
 use crate::slash;
-use crate::tap::{Listener, name};
+use crate::tap::{Listener, name, session_name};
 
 /// How often the session is kept.
 const KEEP: Duration = Duration::from_secs(1);
 /// Longest pause between two tries to connect.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// Discord's real gateway host may only be reached with TLS.
 const TOKEN_HELP: &str = "Discord does not accept the bot token: make a new one in the developer portal (Bot, Reset \
                           Token), set it (DISCORD_TOKEN), and start again. Validation and API go on meanwhile.";
 const INTENT_HELP: &str = "Discord refuses the privileged intent Server Members: switch it on in the developer portal \
                            (Bot, Privileged Gateway Intents) and run `dca-auth discord resume`, or set \
                            discord.member_intent = false and start again.";
+
+const SHARD_HELP: &str = "Discord refuses this number of shards: raise discord.shards (one for each 2,500 servers), the \
+                          same on every instance, and start again.";
 
 /// How a run of serenity ended.
 enum Ended {
@@ -113,7 +115,8 @@ async fn run(inner: &Arc<Inner>, shard: Shard, lease: &Lease, stop: &Cancellatio
     };
     let (session, kept) = watch::channel(None);
     let (owned, is_owned) = watch::channel(true);
-    let listener = Arc::new(Listener::new(Arc::clone(inner), session, is_owned));
+    let (refusal, fatal) = watch::channel(false);
+    let listener = Arc::new(Listener::new(Arc::clone(inner), session, is_owned, refusal));
     let config = RelayConfig {
         loopback_only: inner.config.loopback_only,
         identify_pause: inner.config.identify_pause.clone(),
@@ -132,15 +135,16 @@ async fn run(inner: &Arc<Inner>, shard: Shard, lease: &Lease, stop: &Cancellatio
         let sequence = || relay.sequence(shard);
         tokio::select! {
             result = client.start_shard(shard.0, shard.1) => after(result),
+            () = refused(fatal) => Ended::Halted(SHARD_HELP),
             () = stop.cancelled() => Ended::Stopped,
             () = keep(inner, shard, lease, kept.clone(), sequence) => Ended::LeaseLost,
         }
     };
     owned.send_replace(false);
-    // The relay goes first: serenity's own goodbye would end the session, which the next owner wants to resume.
+    // Serenity's own goodbye stops at the relay, so that the next owner can resume the session.
+    manager.shutdown_all().await;
     let last = relay.sequence(shard);
     relay.stop().await;
-    manager.shutdown_all().await;
     if !matches!(ended, Ended::LeaseLost) {
         let saved = kept.borrow().clone();
         if let Err(error) = keep_session(inner, shard, lease, saved, last).await {
@@ -148,6 +152,14 @@ async fn run(inner: &Arc<Inner>, shard: Shard, lease: &Lease, stop: &Cancellatio
         }
     }
     ended
+}
+
+/// Waits until Discord refuses the shard for good.
+async fn refused(mut fatal: watch::Receiver<bool>) {
+    if fatal.wait_for(|fatal| *fatal).await.is_err() {
+        // Whoever could refuse is gone, so nobody does.
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Where the gateway is: as configured, else as Discord says, who also says how many sessions may still begin.
@@ -247,10 +259,11 @@ async fn keep_session(
     received: Option<i64>,
 ) -> Result<(), QueryError> {
     let state = inner.queries.bot_state();
-    let Some(saved) = saved else { return state.forget_session(&name(shard)).await };
+    let key = session_name(shard, inner.config.member_intent);
+    let Some(saved) = saved else { return state.forget_session(&key).await };
     let received = received.unwrap_or(saved.sequence);
     let session = GatewaySession {
-        shard: name(shard),
+        shard: key,
         session_id: saved.session_id,
         sequence: inner.mailbox.low_water(shard.0, received),
         resume_url: saved.resume_url,

@@ -27,6 +27,8 @@ pub(crate) struct Listener {
     session: watch::Sender<Option<Saved>>,
     /// IDENTIFY is allowed only while this holds.
     owned: watch::Receiver<bool>,
+    /// Told when Discord refuses the shard for good.
+    refusal: watch::Sender<bool>,
 }
 
 impl Listener {
@@ -34,8 +36,9 @@ impl Listener {
         inner: Arc<Inner>,
         session: watch::Sender<Option<Saved>>,
         owned: watch::Receiver<bool>,
+        refusal: watch::Sender<bool>,
     ) -> Self {
-        Self { inner, session, owned }
+        Self { inner, session, owned, refusal }
     }
 
     fn odd(&self, what: &str) {
@@ -155,7 +158,8 @@ impl Tap for Listener {
 
     fn saved(&self, shard: Shard) -> BoxFuture<'_, Option<Saved>> {
         async move {
-            let kept = self.inner.queries.bot_state().session(&name(shard)).await;
+            let key = session_name(shard, self.inner.config.member_intent);
+            let kept = self.inner.queries.bot_state().session(&key).await;
             match kept {
                 Ok(kept) => kept.and_then(|kept| read(&kept)),
                 Err(error) => {
@@ -218,10 +222,19 @@ impl Tap for Listener {
     fn closed(&self, shard: Shard, code: Option<u16>) {
         tracing::info!(shard = shard.0, code, "the connection to Discord's gateway is gone");
         self.inner.status().shards.insert(shard.0, ShardState::Connecting);
+        if matches!(code, Some(4_010..=4_012)) {
+            self.refusal.send_replace(true);
+        }
     }
 }
 
-/// How a shard's rows are named.
+/// How the session of a shard is named: it goes on with the intents that it began with, so another set of them is
+/// another session.
+pub(crate) fn session_name(shard: Shard, member_intent: bool) -> String {
+    format!("{}{}", name(shard), if member_intent { "+members" } else { "" })
+}
+
+/// How a shard is named.
 pub(crate) fn name(shard: Shard) -> String {
     format!("{}/{}", shard.0, shard.1)
 }

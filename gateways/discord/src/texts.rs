@@ -81,7 +81,7 @@ pub(crate) const EN: Texts = Texts {
     log_bulk_line: "• **{type}**: {count}",
     log_undeliverable: "{count} could not be reached by direct message; they see the key with `/license show`.",
     log_removals: "**{count}** members would lose their license now, more than the brake lets through. Their licenses \
-                   stay valid until somebody confirms it: `dca-auth removals confirm {batch}`, or give the roles back.",
+                   stay valid until somebody confirms it: `dca-auth removals confirm {batch} --guild {guild}`, or give the roles back.",
     log_rule_broken: "The role of the rule for **{type}** was deleted. What it gave stays valid; map the type to \
                       another role, or remove the rule.",
     list_none: "You have no license on this server. A role that gives one brings it by itself; `/sync me` looks again.",
@@ -153,7 +153,7 @@ pub(crate) const DE: Texts = Texts {
     log_bulk_line: "• **{type}**: {count}",
     log_undeliverable: "{count} waren per Direktnachricht nicht erreichbar; sie sehen den Schlüssel mit `/license show`.",
     log_removals: "**{count}** Mitglieder würden jetzt ihre Lizenz verlieren, mehr als die Bremse durchlässt. Ihre \
-                   Lizenzen gelten, bis jemand es bestätigt: `dca-auth removals confirm {batch}`, oder gib die Rollen \
+                   Lizenzen gelten, bis jemand es bestätigt: `dca-auth removals confirm {batch} --guild {guild}`, oder gib die Rollen \
                    zurück.",
     log_rule_broken: "Die Rolle der Regel für **{type}** wurde gelöscht. Was sie gab, gilt weiter; ordne dem Typ eine \
                       andere Rolle zu oder entferne die Regel.",
@@ -242,7 +242,10 @@ pub(crate) fn fill(text: &str, values: &[(&str, &str)]) -> String {
     while let Some(open) = rest.find('{') {
         let (before, from) = rest.split_at(open);
         filled.push_str(before);
-        let end = from.find('}').unwrap_or(from.len() - 1);
+        let Some(end) = from.find('}') else {
+            rest = from;
+            break;
+        };
         let name = &from[1..end];
         match values.iter().find(|(known, _)| *known == name) {
             Some((_, value)) => filled.push_str(value),

@@ -99,3 +99,8 @@ fn text(value: Option<String>) -> Option<Value> {
 fn unsound(what: impl Into<String>) -> Failure {
     Failure::new(what)
 }
+
+/// The rows of a list.
+fn rows(body: &Value) -> &[Value] {
+    body["data"].as_array().map_or(&[], Vec::as_slice)
+}

@@ -76,6 +76,15 @@ pub(crate) enum Command {
     /// Licenses
     #[command(subcommand)]
     License(License),
+    /// The Discord bot
+    #[command(subcommand)]
+    Discord(DiscordCommand),
+    /// Removals that wait because too many members would lose a license at once
+    #[command(subcommand)]
+    Removals(Removals),
+    /// Background jobs
+    #[command(subcommand)]
+    Job(Job),
     /// Compare the read models with a rebuild from the log, and check the log itself
     Verify,
     /// Build a read model anew from the log; readers go on meanwhile
@@ -139,6 +148,42 @@ pub(crate) enum ClockCommand {
     Advance {
         /// For example P30D or PT1H
         duration: Span,
+    },
+}
+
+/// The bot.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DiscordCommand {
+    /// Go on after mending what the bot stopped for: a token, an intent, too many direct messages
+    Resume,
+}
+
+/// Removals that wait.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Removals {
+    /// List them, oldest first
+    List {
+        /// Discord server id
+        #[arg(long, value_name = "ID")]
+        guild: String,
+    },
+    /// Let a batch happen; whoever has the role back by then keeps the license
+    Confirm {
+        /// The batch, as the list names it
+        batch: String,
+        /// Discord server id
+        #[arg(long, value_name = "ID")]
+        guild: String,
+    },
+}
+
+/// Jobs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Job {
+    /// Run one now: role-sync, role-sync-full or expiry
+    Run {
+        /// Its name
+        name: String,
     },
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Ask, encoded, object, query, text};
+use super::{Ask, encoded, object, query, rows, text};
 use crate::cli::{Change, License};
 use crate::output::{cell, table};
 
@@ -54,10 +54,6 @@ fn post(change: Change, what: &str, members: &[(&str, Option<Value>)]) -> Ask {
     let mut members = members.to_vec();
     members.push(("reason", text(change.reason)));
     Ask::post(format!("/licenses/{}/{what}", encoded(&change.id)), object(&members), shown)
-}
-
-fn rows(body: &Value) -> &[Value] {
-    body["data"].as_array().map_or(&[], Vec::as_slice)
 }
 
 fn generated(body: &Value) -> String {

@@ -3,8 +3,8 @@
 use domain::id::DiscordId;
 use serde_json::{Value, json};
 
-use super::{Ask, encoded, object, text, unsound};
-use crate::cli::{Admin, Apikey, ClockCommand, Command, KeyKind, Member};
+use super::{Ask, encoded, object, rows, text, unsound};
+use crate::cli::{Admin, Apikey, ClockCommand, Command, DiscordCommand, Job, KeyKind, Member, Removals};
 use crate::config::Config;
 use crate::door;
 use crate::failure::{Failure, Outcome};
@@ -21,6 +21,9 @@ pub(super) fn name(command: &Command) -> &'static str {
         Command::Clock(_) => "clock",
         Command::Member(_) => "member",
         Command::License(_) => "license",
+        Command::Discord(_) => "discord",
+        Command::Removals(_) => "removals",
+        Command::Job(_) => "job",
         Command::Verify => "verify",
         Command::Rebuild { .. } => "rebuild",
         Command::Config(_) => "config",
@@ -67,6 +70,22 @@ pub(super) fn ask(command: Command) -> Outcome<Ask> {
             let roles: Vec<String> = roles.into_iter().filter(|role| !role.is_empty()).collect();
             let body = json!({ "guildId": guild, "userId": user, "roles": roles, "present": !left });
             Ask::post("/_demo/members/observe", body, member)
+        }
+        Command::Discord(DiscordCommand::Resume) => Ask {
+            body: None,
+            ..Ask::post("/_admin/discord/resume", Value::Null, |_| "the bot goes on".to_owned())
+        },
+        Command::Removals(Removals::List { guild }) => {
+            Ask::get(format!("/guilds/{}/held-removals", encoded(&guild)), removals)
+        }
+        Command::Removals(Removals::Confirm { batch, guild }) => {
+            let path = format!("/guilds/{}/held-removals/{}/confirm", encoded(&guild), encoded(&batch));
+            let done = |body: &Value| format!("{} removals happen now", cell(body, "/confirmed"));
+            Ask { body: None, ..Ask::post(path, Value::Null, done) }
+        }
+        Command::Job(Job::Run { name }) => {
+            let path = format!("/_admin/jobs/{}/run", encoded(&name));
+            Ask { body: None, ..Ask::post(path, Value::Null, Value::to_string) }
         }
         Command::Verify => Ask {
             verdict: sound,
@@ -140,4 +159,11 @@ async fn healthcheck(config: &Config, format: Format) -> Outcome<()> {
     door::is_ready(&run.url).await?;
     answer(format, &json!({ "ready": true, "url": run.url }), |_| format!("ready at {}", run.url));
     Ok(())
+}
+
+fn removals(body: &Value) -> String {
+    let members = ["/batch", "/userId", "/type", "/since", "/confirmed"];
+    let rows: Vec<Vec<String>> =
+        rows(body).iter().map(|one| members.iter().map(|member| cell(one, member)).collect()).collect();
+    table(&["BATCH", "MEMBER", "TYPE", "SINCE", "CONFIRMED"], &rows)
 }

@@ -10,6 +10,7 @@ mod world;
 
 mod bulk;
 mod contention;
+mod discord;
 mod first_run;
 mod keys;
 mod lifecycle;

@@ -38,6 +38,7 @@ pub(crate) struct World {
     server: Option<Server>,
     http: reqwest::Client,
     token: Option<String>,
+    mode: &'static str,
     pub(crate) facts: Facts,
 }
 
@@ -106,6 +107,7 @@ impl World {
             server: None,
             http,
             token: None,
+            mode: "demo",
             facts: Facts::default(),
         }
     }
@@ -157,9 +159,14 @@ impl World {
         command
     }
 
-    /// Serves a demo; returns when it is ready.
+    /// From now on this world holds live data.
+    pub(crate) fn live(&mut self) {
+        self.mode = "live";
+    }
+
+    /// Serves in this world's mode; returns when it is ready.
     pub(crate) async fn serve(&mut self) {
-        self.serve_with(&["serve", "--demo", "--listen", "127.0.0.1:0"]).await;
+        self.serve_with(&["serve", "--mode", self.mode, "--listen", "127.0.0.1:0"]).await;
     }
 
     /// Serves with these arguments; returns when it is ready.
@@ -348,7 +355,7 @@ impl World {
                       SELECT 9999, 'from the future', success, checksum, 0 FROM _sqlx_migrations LIMIT 1";
         match &self.engine {
             Engine::Sqlite => {
-                let path = self.data_dir().join("demo").join("dca-auth.db");
+                let path = self.data_dir().join(self.mode).join("dca-auth.db");
                 let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
                 options.connect().await.unwrap().execute(insert).await.unwrap();
             }
@@ -361,7 +368,7 @@ impl World {
     /// Every text of every row of every table of the database, one row a line.
     pub(crate) async fn dump(&self) -> String {
         match &self.engine {
-            Engine::Sqlite => dump_sqlite(&self.data_dir().join("demo").join("dca-auth.db")).await,
+            Engine::Sqlite => dump_sqlite(&self.data_dir().join(self.mode).join("dca-auth.db")).await,
             Engine::Postgres(url) => dump_postgres(url).await,
         }
     }

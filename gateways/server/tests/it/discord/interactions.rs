@@ -1,0 +1,117 @@
+//! Slash commands: each asker sees his own, in his language, and what Discord lets through is looked at again.
+
+use serde_json::{Value, json};
+
+use super::{Guild, Live, key_in, wait_for_live};
+use crate::on_every_engine;
+use crate::world::Engine;
+
+on_every_engine!(
+    members_see_their_own_licenses,
+    a_forged_interaction_shows_nothing,
+    whoever_asks_is_looked_at_again
+);
+
+async fn start(engine: Engine) -> (Live, Guild, String) {
+    let mut this = Live::start(engine).await;
+    let guild = this.guild("Talk *loud*", json!({ "maxDevices": 2, "onRoleLoss": "revoke" })).await;
+    let user = this.sim.join(&guild.id, "talker", &[&guild.role]).await;
+    this.sim.wait_for_key(&user, 0).await;
+    (this, guild, user)
+}
+
+fn text(answer: &Value) -> &str {
+    answer["content"].as_str().unwrap_or_else(|| panic!("{answer:#}"))
+}
+
+async fn interact(this: &Live, body: Value) -> Value {
+    this.sim.call("POST", "/interactions", body).await["responses"][0].clone()
+}
+
+async fn members_see_their_own_licenses(engine: Engine) {
+    let (mut this, guild, user) = start(engine).await;
+    let listed = this.sim.command(&guild.id, &user, "license list", json!({})).await;
+    assert!(text(&listed).contains("Talk \\*loud\\*") && text(&listed).contains("0/2"), "{listed:#}");
+    assert_eq!(listed["ephemeral"], true);
+    let german = json!({ "guildId": guild.id, "userId": user, "command": "license list", "options": {}, "locale": "de" });
+    assert!(text(&interact(&this, german).await).contains("Geräte"));
+    let nobody = this.sim.join(&guild.id, "nobody", &[]).await;
+    let empty = this.sim.command(&guild.id, &nobody, "license list", json!({})).await;
+    assert!(text(&empty).contains("no license"), "{empty:#}");
+    // Autocomplete offers the asker's own rows, and what it offers is accepted.
+    let asked = json!({ "guildId": guild.id, "userId": user, "command": "license show",
+        "autocomplete": { "option": "license", "value": "pro" } });
+    let choices = interact(&this, asked.clone()).await["choices"].clone();
+    let id = choices[0]["value"].as_str().unwrap_or_else(|| panic!("{choices:#}")).to_owned();
+    let mut others = asked;
+    others["userId"] = nobody.clone().into();
+    assert_eq!(interact(&this, others).await["choices"], json!([]));
+    let shown = this.sim.command(&guild.id, &user, "license show", json!({ "license": id })).await;
+    assert!(text(&shown).contains("0 of 2"), "{shown:#}");
+    let foreign = this.sim.command(&guild.id, &nobody, "license show", json!({ "license": id })).await;
+    assert!(text(&foreign).contains("no such license"), "{foreign:#}");
+    sync_me(&mut this, &guild, &user).await;
+}
+
+/// `/sync me` sees what no event told.
+async fn sync_me(this: &mut Live, guild: &Guild, user: &str) {
+    let same = this.sim.command(&guild.id, user, "sync me", json!({})).await;
+    assert!(text(&same).contains("as your roles say"), "{same:#}");
+    this.sim.gateway("silence").await;
+    this.sim.take(&guild.id, user, &guild.role).await;
+    let _ = wait_for_live(&mut this.world, &guild.id, user, 0).await;
+}
+
+async fn a_forged_interaction_shows_nothing(engine: Engine) {
+    let (mut this, guild, user) = start(engine).await;
+    let id = wait_for_live(&mut this.world, &guild.id, &user, 1).await[0]["id"].as_str().unwrap().to_owned();
+    let thief = this.sim.join(&guild.id, "thief", &[]).await;
+    for custom_id in
+        [format!("dca1:reveal:{id}"), format!("dca9:reveal:{id}"), "dca1:reveal:x".to_owned(), "?".to_owned()]
+    {
+        let click = json!({ "guildId": guild.id, "userId": thief, "customId": custom_id, "messageId": "1", "forge": {} });
+        let answer = interact(&this, click).await;
+        assert!(
+            key_in(&answer["content"]).is_none() && text(&answer).contains("no such license"),
+            "{answer:#}"
+        );
+    }
+    // Of another guild, the owner himself sees nothing either.
+    let other = this.guild("Other", json!({})).await;
+    let path = format!("/guilds/{}/members", other.id);
+    this.sim.call("POST", &path, json!({ "username": "talker", "id": user })).await;
+    let click = json!({ "guildId": other.id, "userId": user, "customId": format!("dca1:reveal:{id}"), "messageId": "1", "forge": {} });
+    assert!(text(&interact(&this, click).await).contains("no such license"));
+    // An interaction that claims to be sent by an administrator.
+    let forged = json!({ "guildId": guild.id, "userId": thief, "command": "setup check", "options": {},
+        "forge": { "member": { "user": { "id": thief, "username": "thief", "discriminator": "0" }, "roles": [],
+            "permissions": "8", "joined_at": "2026-01-01T00:00:00Z", "deaf": false, "mute": false, "flags": 0 } } });
+    assert!(text(&interact(&this, forged).await).contains("Manage Server"));
+    let history = this.world.owner("GET", &format!("/licenses/{id}/history"), Value::Null).await.expect(200);
+    let reveals =
+        history["data"].as_array().unwrap().iter().filter(|entry| entry["data"]["channel"] == "reveal");
+    assert_eq!(reveals.count(), 0);
+}
+
+async fn whoever_asks_is_looked_at_again(engine: Engine) {
+    let (this, guild, user) = start(engine).await;
+    let refused = this.sim.command(&guild.id, &user, "setup check", json!({})).await;
+    assert!(text(&refused).contains("Manage Server"), "{refused:#}");
+    let path = format!("/guilds/{}/roles", guild.id);
+    let staff = json!({ "name": "Staff", "position": 1, "permissions": "32" });
+    let admin = this.sim.call("POST", &path, staff).await["id"].as_str().unwrap().to_owned();
+    this.sim.give(&guild.id, &user, &admin).await;
+    let checked = this.sim.command(&guild.id, &user, "setup check", json!({})).await;
+    assert!(text(&checked).contains("Setup of") && text(&checked).contains("1 role rules"), "{checked:#}");
+    // Dismissed on Discord, dismissed here.
+    this.sim.take(&guild.id, &user, &admin).await;
+    let begin = std::time::Instant::now();
+    loop {
+        let answer = this.sim.command(&guild.id, &user, "setup check", json!({})).await;
+        if text(&answer).contains("Manage Server") {
+            break;
+        }
+        assert!(begin.elapsed() < super::PATIENCE);
+    }
+    this.world.verify().await;
+}
