@@ -37,15 +37,18 @@ async fn commands_are_overwritten_as_a_whole_and_keep_their_ids() {
     assert_eq!(code(&world.get("/applications/5/commands").await), (404, 10_002));
 }
 
-#[tokio::test]
-async fn shapes_of_commands_are_checked() {
-    let world = World::start().await;
-    let path = format!("/applications/{}/commands", world.fake.application_id());
-    let with = |member: &str, value: Value| {
-        let mut body = command("license");
-        body[member] = value;
-        body
-    };
+fn with(member: &str, value: Value) -> Value {
+    let mut body = command("license");
+    body[member] = value;
+    body
+}
+
+fn sub_command() -> Value {
+    json!({"type": 1, "name": "s", "description": "d"})
+}
+
+/// Commands that are wrong, and where.
+fn wrong_commands() -> Vec<(&'static str, Value, &'static str)> {
     let option = |change: Value| {
         let mut option = json!({"type": 3, "name": "key", "description": "d"});
         for (name, value) in change.as_object().unwrap() {
@@ -53,8 +56,8 @@ async fn shapes_of_commands_are_checked() {
         }
         option
     };
-    let sub = json!({"type": 1, "name": "s", "description": "d"});
-    for (what, body, place) in [
+    let sub = sub_command();
+    vec![
         ("capitals", with("name", json!("License")), "/0/name"),
         ("a space", with("name", json!("a b")), "/0/name"),
         ("a long name", with("name", json!("x".repeat(33))), "/0/name"),
@@ -104,7 +107,14 @@ async fn shapes_of_commands_are_checked() {
             with("options", json!([{"type": 1, "name": "a", "description": "d", "options": [sub]}])),
             "/0/options/0/options/0",
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn shapes_of_commands_are_checked() {
+    let world = World::start().await;
+    let path = format!("/applications/{}/commands", world.fake.application_id());
+    for (what, body, place) in wrong_commands() {
         let answer = world.api(Method::PUT, &path, json!([body])).await;
         assert_eq!(code(&answer), (400, 50_035), "{what}: {}", answer.1);
         assert!(answer.1["errors"].pointer(&format!("{place}/_errors")).is_some(), "{what}: {}", answer.1);
@@ -115,7 +125,9 @@ async fn shapes_of_commands_are_checked() {
     );
     let many: Vec<Value> = (0..101).map(|i| command(&format!("c{i}"))).collect();
     assert_eq!(code(&world.api(Method::PUT, &path, json!(many)).await), (400, 30_032));
+    let sub = sub_command();
     let group = json!({"type": 2, "name": "license", "description": "d", "options": [sub]});
-    let good = with("options", json!([group, sub]));
+    let mut good = command("license");
+    good["options"] = json!([group, sub]);
     assert_eq!(world.api(Method::PUT, &path, json!([good])).await.0, 200);
 }
