@@ -175,6 +175,7 @@ async fn a_deferred_answer_is_waited_for_and_fifteen_minutes_are_the_end() {
         (&first["type"], &first["content"], &first["ephemeral"]),
         (&json!(5), &json!("ready"), &json!(true))
     );
+    assert_eq!((&first["loading"], &world.get(&original).await.1["flags"]), (&json!(false), &json!(64)));
     let (_, more) = world.api(Method::POST, &world.webhook(&seen, ""), json!({"content": "more"})).await;
     let path = format!("/interactions/{}", seen["id"].as_str().unwrap());
     let shown = world.must(Method::GET, &path, Value::Null).await;
