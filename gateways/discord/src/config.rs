@@ -21,6 +21,8 @@ pub struct Config {
     pub shards: u32,
     /// This instance, as leases name it.
     pub instance: String,
+    /// The instance of this data folder's last process, which is known to have ended: its leases are free.
+    pub ended_instance: Option<String>,
     /// How long a lease lasts without being renewed.
     pub lease: Duration,
     /// IDENTIFYs that are spent in 24 hours at most; Discord resets the token at 1,000.

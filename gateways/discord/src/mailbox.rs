@@ -10,6 +10,10 @@ use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::Timestamp;
 use tokio::sync::Notify;
 
+/// Members and guilds of which it is remembered when news of them last came, and for how long at least.
+const REMEMBERED: usize = 10_000;
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+
 /// A member of a guild.
 pub(crate) type Who = (GuildId, DiscordId);
 
@@ -43,6 +47,8 @@ struct State {
     pulse: HashMap<GuildId, (u32, Instant)>,
     /// Guilds that lost a letter because there were too many.
     overflown: HashSet<GuildId>,
+    /// When news of a member last came.
+    last: HashMap<Who, Instant>,
 }
 
 /// The mailbox.
@@ -66,6 +72,10 @@ impl Mailbox {
     pub(crate) fn put(&self, who: Who, news: News, origin: Option<(u32, i64)>) {
         let mut state = self.state();
         let now = Instant::now();
+        if state.last.len() >= REMEMBERED {
+            state.last.retain(|_, at| at.elapsed() < REMEMBERED_FOR);
+        }
+        state.last.insert(who, now);
         if let Some(letter) = state.letters.get_mut(&who) {
             letter.news = news;
             letter.failures = 0;
@@ -157,6 +167,16 @@ impl Mailbox {
         }
     }
 
+    /// Whether news of a member came since then, as far as that is remembered.
+    pub(crate) fn heard_since(&self, who: Who, since: Instant) -> bool {
+        self.state().last.get(&who).is_some_and(|at| *at >= since)
+    }
+
+    /// News of a member could not be used: whatever looks for them elsewhere is not too late.
+    pub(crate) fn unheard(&self, who: Who) {
+        self.state().last.remove(&who);
+    }
+
     /// Guilds that lost a letter since this was last asked.
     pub(crate) fn overflown(&self) -> HashSet<GuildId> {
         std::mem::take(&mut self.state().overflown)
@@ -177,12 +197,11 @@ impl Mailbox {
 
 /// One letter less is open in a guild. Pulses of guilds that have long been quiet are forgotten.
 fn settle(state: &mut State, guild: GuildId) {
-    const REMEMBERED: usize = 10_000;
     if let Some((open, _)) = state.pulse.get_mut(&guild) {
         *open = open.saturating_sub(1);
     }
     if state.pulse.len() > REMEMBERED {
-        state.pulse.retain(|_, (open, last)| *open > 0 || last.elapsed() < Duration::from_secs(60));
+        state.pulse.retain(|_, (open, last)| *open > 0 || last.elapsed() < REMEMBERED_FOR);
     }
 }
 

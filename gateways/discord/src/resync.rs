@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use commands::{Losses, ObserveMember};
 use domain::event::Actor;
@@ -26,6 +27,10 @@ use crate::sync::{Sighting, SyncError};
 
 /// Members of one page, the most that Discord gives.
 const PAGE: usize = 1_000;
+/// How long a sweep that found something waits for events about it to come.
+const SETTLE: Duration = Duration::from_millis(150);
+/// An event that came so long before a sweep began is dealt with as an event still.
+const EVENT_MARGIN: Duration = Duration::from_secs(1);
 /// Commands of one sweep at the same time.
 const PARALLEL: usize = 8;
 /// The job in whose name a sweep acts; its grants are announced together instead of being sent one by one.
@@ -174,6 +179,7 @@ impl Inner {
 
     /// Looks at one guild now.
     async fn reconcile(&self, guild: GuildId, reach: Reach) -> Result<Report, ResyncError> {
+        let begun = Instant::now();
         self.describe(guild).await?;
         let known = self.guilds.usable(guild).ok_or(ResyncError::Frozen)?;
         self.register(guild).await?;
@@ -196,6 +202,13 @@ impl Inner {
             if let Some(losses) = self.compare(&facts.guild, member, &pseudonym, &sighting, &blind).await? {
                 candidates.push(Candidate { sighting, pseudonym, losses });
             }
+        }
+        if !candidates.is_empty() {
+            // Whatever the gateway tells meanwhile is an event of its own, and the member's news is newer.
+            tokio::time::sleep(SETTLE).await;
+            candidates.retain(|candidate| {
+                !self.mailbox.heard_since((guild, candidate.sighting.user), begun - EVENT_MARGIN)
+            });
         }
         // An outage that began meanwhile makes everything above worthless.
         self.guilds.usable(guild).ok_or(ResyncError::Frozen)?;
@@ -378,6 +391,8 @@ impl Inner {
             let order =
                 ObserveMember { guild, user, present, roles, guild_version, observed_at: at, withheld };
             let context = self.context(Actor::Job(JOB.into()), Some(guild));
+            // What an event told before is not what stands now.
+            self.seen.forget_one((guild, user));
             async move { self.observe(&context, order).await }
         });
         let results: Vec<Result<Option<i64>, SyncError>> =

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bot::{Inner, ShardState};
 use crate::egress::{EgressError, Request};
-use crate::relay::{Relay, RelayConfig, Saved, Shard};
+use crate::relay::{Relay, RelayConfig, Shard};
 use crate::slash;
-use crate::tap::{Listener, name, session_name};
+use crate::tap::{Listener, Session, name, session_name};
 
 /// How often the session is kept.
 const KEEP: Duration = Duration::from_secs(1);
@@ -93,6 +93,15 @@ fn set_state(inner: &Inner, shard: Shard, state: ShardState) {
 async fn lease(inner: &Inner, shard: Shard, stop: &CancellationToken) -> Option<Lease> {
     let (leases, name) = (inner.queries.leases(), format!("shard:{}", name(shard)));
     let config = &inner.config;
+    match leases.holder(&name).await {
+        Ok(Some(held)) if Some(&held.holder) == config.ended_instance.as_ref() => {
+            if let Err(error) = leases.release(&held).await {
+                tracing::warn!(%error, "the lease of this folder's last process could not be let go");
+            }
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "who has the shard could not be asked for"),
+    }
     loop {
         match leases.acquire(&name, &config.instance, config.lease).await {
             Ok(Some(lease)) => return Some(lease),
@@ -113,7 +122,7 @@ async fn run(inner: &Arc<Inner>, shard: Shard, lease: &Lease, stop: &Cancellatio
         Err(EgressError::Unauthorized) => return Ended::Halted(TOKEN_HELP),
         Err(error) => return Ended::Failed(error.to_string()),
     };
-    let (session, kept) = watch::channel(None);
+    let (session, kept) = watch::channel(Session::Unknown);
     let (owned, is_owned) = watch::channel(true);
     let (refusal, fatal) = watch::channel(false);
     let listener = Arc::new(Listener::new(Arc::clone(inner), session, is_owned, refusal));
@@ -217,14 +226,17 @@ async fn keep(
     inner: &Inner,
     shard: Shard,
     lease: &Lease,
-    session: watch::Receiver<Option<Saved>>,
+    mut session: watch::Receiver<Session>,
     sequence: impl Fn() -> Option<i64>,
 ) {
     let ttl = inner.config.lease;
     let (mut renewed, mut kept) = (Instant::now(), Instant::now());
     let mut last = None;
     loop {
-        tokio::time::sleep((ttl / 6).min(KEEP)).await;
+        let began = tokio::select! {
+            () = tokio::time::sleep((ttl / 6).min(KEEP)) => false,
+            changed = session.changed() => changed.is_ok(),
+        };
         if renewed.elapsed() >= ttl / 3 {
             let asked = Instant::now();
             match inner.queries.leases().acquire(&lease.name, &inner.config.instance, ttl).await {
@@ -238,9 +250,10 @@ async fn keep(
                 }
             }
         }
-        if kept.elapsed() >= KEEP {
+        // A session that has just begun is kept at once: whoever takes over a moment later resumes it.
+        if began || kept.elapsed() >= KEEP {
             kept = Instant::now();
-            let state = (session.borrow().clone(), sequence());
+            let state = (session.borrow_and_update().clone(), sequence());
             if last.as_ref() != Some(&state)
                 && keep_session(inner, shard, lease, state.0.clone(), state.1).await.is_ok()
             {
@@ -255,12 +268,16 @@ async fn keep_session(
     inner: &Inner,
     shard: Shard,
     lease: &Lease,
-    saved: Option<Saved>,
+    session: Session,
     received: Option<i64>,
 ) -> Result<(), QueryError> {
     let state = inner.queries.bot_state();
     let key = session_name(shard, inner.config.member_intent);
-    let Some(saved) = saved else { return state.forget_session(&key).await };
+    let saved = match session {
+        Session::Unknown => return Ok(()),
+        Session::Ended => return state.forget_session(&key).await,
+        Session::Runs(saved) => saved,
+    };
     let received = received.unwrap_or(saved.sequence);
     let session = GatewaySession {
         shard: key,

@@ -18,9 +18,12 @@ use crate::brake::Case;
 use crate::egress::{EgressError, Request};
 use crate::frames;
 use crate::mailbox::{Letter, News, Who};
+use crate::resync::Reach;
 
 /// Longest pause before a letter that failed is tried again.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Tries of a letter about a guild that is not known yet.
+const UNKNOWN_TRIES: u32 = 8;
 /// Members whose last observation is remembered.
 const SEEN_MAX: usize = 200_000;
 /// Discord: there is no such member.
@@ -131,7 +134,14 @@ impl Inner {
         let (guild, _) = letter.who;
         match error {
             // The reconcile that follows the end of the outage finds it again.
-            SyncError::Frozen => return self.mailbox.done(letter.who),
+            // A session that another process began told that one about the guild: it is asked about.
+            SyncError::Frozen if self.guilds.get(guild).is_none() && letter.failures < UNKNOWN_TRIES => {
+                self.resync.want(guild, Reach::Full);
+            }
+            SyncError::Frozen => {
+                self.mailbox.unheard(letter.who);
+                return self.mailbox.done(letter.who);
+            }
             SyncError::Unregistered => self.registrations.want(guild),
             other => {
                 tracing::warn!(%guild, error = %other, "a member could not be brought up to date; tried again")

@@ -23,18 +23,29 @@ const TEXT_MAX: usize = 200;
 /// What the listener of a shard does with what it hears.
 pub(crate) struct Listener {
     inner: Arc<Inner>,
-    /// The session as it stands, to be kept; `None` once it ended.
-    session: watch::Sender<Option<Saved>>,
+    /// The session as it stands, to be kept.
+    session: watch::Sender<Session>,
     /// IDENTIFY is allowed only while this holds.
     owned: watch::Receiver<bool>,
     /// Told when Discord refuses the shard for good.
     refusal: watch::Sender<bool>,
 }
 
+/// What is known of a shard's session.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Session {
+    /// Nothing yet: what is kept stays.
+    Unknown,
+    /// It goes on.
+    Runs(Saved),
+    /// It cannot be resumed: what is kept is worthless.
+    Ended,
+}
+
 impl Listener {
     pub(crate) fn new(
         inner: Arc<Inner>,
-        session: watch::Sender<Option<Saved>>,
+        session: watch::Sender<Session>,
         owned: watch::Receiver<bool>,
         refusal: watch::Sender<bool>,
     ) -> Self {
@@ -161,7 +172,15 @@ impl Tap for Listener {
             let key = session_name(shard, self.inner.config.member_intent);
             let kept = self.inner.queries.bot_state().session(&key).await;
             match kept {
-                Ok(kept) => kept.and_then(|kept| read(&kept)),
+                Ok(kept) => {
+                    let mut saved = kept.and_then(|kept| read(&kept))?;
+                    if self.inner.config.loopback_only {
+                        // A stand-in that was started again listens elsewhere.
+                        saved.resume_url.clear();
+                    }
+                    self.session.send_replace(Session::Runs(saved.clone()));
+                    Some(saved)
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the kept session could not be read; a new one begins");
                     None
@@ -172,7 +191,7 @@ impl Tap for Listener {
     }
 
     fn began(&self, _shard: Shard, saved: Saved) {
-        self.session.send_replace(Some(saved));
+        self.session.send_replace(Session::Runs(saved));
     }
 
     fn resumed(&self, shard: Shard) {
@@ -180,7 +199,7 @@ impl Tap for Listener {
         inner.status().shards.insert(shard.0, ShardState::Connected);
         // A session that another process began told that one about its guilds, and us nothing.
         let session = self.session.borrow().clone();
-        let Some(saved) = session else { return };
+        let Session::Runs(saved) = session else { return };
         if let Ok(Frame::Ready { guilds, application, bot }) = frames::read("READY", &saved.ready) {
             let mut status = inner.status();
             status.application = application.or(status.application);
@@ -193,7 +212,7 @@ impl Tap for Listener {
     }
 
     fn ended(&self, shard: Shard) {
-        self.session.send_replace(None);
+        self.session.send_replace(Session::Ended);
         self.inner.status().shards.insert(shard.0, ShardState::Connecting);
     }
 

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::assemble::Assembled;
 use crate::config::{Config, Place};
 use crate::failure::{Attempt as _, Failure, Outcome};
-use crate::folder::Folder;
+use crate::folder::{Folder, Lock};
 use crate::keys;
 use crate::mode::Mode;
 use crate::operator::Host;
@@ -145,8 +145,8 @@ impl Discord {
     ///
     /// # Errors
     /// If the bot's client cannot be made.
-    pub(crate) async fn start_bot(&self, config: &Config, assembled: &Assembled) -> Outcome<()> {
-        let Some(settings) = self.settings(config)? else { return Ok(()) };
+    pub(crate) async fn start_bot(&self, config: &Config, assembled: &Assembled, lock: &Lock) -> Outcome<()> {
+        let Some(settings) = self.settings(config, lock)? else { return Ok(()) };
         let clock = assembled.clock.clone();
         let parts = Parts {
             commands: assembled.commands.clone(),
@@ -161,7 +161,7 @@ impl Discord {
         Ok(())
     }
 
-    fn settings(&self, config: &Config) -> Outcome<Option<discord::Config>> {
+    fn settings(&self, config: &Config, lock: &Lock) -> Outcome<Option<discord::Config>> {
         let section = &config.discord;
         let (token, place) = match (&self.stand_in, &section.token) {
             (Some(stand_in), _) => {
@@ -175,6 +175,7 @@ impl Discord {
             (None, Some(token)) => (token.clone(), section.place.clone()),
             (None, None) => return Ok(None),
         };
+        let instance = keys::random_hex::<8>()?;
         Ok(Some(discord::Config {
             token,
             identify_pause: if place.is_stand_in { STAND_IN_PAUSE } else { IDENTIFY_PAUSE },
@@ -183,7 +184,8 @@ impl Discord {
             loopback_only: place.is_stand_in,
             member_intent: section.member_intent,
             shards: section.shards,
-            instance: keys::random_hex::<8>()?,
+            ended_instance: lock.name_instance(&instance)?,
+            instance,
             lease: section.lease,
             identify_per_day: section.identify_per_day,
             reconcile: section.reconcile,

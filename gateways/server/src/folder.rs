@@ -143,6 +143,17 @@ impl Lock {
         &self.folder
     }
 
+    /// Names this process, and gives the name of the one that had the folder before: the lock says that it has ended.
+    ///
+    /// # Errors
+    /// If the file of the name cannot be written.
+    pub(crate) fn name_instance(&self, name: &str) -> Outcome<Option<String>> {
+        let file = self.folder.path().join("instance");
+        let former = std::fs::read_to_string(&file).ok().map(|text| text.trim().to_owned());
+        write_private(&file, name.as_bytes()).attempt(|| format!("{} cannot be written", file.display()))?;
+        Ok(former.filter(|former| !former.is_empty()))
+    }
+
     /// Tells commands where this server answers.
     ///
     /// # Errors

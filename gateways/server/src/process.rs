@@ -131,7 +131,7 @@ impl Process {
     pub(crate) async fn open_doors(&mut self, config: &Config) -> Outcome<()> {
         if let Some(jobs) = &self.jobs {
             jobs.start(&mut self.background, &self.stopping);
-            self.host.discord().start_bot(config, &self.assembled).await?;
+            self.host.discord().start_bot(config, &self.assembled, &self.lock).await?;
         }
         self.host.set_ready();
         self.host.announce()

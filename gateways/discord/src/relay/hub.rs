@@ -164,6 +164,11 @@ impl Hub {
         self.with(shard, |entry| entry.failures = entry.failures.saturating_add(1));
     }
 
+    /// How many connections failed one after the other.
+    pub(super) fn failures(&self, shard: Shard) -> u32 {
+        self.lock().get(&shard).map_or(0, |entry| entry.failures)
+    }
+
     /// The session runs.
     pub(super) fn succeeded(&self, shard: Shard) {
         self.with(shard, |entry| entry.failures = 0);

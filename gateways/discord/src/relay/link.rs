@@ -165,9 +165,11 @@ impl Link {
         self.conclude(end).await
     }
 
-    /// Where to go: to the session's own address if it has one that is allowed.
+    /// Where to go: to the session's own address if it has one that is allowed; after a failure to the gateway and to
+    /// that address in turn, because the host that the session was begun with may be gone.
     fn address(&self, session: Option<&Saved>) -> Result<String, String> {
         let config = &self.hub.config;
+        let session = session.filter(|_| self.hub.failures(self.shard).is_multiple_of(2));
         if let Some(url) = session.map(|session| &session.resume_url).filter(|url| !url.is_empty()) {
             match upstream::address(url, config) {
                 Ok(address) => return Ok(address),

@@ -24,7 +24,7 @@ async fn two_hundred_grants_meet_no_limit(engine: Engine) {
         guilds.push(this.guild(&format!("g{number}"), json!({})).await);
     }
     let limit = json!({ "limit": 5, "perMs": 1_000 });
-    let buckets = json!({ "POST /users/*/channels": limit, "POST /channels/*/messages": limit });
+    let buckets = json!({ "POST /users/@me/channels": limit, "POST /channels/*/messages": limit });
     this.sim.call("PUT", "/limits", json!({ "buckets": buckets, "enabled": true })).await;
     let joins = guilds.iter().flat_map(|guild| {
         let sim = &this.sim;
@@ -182,7 +182,7 @@ async fn owner_of(this: &Live, guild: &Guild) -> String {
 
 /// 40003: no message leaves until an operator resumes; then everything that waited goes.
 async fn too_many_messages(this: &mut Live, guild: &Guild) {
-    let fault = json!({ "route": "POST /users/*/channels", "status": 400,
+    let fault = json!({ "route": "POST /users/@me/channels", "status": 400,
         "body": { "code": 40_003, "message": "You are opening direct messages too fast." }, "times": 1 });
     this.sim.fault(fault).await;
     let first = this.sim.join(&guild.id, "first", &[&guild.role]).await;
@@ -210,7 +210,7 @@ async fn a_global_limit_stops_all_but_interactions(engine: Engine) {
     let other = this.sim.join(&guild.id, "other", &[]).await;
     let before = this.sim.requests().await.len();
     this.sim
-        .fault(json!({ "route": "POST /users/*/channels", "retryAfter": 3.0, "global": true, "times": 1 }))
+        .fault(json!({ "route": "POST /users/@me/channels", "retryAfter": 3.0, "global": true, "times": 1 }))
         .await;
     let begin = std::time::Instant::now();
     this.sim.give(&guild.id, &other, &guild.role).await;

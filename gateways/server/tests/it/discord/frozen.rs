@@ -157,6 +157,8 @@ async fn a_sweep_that_would_take_much_away_waits(engine: Engine) {
     let guild = this.guild("Sweep", json!({ "onRoleLoss": "revoke" })).await;
     let holders = holders(&mut this, &guild, 30).await;
     assert_eq!(this.world.stop().await, 0);
+    // A new session is told nothing of what was before: only a sweep sees it.
+    this.sim.call("PUT", "/settings", json!({ "refuseResume": true })).await;
     for user in &holders[..9] {
         this.sim.take(&guild.id, user, &guild.role).await;
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Sim, health, until, verdict, wait_for_live};
+use super::{Sim, connected, health, until, verdict, wait_for_live};
 use crate::on_every_engine;
 use crate::world::{Engine, World};
 
@@ -50,6 +50,7 @@ async fn a_role_gives_a_license_and_takes_it(engine: Engine) {
     let id = license["id"].as_str().unwrap().to_owned();
     world.crash().await;
     let sim = Sim::of(&world).await;
+    connected(&mut world).await;
     assert_eq!(verdict(&world, &api_key, &key, Some("two")).await, "VALID");
     assert_eq!(sim.keys(&ada).await, [key.clone()], "nothing is sent twice");
     sim.take(&guild, &ada, &pro).await;
@@ -58,6 +59,7 @@ async fn a_role_gives_a_license_and_takes_it(engine: Engine) {
     let told = history(&mut world, &id).await;
     let expected = [
         "license.generated",
+        "license.assigned",
         "license.delivered",
         "license.device_activated",
         "license.device_activated",
@@ -68,8 +70,8 @@ async fn a_role_gives_a_license_and_takes_it(engine: Engine) {
     for entry in &told {
         assert!(entry["actor"].is_string() && entry["correlationId"].is_string(), "{entry:#}");
     }
-    assert_eq!((&told[0]["actor"], &told[5]["actor"]), (&json!("bot"), &json!("bot")));
-    assert_eq!(told[5]["data"]["category"], "role_lost");
+    assert_eq!((&told[0]["actor"], &told[6]["actor"]), (&json!("bot"), &json!("bot")));
+    assert_eq!(told[6]["data"]["category"], "role_lost");
     world.crash().await;
     assert_eq!(verdict(&world, &api_key, &key, Some("one")).await, "REVOKED");
     assert_eq!(history(&mut world, &id).await, told);

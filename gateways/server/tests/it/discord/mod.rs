@@ -158,7 +158,12 @@ impl Sim {
     /// A slash command; the first answer's text and everything in it.
     pub(crate) async fn command(&self, guild: &str, user: &str, command: &str, options: Value) -> Value {
         let body = json!({ "guildId": guild, "userId": user, "command": command, "options": options });
-        let answer = self.call("POST", "/interactions", body).await;
+        // The commands are registered a moment after the bot has connected.
+        let answer = until("the command is registered", || async {
+            let answer = self.try_call("POST", "/interactions", body.clone()).await;
+            (answer.status != 404).then(|| answer.expect(200))
+        })
+        .await;
         let responses = answer["responses"].as_array().unwrap();
         responses.iter().rfind(|response| response["content"].is_string()).unwrap_or(&responses[0]).clone()
     }
@@ -246,8 +251,6 @@ impl Live {
         self.world.owner("POST", &format!("/guilds/{id}/license-types"), define).await.expect(201);
         let rule = json!({ "roleId": role, "type": "pro" });
         self.world.owner("POST", &format!("/guilds/{id}/role-rules"), rule).await.expect(201);
-        // The sweep that a new rule starts is over when the next one is.
-        self.reconcile().await;
     }
 
     /// Reconciles every guild whole, and gives the report.
