@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program speaks by printing")]
 
+mod apart;
 mod command;
 mod deny;
 mod keeper;
@@ -20,6 +21,7 @@ use anyhow::{Context as _, Result, bail};
 const HELP: &str = "\
 cargo xtask test [--quick] [FILTER...]
     Every check: prerequisites, format, clippy, tidy, dependencies, tests on private servers, documentation.
+    The tests run in a network namespace without a way out, where the machine lets one be made.
     --quick leaves out dependencies and documentation.
     With filters only the tests whose names contain one of them run, and no other check does.
 cargo xtask tidy
@@ -51,6 +53,10 @@ fn run(arguments: &[String]) -> Result<()> {
         ["advisories"] => plan::advisories(&root()?),
         ["servers"] => plan::servers(),
         [keeper::COMMAND] => keeper::keep(),
+        [apart::COMMAND, filters @ ..] => {
+            let filters: Vec<String> = filters.iter().copied().map(str::to_owned).collect();
+            apart::tests_here(&root()?, &filters)
+        }
         ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(())

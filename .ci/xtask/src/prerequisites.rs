@@ -25,7 +25,7 @@ struct Tool {
     find: fn() -> Option<PathBuf>,
 }
 
-const TOOLS: [Tool; 3] = [
+const TOOLS: [Tool; 4] = [
     Tool {
         name: "PostgreSQL 15 or newer",
         needed: "for the tests of the scale-out store",
@@ -44,6 +44,12 @@ const TOOLS: [Tool; 3] = [
         package: "nats-server",
         find: || on_path("nats-server"),
     },
+    Tool {
+        name: "ip",
+        needed: "for a network that tests cannot leave",
+        package: "iproute2",
+        find: || on_path("ip"),
+    },
 ];
 
 /// Where the servers are.
@@ -58,7 +64,7 @@ pub(crate) struct Programs {
 
 /// Finds the servers; installs nothing.
 pub(crate) fn programs() -> Result<Programs> {
-    let [postgres_bin, redis, nats] = TOOLS.each_ref().map(|tool| {
+    let [postgres_bin, redis, nats, ip] = TOOLS.each_ref().map(|tool| {
         (tool.find)().with_context(|| {
             format!(
                 "{} was not found, and is needed {}: install the package `{}`",
@@ -66,6 +72,7 @@ pub(crate) fn programs() -> Result<Programs> {
             )
         })
     });
+    ip?;
     Ok(Programs { postgres_bin: postgres_bin?, redis: redis?, nats: nats? })
 }
 

@@ -67,6 +67,9 @@ pub(crate) struct Status {
     pub(crate) odd_frames: u64,
     pub(crate) last_odd: Option<String>,
     pub(crate) observations: u64,
+    /// The last sequence of each shard's session, and how many dispatches came behind a later one.
+    pub(crate) sequences: BTreeMap<u32, i64>,
+    pub(crate) disorder: u64,
     /// Why the log channel of a guild cannot be written to.
     pub(crate) silent_channels: BTreeMap<GuildId, String>,
     pub(crate) sweeps: BTreeMap<GuildId, Sweep>,

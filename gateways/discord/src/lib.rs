@@ -70,6 +70,8 @@ pub struct BotHealth {
     pub guilds: (usize, usize),
     /// Dispatches received.
     pub events: u64,
+    /// Dispatches that came behind a later one of their session.
+    pub disorder: u64,
     /// Frames that could not be used, and the last of them.
     pub odd_frames: (u64, Option<String>),
     /// Members that wait to be brought up to date.
@@ -158,6 +160,7 @@ impl Bot {
             shards: status.shards.iter().map(|(number, state)| (*number, state.clone())).collect(),
             guilds,
             events: status.events,
+            disorder: status.disorder,
             odd_frames: (status.odd_frames, status.last_odd.clone()),
             waiting,
             observations: status.observations,

@@ -144,7 +144,7 @@ impl Inner {
             }
             SyncError::Unregistered => self.registrations.want(guild),
             other => {
-                tracing::warn!(%guild, error = %other, "a member could not be brought up to date; tried again")
+                tracing::warn!(%guild, error = %other, "a member could not be brought up to date; tried again");
             }
         }
         let pause = Duration::from_millis(50) * 2_u32.saturating_pow(letter.failures.min(10));

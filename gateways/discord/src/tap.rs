@@ -69,6 +69,16 @@ impl Listener {
         }
     }
 
+    fn count(&self, event: &Dispatch) {
+        let mut status = self.inner.status();
+        status.events += 1;
+        let last = status.sequences.insert(event.shard.0, event.sequence).unwrap_or(0);
+        // A session begins with READY; what a resumed one repeats was dealt with by the process before.
+        if event.sequence <= last && event.kind != "READY" {
+            status.disorder += 1;
+        }
+    }
+
     fn take(&self, event: &Dispatch) -> Result<(), Unusable> {
         let inner = &self.inner;
         let (shard, origin) = (event.shard.0, Some((event.shard.0, event.sequence)));
@@ -153,7 +163,7 @@ impl Listener {
 
 impl Tap for Listener {
     fn dispatch(&self, event: Dispatch) {
-        self.inner.status().events += 1;
+        self.count(&event);
         if let Err(unusable) = self.take(&event) {
             self.unusable(&unusable, Some((event.shard.0, event.sequence)));
         }

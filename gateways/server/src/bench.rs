@@ -2,6 +2,7 @@
 //! works on data of its own in a folder that goes when it ends, reaches loopback addresses only, and ends in time.
 
 mod commands;
+mod discord;
 mod histogram;
 mod load;
 mod validate;
@@ -26,6 +27,7 @@ pub(crate) async fn run(bench: &Bench, format: Format) -> Outcome<()> {
         BenchWhat::Append => commands::append(bench).await?,
         BenchWhat::Bulk => commands::bulk(bench).await?,
         BenchWhat::Rebuild => commands::rebuild(bench).await?,
+        BenchWhat::Discord => discord::run(bench).await?,
     };
     // Figures of an unoptimised build say nothing about the product.
     figures["optimised"] = (!cfg!(debug_assertions)).into();

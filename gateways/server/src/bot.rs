@@ -315,6 +315,7 @@ fn summary(health: &BotHealth) -> String {
     let waiting = health.deliveries.get("waiting").copied().unwrap_or(0);
     parts.push(format!("{waiting} keys wait to be delivered"));
     parts.push(format!("{} sessions begun in 24 hours", health.identifies));
+    parts.push(format!("{} events, {} of them out of order", health.events, health.disorder));
     if let (count @ 1.., Some(last)) = (health.odd_frames.0, &health.odd_frames.1) {
         parts.push(format!("{count} frames could not be used, the last: {last}"));
     }

@@ -339,6 +339,8 @@ pub(crate) enum BenchWhat {
     Bulk,
     /// Events a second of a rebuild
     Rebuild,
+    /// Roles to licenses and messages, against the simulated Discord
+    Discord,
     /// The bare route that `validate` is measured against
     #[value(hide = true)]
     Floor,

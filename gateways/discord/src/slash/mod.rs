@@ -304,7 +304,7 @@ async fn me(ctx: Ctx<'_>) -> Result<(), Error> {
 }
 
 /// The asker's own licenses, as far as what was typed fits.
-async fn own_licenses<'a>(ctx: Ctx<'_>, partial: &'a str) -> serenity::CreateAutocompleteResponse {
+async fn own_licenses(ctx: Ctx<'_>, partial: &str) -> serenity::CreateAutocompleteResponse {
     let asker = Asker::of(ctx);
     let choices = license::choices(ctx.data(), &asker, partial).await.unwrap_or_else(|failed| {
         tracing::warn!(error = %failed, "no choices could be offered");

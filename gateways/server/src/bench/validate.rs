@@ -41,7 +41,7 @@ pub(super) async fn run(bench: &Bench) -> Outcome<Value> {
     let scratch = Scratch::new()?;
     let config = scratch.config("demo", bench)?;
     let mut product = start_product(&scratch, bench)?;
-    let door = ready(&config).await?;
+    let door = ready(&config, crate::mode::Mode::Demo).await?;
     let bodies = bodies(&door).await?;
     let api_key = api_key(&door).await?;
     let address = address_of(door.url())?;
@@ -100,8 +100,16 @@ async fn measure(target: &Target, seconds: u64, rate: Option<u32>) -> Outcome<Me
 fn start_product(scratch: &Scratch, bench: &Bench) -> Outcome<Child> {
     let mut command = own_program()?;
     command.args(["serve", "--demo", "--listen", "127.0.0.1:0", "--data-dir"]).arg(scratch.path());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("DCA_") || name == "DATABASE_URL" {
+    spawned(command, bench)
+}
+
+/// Starts the product with nothing of this process's configuration.
+pub(super) fn spawned(mut command: Command, bench: &Bench) -> Outcome<Child> {
+    let ours =
+        |name: &str| name.starts_with("DCA_") || name == "DATABASE_URL" || name.starts_with("DISCORD_");
+    let stated: Vec<_> = command.as_std().get_envs().map(|(name, _)| name.to_owned()).collect();
+    for (name, _) in std::env::vars_os().filter(|(name, _)| ours(&name.to_string_lossy())) {
+        if !stated.contains(&name) {
             command.env_remove(name);
         }
     }
@@ -115,7 +123,7 @@ fn start_product(scratch: &Scratch, bench: &Bench) -> Outcome<Child> {
         .attempt(|| "the server cannot be started".to_owned())
 }
 
-fn own_program() -> Outcome<Command> {
+pub(super) fn own_program() -> Outcome<Command> {
     let program = std::env::current_exe().attempt(|| "this program's own file is unknown".to_owned())?;
     let mut command = Command::new(program);
     command.stdin(Stdio::null()).kill_on_drop(true);
@@ -123,9 +131,8 @@ fn own_program() -> Outcome<Command> {
 }
 
 /// Waits until the server says where it is, so that the door leads to it and not into this process.
-async fn ready(config: &crate::config::Config) -> Outcome<Door> {
-    let (folder, begin) =
-        (crate::folder::Folder::new(&config.data_dir, crate::mode::Mode::Demo), Instant::now());
+pub(super) async fn ready(config: &crate::config::Config, mode: crate::mode::Mode) -> Outcome<Door> {
+    let (folder, begin) = (crate::folder::Folder::new(&config.data_dir, mode), Instant::now());
     loop {
         if let Some(run) = folder.run()
             && door::is_ready(&run.url).await.is_ok()

@@ -6,7 +6,6 @@ mod frozen;
 mod gaps;
 mod instances;
 mod interactions;
-mod loopback;
 mod main_job;
 mod odd_input;
 mod shuffled;
