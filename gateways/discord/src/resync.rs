@@ -31,8 +31,10 @@ const PAGE: usize = 1_000;
 const SETTLE: Duration = Duration::from_millis(150);
 /// An event that came so long before a sweep began is dealt with as an event still.
 const EVENT_MARGIN: Duration = Duration::from_secs(1);
-/// Commands of one sweep at the same time.
-const PARALLEL: usize = 8;
+/// Members that are asked about at the same time.
+const ASKED: usize = 8;
+/// Commands of one sweep at the same time: the log takes many in one write.
+const PARALLEL: usize = 32;
 /// The job in whose name a sweep acts; its grants are announced together instead of being sent one by one.
 pub(crate) const JOB: &str = "role-sync";
 
@@ -314,7 +316,7 @@ impl Inner {
         sightings: &mut Vec<Sighting>,
     ) -> Result<(), ResyncError> {
         use futures::StreamExt as _;
-        let asked = futures::stream::iter(users).map(|user| self.ask(guild, user)).buffer_unordered(PARALLEL);
+        let asked = futures::stream::iter(users).map(|user| self.ask(guild, user)).buffer_unordered(ASKED);
         let answers: Vec<Result<Option<Sighting>, SyncError>> = asked.collect().await;
         for answer in answers {
             match answer {

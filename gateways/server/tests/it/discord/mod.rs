@@ -9,6 +9,7 @@ mod interactions;
 mod main_job;
 mod odd_input;
 mod shuffled;
+mod stops;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
