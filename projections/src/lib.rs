@@ -99,6 +99,8 @@ pub(crate) struct Core {
     checkpoint: watch::Sender<i64>,
     /// The position up to which the end of the log was looked at.
     tail: AtomicI64,
+    /// The position up to which this process saw nothing for the outbox of deliveries.
+    outbox_passed: Arc<AtomicI64>,
     /// Held for reading while the runner works; whoever must stop it takes it for writing.
     gate: RwLock<()>,
 }

@@ -8,6 +8,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use domain::event::Actor;
@@ -196,11 +198,14 @@ pub struct Outbox {
     sql: Sql,
     log: EventLog,
     epoch: Box<str>,
+    /// Up to here this process saw nothing that it would have to write.
+    passed: Arc<AtomicI64>,
 }
 
 impl Outbox {
     pub(crate) fn new(core: &Core) -> Self {
-        Self { sql: core.sql.clone(), log: core.log.clone(), epoch: core.epoch.clone() }
+        let passed = Arc::clone(&core.outbox_passed);
+        Self { sql: core.sql.clone(), log: core.log.clone(), epoch: core.epoch.clone(), passed }
     }
 
     /// The last delivery of each slot of a member.

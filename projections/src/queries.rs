@@ -54,6 +54,7 @@ impl Queries {
             first_validations: FirstValidations::new(config.first_validations),
             checkpoint: watch::Sender::new(0),
             tail: AtomicI64::new(0),
+            outbox_passed: Arc::default(),
             gate: RwLock::new(()),
             sql,
             config,

@@ -20,14 +20,15 @@ use axum::Router;
 use axum::routing::{delete, get, patch, post};
 
 pub use error::{ApiError, Code, FieldError};
-pub use operator::{Component, Condition, Operator, OperatorError};
+pub use operator::{Component, Condition, InteractionError, Operator, OperatorError};
 pub use serve::serve;
 pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
 pub use token::{TokenKeys, mint};
 
 use crate::routes::{
-    activate, api_keys, demo, devices, generate, guilds, heartbeat, held_removals, history, license_types,
-    licenses, lifecycle, operations, operator as admin, redeem, role_rules, terms, transfer, users, validate,
+    activate, api_keys, demo, devices, generate, guilds, heartbeat, held_removals, history, interactions,
+    license_types, licenses, lifecycle, operations, operator as admin, redeem, role_rules, terms, transfer,
+    users, validate,
 };
 
 /// The whole API as a service.
@@ -74,6 +75,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/guilds/{guild}/role-rules", get(role_rules::list).post(role_rules::set))
         .route("/guilds/{guild}/api-keys", get(api_keys::list).post(api_keys::issue))
         .route("/guilds/{guild}/api-keys/{id}", delete(api_keys::revoke))
+        // Discord
+        .route("/discord/interactions", post(interactions::receive))
         // the command line
         .route("/_admin/status", get(admin::status))
         .route("/_admin/verify", post(admin::verify))

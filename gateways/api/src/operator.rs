@@ -60,6 +60,20 @@ pub enum OperatorError {
     Unavailable(String),
 }
 
+/// Why an interaction of Discord's is not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InteractionError {
+    /// Its signature is missing, wrong or too old.
+    #[error("{0}")]
+    Unsigned(String),
+    /// It is signed and cannot be understood.
+    #[error("{0}")]
+    Unreadable(String),
+    /// There is no bot here, or what is needed to check the signature is not known.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
 /// The host of the API. Object-safe, so that tests and tools can stand in for the server.
 pub trait Operator: Send + Sync {
     /// Whether this process may take traffic: migrations done, read models caught up at start, not draining.
@@ -104,6 +118,17 @@ pub trait Operator: Send + Sync {
     /// # Errors
     /// [`OperatorError::Unavailable`] if there is no bot here, or the store does not answer.
     fn resume_discord(&self) -> BoxFuture<'_, Result<Value, OperatorError>>;
+
+    /// Checks and answers an interaction that Discord posted; the texts are the headers of its signature.
+    ///
+    /// # Errors
+    /// [`InteractionError`].
+    fn interaction<'a>(
+        &'a self,
+        signature: &'a str,
+        timestamp: &'a str,
+        body: &'a [u8],
+    ) -> BoxFuture<'a, Result<Value, InteractionError>>;
 
     /// Makes the demo's simulated Discord agree with roles that were told to the API; `None` is somebody who left.
     fn simulate_member(&self, guild: GuildId, user: DiscordId, roles: Option<Vec<RoleId>>);

@@ -63,6 +63,8 @@ pub(crate) struct Status {
     pub(crate) leases: BTreeMap<u32, Lease>,
     pub(crate) application: Option<u64>,
     pub(crate) bot: Option<DiscordId>,
+    /// The key that Discord signs interactions with.
+    pub(crate) public_key: Option<ed25519_dalek::VerifyingKey>,
     pub(crate) events: u64,
     pub(crate) odd_frames: u64,
     pub(crate) last_odd: Option<String>,

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 pub use bot::{Clock, ShardState};
 pub use config::{Brake, Config, Delivery, Rest};
 pub use resync::{Reach, Report, ResyncError};
+pub use slash::signed::InteractionRefused;
 
 use bot::Inner;
 use egress::{Egress, EgressConfig, EgressError};
@@ -213,6 +214,19 @@ impl Bot {
             }
         };
         tokio::time::timeout(limit, settled).await.is_ok()
+    }
+
+    /// Checks and answers an interaction that Discord posted to our HTTP address.
+    ///
+    /// # Errors
+    /// [`InteractionRefused`]; one that is not signed is refused before it is read.
+    pub async fn interaction(
+        &self,
+        signature: &str,
+        timestamp: &str,
+        body: &[u8],
+    ) -> Result<serde_json::Value, InteractionRefused> {
+        slash::signed::answer(&self.inner, signature, timestamp, body).await
     }
 
     /// Goes on after somebody mended what the bot had stopped for: a token, an intent, too many direct messages.

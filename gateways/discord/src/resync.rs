@@ -395,7 +395,7 @@ impl Inner {
             let context = self.context(Actor::Job(JOB.into()), Some(guild));
             // What an event told before is not what stands now.
             self.seen.forget_one((guild, user));
-            async move { self.observe(&context, order).await }
+            async move { self.observe(&context, order).await.map(|observation| observation.position) }
         });
         let results: Vec<Result<Option<i64>, SyncError>> =
             futures::stream::iter(work).buffer_unordered(PARALLEL).collect().await;

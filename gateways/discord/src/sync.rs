@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use commands::{CommandError, Context, Losses, ObserveMember};
+use commands::{CommandError, Context, Losses, Observation, ObserveMember};
 use domain::event::Actor;
 use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::Timestamp;
@@ -219,9 +219,14 @@ impl Inner {
         let is_final = held_back.is_empty();
         order.withheld.extend(&held_back);
         let context = self.context(actor, Some(sighting.guild));
-        self.observe(&context, order).await?;
-        // A removal that waits must be looked at again, whatever else stays the same.
-        self.seen.note(who, is_final.then_some(sight));
+        let observation = self.observe(&context, order).await?;
+        // A removal that waits must be looked at again, and what came too late was not taken.
+        let member = &observation.member;
+        let taken = match member.guild {
+            Some(_) => member.roles == sight.roles && member.present == sight.present,
+            None => sight.roles.is_empty(),
+        };
+        self.seen.note(who, (is_final && taken).then_some(sight));
         Ok(Taken { held_back })
     }
 
@@ -238,14 +243,14 @@ impl Inner {
         Ok(verdict.withheld.into_iter().next().unwrap_or_default())
     }
 
-    /// Issues the command; what it carried out is not held any more.
+    /// Issues the command.
     pub(crate) async fn observe(
         &self,
         context: &Context,
         order: ObserveMember,
-    ) -> Result<Option<i64>, SyncError> {
+    ) -> Result<Observation, SyncError> {
         let observation = self.commands.observe(context, order).await?;
         self.status().observations += 1;
-        Ok(observation.position)
+        Ok(observation)
     }
 }

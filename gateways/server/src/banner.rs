@@ -18,14 +18,16 @@ pub(crate) struct Place<'a> {
     pub(crate) data: String,
     /// Demo or live.
     pub(crate) mode: Mode,
+    /// Where the simulated Discord's control API answers.
+    pub(crate) simulator: Option<String>,
 }
 
-/// The banner. In the demo its last line is the request.
+/// The banner. In the demo it ends with requests to try.
 ///
 /// # Errors
 /// If the demo's license cannot be loaded.
 pub(crate) async fn banner(place: &Place<'_>, commands: &Commands) -> Outcome<String> {
-    let Place { url, data, mode } = place;
+    let Place { url, data, mode, .. } = place;
     let what = match mode {
         Mode::Demo => "demo: Discord is simulated; licenses, events and keys are real",
         Mode::Live => "live",
@@ -46,9 +48,23 @@ pub(crate) async fn banner(place: &Place<'_>, commands: &Commands) -> Outcome<St
         lines.push("  Validate a license of the demo (answers VALID):".to_owned());
         lines.push(String::new());
         lines.push(request(url, commands).await?);
+        lines.extend(place.simulator.iter().flat_map(|simulator| discord(simulator)));
     }
     lines.push(String::new());
     Ok(lines.join("\n"))
+}
+
+/// What a moderator and a member would do, as lines for a shell.
+fn discord(simulator: &str) -> Vec<String> {
+    let (guild, ada, role) = (seed::GUILD, seed::member("ada"), seed::ROLES[0].1);
+    vec![
+        String::new(),
+        "  Give the member ada the role Pro on the simulated Discord, and read the key in her inbox:"
+            .to_owned(),
+        String::new(),
+        format!("  curl -s -X POST {simulator}/_control/guilds/{guild}/members/{ada}/roles/{role}"),
+        format!("  curl -s {simulator}/_control/users/{ada}/inbox"),
+    ]
 }
 
 /// A validation of the demo's first license, as a line for a shell.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use api::{Component, Condition, Operator, OperatorError};
-use discord::Reach;
+use api::{Component, Condition, InteractionError, Operator, OperatorError};
+use discord::{InteractionRefused, Reach};
 use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::{Span, Timestamp};
 use futures::FutureExt as _;
@@ -221,6 +221,24 @@ impl Operator for Host {
             let bot = self.discord.bot().ok_or_else(no_bot)?;
             bot.resume().await.map_err(unavailable)?;
             Ok(json!({ "resumed": true }))
+        }
+        .boxed()
+    }
+
+    fn interaction<'a>(
+        &'a self,
+        signature: &'a str,
+        timestamp: &'a str,
+        body: &'a [u8],
+    ) -> BoxFuture<'a, Result<Value, InteractionError>> {
+        async move {
+            let bot =
+                self.discord.bot().ok_or_else(|| InteractionError::Unavailable(no_bot().to_string()))?;
+            bot.interaction(signature, timestamp, body).await.map_err(|refused| match refused {
+                InteractionRefused::Unsigned => InteractionError::Unsigned(refused.to_string()),
+                InteractionRefused::Unreadable(_) => InteractionError::Unreadable(refused.to_string()),
+                InteractionRefused::Unavailable(_) => InteractionError::Unavailable(refused.to_string()),
+            })
         }
         .boxed()
     }

@@ -142,6 +142,11 @@ impl Process {
         &self.url
     }
 
+    /// Where the simulated Discord answers, in a demo.
+    pub(crate) fn simulator(&self) -> Option<String> {
+        self.host.discord().simulator()["url"].as_str().map(str::to_owned)
+    }
+
     /// The halves.
     pub(crate) fn assembled(&self) -> &Assembled {
         &self.assembled

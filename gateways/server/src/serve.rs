@@ -41,7 +41,8 @@ pub(crate) async fn serve(config: &Config) -> Outcome<()> {
     let mut process =
         Process::start(config, lock, listener, Purpose::Serve, shutdown.draining.clone(), closing).await?;
     process.catch_up().await?;
-    let place = Place { url: process.url(), data: place(config, &folder), mode };
+    let simulator = process.simulator();
+    let place = Place { url: process.url(), data: place(config, &folder), mode, simulator };
     say(&banner(&place, &process.assembled().commands).await?);
     process.open_doors(config).await?;
     tracing::info!(url = process.url(), mode = mode.as_str(), "serving");

@@ -10,6 +10,7 @@ pub(crate) mod guilds;
 pub(crate) mod heartbeat;
 pub(crate) mod held_removals;
 pub(crate) mod history;
+pub(crate) mod interactions;
 pub(crate) mod license_types;
 pub(crate) mod licenses;
 pub(crate) mod lifecycle;

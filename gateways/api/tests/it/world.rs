@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use api::operator::{Component, Condition, Operator, OperatorError};
+use api::operator::{Component, Condition, InteractionError, Operator, OperatorError};
 use api::{ApiState, Hosts, Limits, Mode, Parts, TokenKeys, mint};
 use axum::Router;
 use axum::body::Body;
@@ -385,6 +385,15 @@ impl Operator for Host {
 
     fn resume_discord(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {
         async { Err(OperatorError::Unavailable("There is no bot here.".to_owned())) }.boxed()
+    }
+
+    fn interaction<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: &'a [u8],
+    ) -> BoxFuture<'a, Result<Value, InteractionError>> {
+        async { Err(InteractionError::Unsigned("This is not signed by Discord.".to_owned())) }.boxed()
     }
 
     fn simulate_member(&self, _: GuildId, _: DiscordId, _: Option<Vec<RoleId>>) {}

@@ -4,6 +4,7 @@
 mod check;
 mod license;
 pub(crate) mod register;
+pub(crate) mod signed;
 mod sync_me;
 
 use std::sync::Arc;

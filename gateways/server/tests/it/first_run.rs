@@ -34,11 +34,15 @@ fn refused(output: &Output, words: &[&str]) {
     }
 }
 
-/// The last request that the banner printed, sent again: its answer.
+/// The last validation that the banner printed, sent again: its answer.
 async fn pasted(world: &World) -> Value {
     let printed = world.printed();
-    let line =
-        printed.lines().rfind(|line| line.trim_start().starts_with("curl ")).unwrap().trim().to_owned();
+    let line = printed
+        .lines()
+        .rfind(|line| line.trim_start().starts_with("curl ") && line.contains("/licenses/validate"))
+        .unwrap()
+        .trim()
+        .to_owned();
     let quoted: Vec<&str> = line.split('\'').collect();
     let path = line.split_whitespace().nth(2).unwrap().strip_prefix(world.url()).unwrap();
     let headers: Vec<(&str, &str)> =

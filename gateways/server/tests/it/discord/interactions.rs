@@ -9,7 +9,8 @@ use crate::world::Engine;
 on_every_engine!(
     members_see_their_own_licenses,
     a_forged_interaction_shows_nothing,
-    whoever_asks_is_looked_at_again
+    whoever_asks_is_looked_at_again,
+    interactions_over_http_are_signed
 );
 
 async fn start(engine: Engine) -> (Live, Guild, String) {
@@ -127,4 +128,37 @@ async fn whoever_asks_is_looked_at_again(engine: Engine) {
         assert!(begin.elapsed() < super::PATIENCE);
     }
     this.world.verify().await;
+}
+
+async fn interactions_over_http_are_signed(engine: Engine) {
+    let (this, guild, user) = start(engine).await;
+    let url = format!("{}/discord/interactions", this.world.url());
+    // Discord itself finds out whether a good signature is taken and a bad one refused, before it takes the address.
+    this.sim.call("PUT", "/settings", json!({ "interactionsUrl": url })).await;
+    let listed = this.sim.command(&guild.id, &user, "license list", json!({})).await;
+    assert!(text(&listed).contains("Pro"), "{listed:#}");
+    let shown = this.sim.command(&guild.id, &user, "license show", json!({})).await;
+    let button = &shown["components"][0]["components"][0];
+    let custom_id = button["custom_id"].as_str().or(button["customId"].as_str());
+    let click = json!({ "guildId": guild.id, "userId": user, "customId": custom_id, "messageId": shown["messageId"] });
+    assert!(key_in(&interact(&this, click).await["content"]).is_some());
+    let asked = json!({ "guildId": guild.id, "userId": user, "command": "license show",
+        "autocomplete": { "option": "license", "value": "" } });
+    assert_eq!(interact(&this, asked).await["choices"].as_array().unwrap().len(), 1);
+    let synced = this.sim.command(&guild.id, &user, "sync me", json!({})).await;
+    assert!(text(&synced).contains("as your roles say"), "{synced:#}");
+    // Forged ones are refused before they are read.
+    let body = json!({ "type": 1 });
+    let path = "/discord/interactions";
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().to_string();
+    let zeros = "0".repeat(128);
+    assert_eq!(this.world.ask("POST", path, &[], body.clone()).await.status, 401);
+    for (signature, timestamp) in
+        [(zeros.as_str(), now.as_str()), ("x", &now), (&zeros, "0"), (&zeros, "x"), ("", "")]
+    {
+        let headers = [("X-Signature-Ed25519", signature), ("X-Signature-Timestamp", timestamp)];
+        let answer = this.world.ask("POST", path, &headers, body.clone()).await;
+        assert_eq!((answer.status, answer.code()), (401, "INVALID_CREDENTIAL"), "{:#}", answer.body);
+    }
 }
