@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use commands::{Commands, Context};
 use domain::event::Actor;
@@ -21,6 +22,9 @@ use crate::mailbox::Mailbox;
 use crate::register::Registrations;
 use crate::resync::Resync;
 use crate::sync::Seen;
+
+/// How far sessions of one application must begin apart (`max_concurrency` 1).
+const IDENTIFY_APART: Duration = Duration::from_secs(5);
 
 /// The instant at which something is decided.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -62,6 +66,7 @@ pub(crate) struct Status {
     pub(crate) shards: BTreeMap<u32, ShardState>,
     pub(crate) leases: BTreeMap<u32, Lease>,
     pub(crate) application: Option<u64>,
+    pub(crate) last_identify: Option<Instant>,
     pub(crate) bot: Option<DiscordId>,
     /// The key that Discord signs interactions with.
     pub(crate) public_key: Option<ed25519_dalek::VerifyingKey>,
@@ -118,6 +123,17 @@ impl Inner {
 
     pub(crate) fn status(&self) -> MutexGuard<'_, Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether no session of this application began within the last 5 s, which Discord asks to be kept apart; if so,
+    /// one begins now.
+    pub(crate) fn may_identify_now(&self) -> bool {
+        let mut status = self.status();
+        let may = status.last_identify.is_none_or(|at| at.elapsed() >= IDENTIFY_APART);
+        if may {
+            status.last_identify = Some(Instant::now());
+        }
+        may
     }
 
     /// Whether this instance speaks for no shard at all.

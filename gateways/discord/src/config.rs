@@ -66,6 +66,8 @@ pub struct Delivery {
     pub quiet_max: Duration,
     /// Direct messages of one guild in a minute.
     pub per_guild_minute: u32,
+    /// Direct messages of all guilds in a minute.
+    pub per_minute: usize,
     /// Grants of one guild in a minute above which none of them is sent.
     pub bulk_above: u32,
     /// Pause between two deliveries for one slot.

@@ -44,8 +44,6 @@ const NONCE_KEPT: Span = Span::seconds(120);
 const LOOK_BACK: u32 = 50;
 /// Longest pause between two tries.
 const RETRY_MAX: Span = Span::hours(1);
-/// Direct messages a minute over all guilds.
-const PER_MINUTE: usize = 300;
 /// How long a guild must be quiet before its log message is written.
 const ANNOUNCE_QUIET: Duration = Duration::from_millis(750);
 
@@ -156,7 +154,12 @@ impl Inner {
             return Ok(wait);
         }
         turn.recent.retain(|at| at.elapsed() < Duration::from_secs(60));
-        let room = PER_MINUTE.saturating_sub(turn.recent.len()).min(turn.permits.available_permits());
+        let room = self
+            .config
+            .delivery
+            .per_minute
+            .saturating_sub(turn.recent.len())
+            .min(turn.permits.available_permits());
         if room == 0 {
             return Ok(TICK);
         }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::id::{ChannelId, DiscordId, GuildId, RoleId};
+use domain::id::{DiscordId, GuildId, RoleId};
 use serde_json::Value;
 
 /// Discord's permission bit ADMINISTRATOR.
@@ -34,8 +34,6 @@ pub(crate) struct GuildFrame {
     pub(crate) roles: Option<BTreeMap<RoleId, Role>>,
     /// How many members it has, if that is said.
     pub(crate) members: Option<u64>,
-    /// Where Discord itself posts, used when no log channel is set.
-    pub(crate) system_channel: Option<ChannelId>,
 }
 
 /// What a dispatch says.
@@ -129,7 +127,6 @@ pub(crate) fn guild_frame(id_: GuildId, data: &Value) -> GuildFrame {
         owner: id(data, "owner_id").map(DiscordId),
         roles: roles.map(|roles| roles.iter().filter_map(role).collect()),
         members: count("member_count").or_else(|| count("approximate_member_count")),
-        system_channel: id(data, "system_channel_id").map(ChannelId),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use domain::guild::{Guild, RuleId, RuleSource};
-use domain::id::{ChannelId, DiscordId, GuildId, RoleId};
+use domain::id::{DiscordId, GuildId, RoleId};
 
 use crate::frames::{ADMINISTRATOR, GuildFrame, MANAGE_GUILD, Role};
 
@@ -16,7 +16,6 @@ pub(crate) struct Known {
     pub(crate) owner: Option<DiscordId>,
     pub(crate) roles: BTreeMap<RoleId, Role>,
     pub(crate) members: Option<u64>,
-    pub(crate) system_channel: Option<ChannelId>,
     /// The shard whose session tells of it.
     pub(crate) shard: u32,
     /// Whether Discord can be asked about it.
@@ -26,6 +25,19 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// Nothing known yet: frozen.
+    const fn new(shard: u32) -> Self {
+        Self {
+            name: String::new(),
+            owner: None,
+            roles: BTreeMap::new(),
+            members: None,
+            shard,
+            available: false,
+            present: true,
+        }
+    }
+
     /// Roles that make a Discord administrator: with ADMINISTRATOR or MANAGE_GUILD.
     pub(crate) fn watched(&self) -> BTreeSet<RoleId> {
         let bits = ADMINISTRATOR | MANAGE_GUILD;
@@ -80,22 +92,12 @@ impl Guilds {
     /// A guild was described; members that the description lacks stay as they were.
     pub(crate) fn put(&self, shard: u32, frame: GuildFrame) {
         let mut all = self.all();
-        let known = all.entry(frame.id).or_insert_with(|| Known {
-            name: String::new(),
-            owner: None,
-            roles: BTreeMap::new(),
-            members: None,
-            system_channel: None,
-            shard,
-            available: false,
-            present: true,
-        });
+        let known = all.entry(frame.id).or_insert_with(|| Known::new(shard));
         if !frame.name.is_empty() {
             known.name = frame.name;
         }
         known.owner = frame.owner.or(known.owner);
         known.members = frame.members.or(known.members);
-        known.system_channel = frame.system_channel.or(known.system_channel);
         if let Some(roles) = frame.roles {
             // Without its roles a guild stays frozen: every rule would look as if its role was deleted.
             known.roles = roles;
@@ -114,23 +116,7 @@ impl Guilds {
 
     /// The bot was removed.
     pub(crate) fn removed(&self, shard: u32, guild: GuildId) {
-        let mut all = self.all();
-        match all.get_mut(&guild) {
-            Some(known) => known.present = false,
-            None => {
-                let known = Known {
-                    name: String::new(),
-                    owner: None,
-                    roles: BTreeMap::new(),
-                    members: None,
-                    system_channel: None,
-                    shard,
-                    available: false,
-                    present: false,
-                };
-                all.insert(guild, known);
-            }
-        }
+        self.all().entry(guild).or_insert_with(|| Known::new(shard)).present = false;
     }
 
     /// A role is there.

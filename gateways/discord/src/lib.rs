@@ -42,6 +42,8 @@ pub const DISCORD: &str = "https://discord.com";
 
 /// How long the parts may take to end.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// Guilds that are reconciled at the same time.
+const RECONCILES: usize = 4;
 /// How often it is looked whether the first reconcile is done.
 const SETTLE_LOOK: Duration = Duration::from_millis(10);
 
@@ -134,7 +136,9 @@ impl Bot {
             tasks.spawn(Arc::clone(&inner).sync_worker(stop.clone()));
         }
         tasks.spawn(Arc::clone(&inner).register_worker(stop.clone()));
-        tasks.spawn(Arc::clone(&inner).resync_worker(stop.clone()));
+        for _ in 0..RECONCILES {
+            tasks.spawn(Arc::clone(&inner).resync_worker(stop.clone()));
+        }
         tasks.spawn(Arc::clone(&inner).deliver_worker(stop.clone()));
         tasks.spawn(Arc::clone(&inner).removals_worker(stop.clone()));
         tasks.spawn(Arc::clone(&inner).reconcile_timer(stop.clone()));

@@ -3,7 +3,7 @@
 //! nothing on an incomplete answer: an outage, a failed page, an empty list or a list without ourselves ends it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use commands::{Losses, ObserveMember};
@@ -31,6 +31,8 @@ const PAGE: usize = 1_000;
 const SETTLE: Duration = Duration::from_millis(150);
 /// An event that came so long before a sweep began is dealt with as an event still.
 const EVENT_MARGIN: Duration = Duration::from_secs(1);
+/// Members that are asked about one by one in one reconcile; the next one asks about more.
+const ASKED_MAX: usize = 500;
 /// Members that are asked about at the same time.
 const ASKED: usize = 8;
 /// Commands of one sweep at the same time: the log takes many in one write.
@@ -95,8 +97,15 @@ type Answer = Result<Report, Arc<ResyncError>>;
 /// Guilds that wait to be looked at.
 #[derive(Default)]
 pub(crate) struct Resync {
-    wishes: Mutex<BTreeMap<GuildId, Wish>>,
+    state: Mutex<Wishes>,
     notify: Notify,
+}
+
+#[derive(Default)]
+struct Wishes {
+    waiting: BTreeMap<GuildId, Wish>,
+    /// Being looked at: a further wish waits for its end.
+    running: BTreeSet<GuildId>,
 }
 
 struct Wish {
@@ -118,22 +127,43 @@ impl Resync {
     }
 
     fn add(&self, guild: GuildId, reach: Reach, waiter: Option<oneshot::Sender<Answer>>) {
-        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
-        let wish = wishes.entry(guild).or_insert(Wish { reach, waiters: Vec::new() });
+        let mut state = self.state();
+        let wish = state.waiting.entry(guild).or_insert(Wish { reach, waiters: Vec::new() });
         wish.reach = wish.reach.max(reach);
         wish.waiters.extend(waiter);
-        drop(wishes);
+        drop(state);
+        self.notify.notify_one();
+    }
+
+    fn state(&self) -> MutexGuard<'_, Wishes> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn done(&self, guild: GuildId) {
+        self.state().running.remove(&guild);
         self.notify.notify_one();
     }
 
     async fn next(&self) -> (GuildId, Wish) {
         loop {
             let woken = self.notify.notified();
-            if let Some(wish) = self.wishes.lock().unwrap_or_else(PoisonError::into_inner).pop_first() {
+            if let Some(wish) = self.state().pop() {
+                // There may be more for another worker.
+                self.notify.notify_one();
                 return wish;
             }
             woken.await;
         }
+    }
+}
+
+impl Wishes {
+    /// The first guild that nobody looks at.
+    fn pop(&mut self) -> Option<(GuildId, Wish)> {
+        let guild = *self.waiting.keys().find(|guild| !self.running.contains(guild))?;
+        let wish = self.waiting.remove(&guild)?;
+        self.running.insert(guild);
+        Some((guild, wish))
     }
 }
 
@@ -145,7 +175,7 @@ struct Candidate {
 }
 
 impl Inner {
-    /// Reconciles guilds, one after the other, until `stop`. One at a time is enough: Discord's limits bound it.
+    /// Reconciles guilds, one after the other, until `stop`. A few of these run: Discord's limits bound them.
     pub(crate) async fn resync_worker(self: Arc<Self>, stop: CancellationToken) {
         loop {
             let (guild, wish) = tokio::select! {
@@ -156,6 +186,7 @@ impl Inner {
                 () = stop.cancelled() => return,
                 answer = self.reconcile(guild, wish.reach) => answer.map_err(Arc::new),
             };
+            self.resync.done(guild);
             self.note_sweep(guild, &answer);
             for waiter in wish.waiters {
                 // Whoever asked may have gone.
@@ -316,6 +347,8 @@ impl Inner {
         sightings: &mut Vec<Sighting>,
     ) -> Result<(), ResyncError> {
         use futures::StreamExt as _;
+        report.undecided += users.len().saturating_sub(ASKED_MAX);
+        let users = users.into_iter().take(ASKED_MAX);
         let asked = futures::stream::iter(users).map(|user| self.ask(guild, user)).buffer_unordered(ASKED);
         let answers: Vec<Result<Option<Sighting>, SyncError>> = asked.collect().await;
         for answer in answers {

@@ -117,7 +117,7 @@ async fn lease(inner: &Inner, shard: Shard, stop: &CancellationToken) -> Option<
 
 /// Runs serenity behind the relay until it ends, the lease is lost, or the process stops.
 async fn run(inner: &Arc<Inner>, shard: Shard, lease: &Lease, stop: &CancellationToken) -> Ended {
-    let gateway = match gateway(inner).await {
+    let gateway = match gateway(inner, shard).await {
         Ok(gateway) => gateway,
         Err(EgressError::Unauthorized) => return Ended::Halted(TOKEN_HELP),
         Err(error) => return Ended::Failed(error.to_string()),
@@ -172,20 +172,24 @@ async fn refused(mut fatal: watch::Receiver<bool>) {
 }
 
 /// Where the gateway is: as configured, else as Discord says, who also says how many sessions may still begin.
-async fn gateway(inner: &Inner) -> Result<String, EgressError> {
+async fn gateway(inner: &Inner, shard: Shard) -> Result<String, EgressError> {
     let told = inner.egress.call(Request::get("/gateway/bot")).await?;
     let limit = &told["session_start_limit"];
-    if limit["remaining"].as_i64() == Some(0) {
-        tracing::warn!(
-            reset_after_ms = limit["reset_after"].as_i64(),
-            "Discord lets no new session begin for now"
-        );
+    if limit["remaining"].as_i64() == Some(0) && !has_session(inner, shard).await {
+        let wait = limit["reset_after"].as_i64().unwrap_or(0);
+        return Err(EgressError::Unavailable(format!("no new session may begin for {wait} ms")));
     }
     if let Some(url) = &inner.config.gateway_url {
         return Ok(url.clone());
     }
     let url = told["url"].as_str().map(str::to_owned);
     url.ok_or_else(|| EgressError::Unreadable("GET /gateway/bot gave no url".to_owned()))
+}
+
+/// Whether a session is kept that can be resumed without IDENTIFY.
+async fn has_session(inner: &Inner, shard: Shard) -> bool {
+    let key = session_name(shard, inner.config.member_intent);
+    inner.queries.bot_state().session(&key).await.is_ok_and(|kept| kept.is_some())
 }
 
 /// A client whose gateway is the relay, so that it can reach no other.

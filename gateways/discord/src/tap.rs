@@ -231,6 +231,9 @@ impl Tap for Listener {
             if !*self.owned.borrow() {
                 return Err("another instance has this shard".to_owned());
             }
+            if !self.inner.config.loopback_only && !self.inner.may_identify_now() {
+                return Err("another shard's session began less than 5 s ago".to_owned());
+            }
             let limit = self.inner.config.identify_per_day;
             match self.inner.queries.bot_state().spend_identify(&name(shard), limit).await {
                 Ok(true) => Ok(()),

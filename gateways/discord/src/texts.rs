@@ -77,9 +77,9 @@ pub(crate) struct Texts {
 pub(crate) const EN: Texts = Texts {
     dm_granted: "**{guild}** gave you a license: **{type}**\n\n`{key}`\n\nIt is yours: do not share it. \
                  `/license show` on the server shows it again, with its devices and its end.",
-    log_bulk: "Many licenses at once, so nobody got a direct message. Everybody sees the key with `/license show`.",
+    log_bulk: "These licenses were granted together, without direct messages. Everybody sees the key with `/license show`.",
     log_bulk_line: "• **{type}**: {count}",
-    log_undeliverable: "{count} could not be reached by direct message; they see the key with `/license show`.",
+    log_undeliverable: "{count} got no direct message, because it is closed or switched off; `/license show` shows the key.",
     log_removals: "**{count}** members would lose their license now, more than the brake lets through. Their licenses \
                    stay valid until somebody confirms it: `dca-auth removals confirm {batch} --guild {guild}`, or give the roles back.",
     log_rule_broken: "The role of the rule for **{type}** was deleted. What it gave stays valid; map the type to \
@@ -148,10 +148,10 @@ pub(crate) const EN: Texts = Texts {
 pub(crate) const DE: Texts = Texts {
     dm_granted: "**{guild}** hat dir eine Lizenz gegeben: **{type}**\n\n`{key}`\n\nSie gehört dir: gib sie nicht weiter. \
                  `/license show` auf dem Server zeigt sie wieder, mit ihren Geräten und ihrem Ende.",
-    log_bulk: "Viele Lizenzen auf einmal, darum bekam niemand eine Direktnachricht. Jeder sieht den Schlüssel mit \
+    log_bulk: "Diese Lizenzen wurden zusammen vergeben, ohne Direktnachrichten. Jeder sieht den Schlüssel mit \
                `/license show`.",
     log_bulk_line: "• **{type}**: {count}",
-    log_undeliverable: "{count} waren per Direktnachricht nicht erreichbar; sie sehen den Schlüssel mit `/license show`.",
+    log_undeliverable: "{count} bekamen keine Direktnachricht, weil sie zu oder abgeschaltet ist; `/license show` zeigt den Schlüssel.",
     log_removals: "**{count}** Mitglieder würden jetzt ihre Lizenz verlieren, mehr als die Bremse durchlässt. Ihre \
                    Lizenzen gelten, bis jemand es bestätigt: `dca-auth removals confirm {batch} --guild {guild}`, oder gib die Rollen \
                    zurück.",

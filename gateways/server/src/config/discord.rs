@@ -95,6 +95,7 @@ pub(super) fn discord(r: &mut Reader<'_>) -> Discord {
             quiet: r.millis("discord.quiet_ms", 0..=60_000),
             quiet_max: r.millis("discord.quiet_max_ms", 0..=600_000),
             per_guild_minute: r.number("discord.dm_per_guild_minute", 1..=1_000),
+            per_minute: r.number("discord.dm_per_minute", 1..=100_000),
             bulk_above: r.number("discord.bulk_above", 1..=1_000_000),
             slot_pause: span(r, "discord.slot_pause_ms", 0..=DAY_MS),
             parallel: r.number("discord.send_parallel", 1..=256),

@@ -88,3 +88,52 @@ async fn the_budget_of_sessions_is_kept_over_restarts() {
     // Everything else goes on.
     assert_eq!(this.world.ask("GET", "/ready", &[], serde_json::Value::Null).await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_session_is_begun_when_discord_lets_none_begin() {
+    let fake = FakeDiscord::start(Settings::local(super::TOKEN)).await.unwrap();
+    let sim = Sim::at(fake.url());
+    sim.call("PUT", "/settings", json!({ "identifyRemaining": 0 })).await;
+    let mut world = World::empty(Engine::Sqlite);
+    configure(&mut world, &fake);
+    world.serve().await;
+    until("it is asked", || async { (sim.requests().await.len() >= 2).then_some(()) }).await;
+    let sessions = sim.sessions().await;
+    assert_eq!(
+        (&sessions["identifies"], &sessions["refusedIdentifies"]),
+        (&json!(0), &json!(0)),
+        "{sessions:#}"
+    );
+    sim.call("PUT", "/settings", json!({ "identifyRemaining": 5 })).await;
+    super::connected(&mut world).await;
+    assert_eq!(sim.sessions().await["identifies"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_shards_are_followed_by_one_instance() {
+    let fake = FakeDiscord::start(Settings::local(super::TOKEN)).await.unwrap();
+    let sim = Sim::at(fake.url());
+    sim.call("PUT", "/settings", json!({ "shards": 2 })).await;
+    let mut world = World::empty(Engine::Sqlite);
+    configure(&mut world, &fake);
+    world.set("DCA_DISCORD_SHARDS", "2");
+    world.serve().await;
+    super::connected(&mut world).await;
+    until("the other shard too", || async {
+        health(&world).await.1.contains("shard 1 is connected").then_some(())
+    })
+    .await;
+    let mut this = Live { _fake: fake, sim, world };
+    // Two servers that Discord gives to different shards.
+    let mut shards = std::collections::BTreeSet::new();
+    for number in 0..2_u64 {
+        let id = ((20_000_000_u64 + number) << 22).to_string();
+        let made = this.sim.call("POST", "/guilds", json!({ "name": "Sharded", "id": id })).await;
+        let guild = this.adopt(&made, json!({})).await;
+        let user = this.sim.join(&guild.id, "u", &[&guild.role]).await;
+        this.sim.wait_for_key(&user, 0).await;
+        shards.insert((guild.id.parse::<u64>().unwrap() >> 22) % 2);
+    }
+    assert_eq!(shards.len(), 2);
+    this.world.verify().await;
+}

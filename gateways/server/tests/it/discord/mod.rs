@@ -234,9 +234,14 @@ impl Live {
     /// A guild with the role `Pro` that gives licenses of the type `pro`, of these terms.
     pub(crate) async fn guild(&mut self, name: &str, terms: Value) -> Guild {
         let made = self.sim.call("POST", "/guilds", json!({ "name": name })).await;
+        self.adopt(&made, terms).await
+    }
+
+    /// The same with a guild that is there already.
+    pub(crate) async fn adopt(&mut self, made: &Value, terms: Value) -> Guild {
         let id = made["id"].as_str().unwrap().to_owned();
         let role = self.sim.role(&id, "Pro").await;
-        let log = channel_named(&made, "license-log");
+        let log = channel_named(made, "license-log");
         let guild = Guild { id, role, log };
         self.set_up(&guild, terms).await;
         guild
