@@ -254,9 +254,9 @@ impl Inner {
             self.post_key(delivery, channel, &text).await?;
         }
         let context = self.context(Actor::Bot, Some(delivery.guild));
-        if let Err(error) = self.commands.record_delivery(&context, license.id, "dm", license.key).await {
-            tracing::warn!(%error, "a delivery could not be recorded in the license's history");
-        }
+        // A repeat meets the same nonce, so that the history may be tried again without a second message.
+        let recorded = self.commands.record_delivery(&context, license.id, "dm", license.key).await;
+        recorded.map_err(|error| Unsent::Later(error.to_string()))?;
         Ok(())
     }
 

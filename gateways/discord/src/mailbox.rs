@@ -10,7 +10,7 @@ use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::Timestamp;
 use tokio::sync::Notify;
 
-/// Members and guilds of which it is remembered when news of them last came, and for how long at least.
+/// Guilds of which it is remembered when news of them last came, and for how long at least.
 const REMEMBERED: usize = 10_000;
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);
 
@@ -47,8 +47,6 @@ struct State {
     pulse: HashMap<GuildId, (u32, Instant)>,
     /// Guilds that lost a letter because there were too many.
     overflown: HashSet<GuildId>,
-    /// When news of a member last came.
-    last: HashMap<Who, Instant>,
 }
 
 /// The mailbox.
@@ -72,10 +70,6 @@ impl Mailbox {
     pub(crate) fn put(&self, who: Who, news: News, origin: Option<(u32, i64)>) {
         let mut state = self.state();
         let now = Instant::now();
-        if state.last.len() >= REMEMBERED {
-            state.last.retain(|_, at| at.elapsed() < REMEMBERED_FOR);
-        }
-        state.last.insert(who, now);
         if let Some(letter) = state.letters.get_mut(&who) {
             letter.news = news;
             letter.failures = 0;
@@ -167,14 +161,10 @@ impl Mailbox {
         }
     }
 
-    /// Whether news of a member came since then, as far as that is remembered.
-    pub(crate) fn heard_since(&self, who: Who, since: Instant) -> bool {
-        self.state().last.get(&who).is_some_and(|at| *at >= since)
-    }
-
-    /// News of a member could not be used: whatever looks for them elsewhere is not too late.
-    pub(crate) fn unheard(&self, who: Who) {
-        self.state().last.remove(&who);
+    /// Whether news of a member wait or are worked on.
+    pub(crate) fn is_open(&self, who: Who) -> bool {
+        let state = self.state();
+        state.letters.contains_key(&who) || state.taken.contains_key(&who)
     }
 
     /// Guilds that lost a letter since this was last asked.

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use commands::{Losses, ObserveMember};
 use domain::event::Actor;
@@ -29,8 +29,6 @@ use crate::sync::{Sighting, SyncError};
 const PAGE: usize = 1_000;
 /// How long a sweep that found something waits for events about it to come.
 const SETTLE: Duration = Duration::from_millis(150);
-/// An event that came so long before a sweep began is dealt with as an event still.
-const EVENT_MARGIN: Duration = Duration::from_secs(1);
 /// Members that are asked about one by one in one reconcile; the next one asks about more.
 const ASKED_MAX: usize = 500;
 /// Members that are asked about at the same time.
@@ -212,7 +210,6 @@ impl Inner {
 
     /// Looks at one guild now.
     async fn reconcile(&self, guild: GuildId, reach: Reach) -> Result<Report, ResyncError> {
-        let begun = Instant::now();
         self.describe(guild).await?;
         let known = self.guilds.usable(guild).ok_or(ResyncError::Frozen)?;
         self.register(guild).await?;
@@ -239,9 +236,7 @@ impl Inner {
         if !candidates.is_empty() {
             // Whatever the gateway tells meanwhile is an event of its own, and the member's news is newer.
             tokio::time::sleep(SETTLE).await;
-            candidates.retain(|candidate| {
-                !self.mailbox.heard_since((guild, candidate.sighting.user), begun - EVENT_MARGIN)
-            });
+            candidates.retain(|candidate| !self.mailbox.is_open((guild, candidate.sighting.user)));
         }
         // An outage that began meanwhile makes everything above worthless.
         self.guilds.usable(guild).ok_or(ResyncError::Frozen)?;

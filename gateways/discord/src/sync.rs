@@ -138,10 +138,7 @@ impl Inner {
             SyncError::Frozen if self.guilds.get(guild).is_none() && letter.failures < UNKNOWN_TRIES => {
                 self.resync.want(guild, Reach::Full);
             }
-            SyncError::Frozen => {
-                self.mailbox.unheard(letter.who);
-                return self.mailbox.done(letter.who);
-            }
+            SyncError::Frozen => return self.mailbox.done(letter.who),
             SyncError::Unregistered => self.registrations.want(guild),
             other => {
                 tracing::warn!(%guild, error = %other, "a member could not be brought up to date; tried again");

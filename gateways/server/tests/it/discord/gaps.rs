@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{Guild, Live, confirm_all, licenses, wait_for_live};
+use super::{Guild, Live, confirm_all, licenses, until, wait_for_live};
 use crate::on_every_engine;
 use crate::world::Engine;
 
@@ -49,6 +49,14 @@ async fn what_happened_while_the_bot_was_down_is_repaired(engine: Engine) {
     // Leaving is losing every role; rejoining with it brings the next license.
     this.sim.leave(&guild.id, &lacks).await;
     wait_for_live(&mut this.world, &guild.id, &lacks, 0).await;
+    let back = json!({ "username": "lacks", "id": lacks, "roles": [guild.role] });
+    this.sim.call("POST", &format!("/guilds/{}/members", guild.id), back).await;
+    let license = wait_for_live(&mut this.world, &guild.id, &lacks, 1).await.remove(0);
+    let key = this.sim.wait_for_key(&lacks, 0).await;
+    let path = format!("/licenses/{}/history", license["id"].as_str().unwrap());
+    let told = this.world.owner("GET", &path, serde_json::Value::Null).await.expect(200);
+    assert_eq!(told["data"][0]["data"]["slot"]["generation"], 2, "{told:#}");
+    assert!(key.starts_with("DCA-"));
 }
 
 async fn a_cut_socket_loses_nothing(engine: Engine) {
@@ -67,8 +75,10 @@ async fn a_refused_session_loses_nothing(engine: Engine) {
     this.sim.gateway("cut").await;
     swap(&this, &guild, &has, &lacks).await;
     swapped(&mut this, &guild, &has, &lacks).await;
-    let refused = this.sim.sessions().await["refusedResumes"].as_u64().unwrap();
-    assert!(refused > 0);
+    let sim = this.sim.clone();
+    until("the session is refused", || async { (sim.sessions().await["refusedResumes"] != 0).then_some(()) })
+        .await;
+    this.connected().await;
     // Whoever had it gets it back, by the same way.
     this.sim.gateway("invalidate").await;
     swap(&this, &guild, &lacks, &has).await;
