@@ -101,9 +101,8 @@ impl Mailbox {
             let filled = self.filled.notified();
             {
                 let mut state = self.state();
-                if let Some(who) = state.order.pop_front()
-                    && let Some(letter) = state.letters.remove(&who)
-                {
+                while let Some(who) = state.order.pop_front() {
+                    let Some(letter) = state.letters.remove(&who) else { continue };
                     state.taken.insert(who, letter.origin);
                     let more = !state.order.is_empty();
                     drop(state);
