@@ -28,7 +28,7 @@ use crate::sync::{Sighting, SyncError};
 /// Members of one page, the most that Discord gives.
 const PAGE: usize = 1_000;
 /// How long a sweep that found something waits for events about it to come.
-const SETTLE: Duration = Duration::from_millis(150);
+const SETTLE: Duration = Duration::from_secs(1);
 /// Members that are asked about one by one in one reconcile; the next one asks about more.
 const ASKED_MAX: usize = 500;
 /// Members that are asked about at the same time.
