@@ -348,9 +348,10 @@ impl Inner {
         if !self.owns(guild) || turn.silent.get(&guild).is_some_and(|until| Instant::now() < *until) {
             return Ok(TICK);
         }
-        match self.mailbox.quiet_for(guild) {
-            Some(silence) if silence >= ANNOUNCE_QUIET => {}
-            _ => return Ok(Duration::from_millis(50)),
+        // What one wave or one sweep granted is told in one message.
+        let rests = [self.mailbox.quiet_for(guild), self.resync.quiet_for(guild)];
+        if !rests.iter().all(|silence| silence.is_some_and(|silence| silence >= ANNOUNCE_QUIET)) {
+            return Ok(Duration::from_millis(50));
         }
         let (outbox, now) = (self.queries.outbox(), self.now());
         let Some(announcement) = outbox.announce(guild, now).await? else { return Ok(TICK) };

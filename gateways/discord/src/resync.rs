@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use commands::{Losses, ObserveMember};
 use domain::event::Actor;
@@ -104,6 +104,8 @@ struct Wishes {
     waiting: BTreeMap<GuildId, Wish>,
     /// Being looked at: a further wish waits for its end.
     running: BTreeSet<GuildId>,
+    /// When the last look at each guild ended.
+    ended: HashMap<GuildId, Instant>,
 }
 
 struct Wish {
@@ -137,8 +139,20 @@ impl Resync {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// For how long nobody has looked at a guild; `None` while somebody does.
+    pub(crate) fn quiet_for(&self, guild: GuildId) -> Option<Duration> {
+        let state = self.state();
+        match state.running.contains(&guild) {
+            true => None,
+            false => Some(state.ended.get(&guild).map_or(Duration::MAX, Instant::elapsed)),
+        }
+    }
+
     fn done(&self, guild: GuildId) {
-        self.state().running.remove(&guild);
+        let mut state = self.state();
+        state.running.remove(&guild);
+        state.ended.insert(guild, Instant::now());
+        drop(state);
         self.notify.notify_one();
     }
 

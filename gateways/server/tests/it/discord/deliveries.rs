@@ -108,7 +108,9 @@ async fn a_new_rule_is_a_sweep_of_its_role(engine: Engine) {
         wait_for_live(&mut this.world, &guild.id, user, 1).await;
     }
     let sim = this.sim.clone();
-    until("one log message", || async { (sim.channel(&guild.log).await.len() == 1).then_some(()) }).await;
+    until("the log message", || async { (!sim.channel(&guild.log).await.is_empty()).then_some(()) }).await;
+    let told = this.sim.channel(&guild.log).await;
+    assert!(told.len() == 1 && told[0]["content"].as_str().unwrap().contains(": 3"), "{told:#?}");
     for user in &users {
         assert!(this.sim.inbox(user).await.is_empty(), "a rule is no reason for a direct message");
     }
