@@ -135,14 +135,20 @@ impl Commands {
         Ok(observation)
     }
 
-    /// What an observation would take the last source from, without doing it.
+    /// What an observation would take the last source from, without doing it. One that is older than the member's last
+    /// says nothing of either kind.
     ///
     /// # Errors
     /// [`CommandError::NotFound`] for an unknown guild.
     pub async fn losses(&self, order: &ObserveMember) -> Result<Losses, CommandError> {
         let guild = self.known_guild(order.guild).await?;
         let user = Pseudonym::of(self.ring().as_ref(), order.user);
-        let member: Member = self.store().load(&StreamId::member(order.guild, &user)).await?;
+        let stream = StreamId::member(order.guild, &user);
+        let member: Member = self.store().load(&stream).await?;
+        let late = self.inner.observations.is_late(&stream, order.observed_at);
+        if late || member.is_outdated(order.observed_at) {
+            return Ok(Losses::default());
+        }
         let seen = |rule: &&RoleRule| order.present && order.roles.contains(&rule.source.id());
         let held = guild.active_rules().filter(seen).map(|rule| rule.id).collect();
         if member.slots.values().all(|slot| !slot.open || slot.sources.is_empty()) {

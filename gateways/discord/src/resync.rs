@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use commands::{Losses, ObserveMember};
+use commands::ObserveMember;
 use domain::event::Actor;
 use domain::guild::Guild;
 use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym, RoleId};
@@ -14,6 +14,7 @@ use domain::license::License;
 use domain::member::Member;
 use domain::private::Unsealed;
 use domain::roles::Observed;
+use futures::{StreamExt as _, TryStreamExt as _};
 use projections::MemberFacts;
 use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
@@ -179,13 +180,6 @@ impl Wishes {
     }
 }
 
-/// A member who may have to change.
-struct Candidate {
-    sighting: Sighting,
-    pseudonym: Pseudonym,
-    losses: Losses,
-}
-
 impl Inner {
     /// Reconciles guilds, one after the other, until `stop`. A few of these run: Discord's limits bound them.
     pub(crate) async fn resync_worker(self: Arc<Self>, stop: CancellationToken) {
@@ -243,14 +237,14 @@ impl Inner {
         for sighting in sightings {
             let pseudonym = self.pseudonym(sighting.user);
             let member = stored.get(&pseudonym).map(|facts| &facts.member);
-            if let Some(losses) = self.compare(&facts.guild, member, &pseudonym, &sighting, &blind).await? {
-                candidates.push(Candidate { sighting, pseudonym, losses });
+            if self.differs(&facts.guild, member, &pseudonym, &sighting, &blind).await? {
+                candidates.push(sighting);
             }
         }
         if !candidates.is_empty() {
             // Whatever the gateway tells meanwhile is an event of its own, and the member's news is newer.
             tokio::time::sleep(SETTLE).await;
-            candidates.retain(|candidate| !self.mailbox.is_open((guild, candidate.sighting.user)));
+            candidates.retain(|sighting| !self.mailbox.is_open((guild, sighting.user)));
         }
         // An outage that began meanwhile makes everything above worthless.
         self.guilds.usable(guild).ok_or(ResyncError::Frozen)?;
@@ -355,7 +349,6 @@ impl Inner {
         report: &mut Report,
         sightings: &mut Vec<Sighting>,
     ) -> Result<(), ResyncError> {
-        use futures::StreamExt as _;
         report.undecided += users.len().saturating_sub(ASKED_MAX);
         let users = users.into_iter().take(ASKED_MAX);
         let asked = futures::stream::iter(users).map(|user| self.ask(guild, user)).buffer_unordered(ASKED);
@@ -374,15 +367,15 @@ impl Inner {
         Ok(())
     }
 
-    /// What a sighting would take away, if anything follows from it at all.
-    async fn compare(
+    /// Whether anything follows from a sighting.
+    async fn differs(
         &self,
         guild: &Guild,
         member: Option<&Member>,
         pseudonym: &Pseudonym,
         sighting: &Sighting,
         blind: &BTreeSet<domain::guild::RuleId>,
-    ) -> Result<Option<Losses>, ResyncError> {
+    ) -> Result<bool, ResyncError> {
         let relevant = guild.relevant_roles();
         let roles: BTreeSet<RoleId> = sighting.roles.intersection(&relevant).copied().collect();
         let nobody = Member::default();
@@ -392,12 +385,7 @@ impl Inner {
         let mac = self.commands.ring().as_ref();
         let plan = domain::roles::plan(mac, guild, member, pseudonym, &licenses, observed, self.now());
         let same = member.present == sighting.present && member.roles == roles;
-        if plan.is_empty() && (same || (member.guild.is_none() && roles.is_empty())) {
-            return Ok(None);
-        }
-        let seen = |rule: &&domain::guild::RoleRule| sighting.present && roles.contains(&rule.source.id());
-        let held = guild.active_rules().filter(seen).map(|rule| rule.id).collect();
-        Ok(Some(Losses { slots: domain::roles::losses(guild, member, &licenses, observed), held }))
+        Ok(!plan.is_empty() || !(same || (member.guild.is_none() && roles.is_empty())))
     }
 
     async fn licenses(&self, member: &Member) -> Result<BTreeMap<LicenseId, License>, ResyncError> {
@@ -409,34 +397,40 @@ impl Inner {
         Ok(licenses)
     }
 
-    /// Judges all candidates as one wave, then issues their commands.
+    /// Judges all sightings as one wave, then issues their commands.
     async fn carry_out(
         &self,
         guild: GuildId,
         facts: &Guild,
-        candidates: Vec<Candidate>,
+        sightings: Vec<Sighting>,
         blind: &BTreeSet<domain::guild::RuleId>,
         report: &mut Report,
     ) -> Result<(), ResyncError> {
-        use futures::StreamExt as _;
-        let cases: Vec<Case> = candidates
-            .iter()
-            .map(|candidate| Case { user: candidate.pseudonym.clone(), losses: candidate.losses.clone() })
+        let orders: Vec<ObserveMember> = sightings
+            .into_iter()
+            .map(|Sighting { guild, user, present, roles, at }| ObserveMember {
+                guild,
+                user,
+                present,
+                roles,
+                guild_version: Some(facts.version),
+                observed_at: at,
+                withheld: blind.clone(),
+            })
             .collect();
+        // Asked of the log, now: what was compared above may be older than what an event has done since.
+        let cases: Vec<_> = orders.iter().map(|order| self.case(order)).collect();
+        let cases: Vec<Case> = futures::stream::iter(cases).buffered(PARALLEL).try_collect().await?;
         let verdict = self.brake.judge(guild, &cases, self.now()).await?;
         if let Some(batch) = verdict.begun {
             self.removals_wait(guild, batch);
         }
         report.waiting = verdict.withheld.iter().filter(|rules| !rules.is_empty()).count();
-        let work = candidates.into_iter().zip(verdict.withheld).map(|(candidate, held_back)| {
-            let Sighting { guild, user, present, roles, at } = candidate.sighting;
-            let withheld = blind.union(&held_back).copied().collect();
-            let guild_version = Some(facts.version);
-            let order =
-                ObserveMember { guild, user, present, roles, guild_version, observed_at: at, withheld };
+        let work = orders.into_iter().zip(verdict.withheld).map(|(mut order, held_back)| {
+            order.withheld.extend(held_back);
             let context = self.context(Actor::Job(JOB.into()), Some(guild));
             // What an event told before is not what stands now.
-            self.seen.forget_one((guild, user));
+            self.seen.forget_one((guild, order.user));
             async move { self.observe(&context, order).await.map(|observation| observation.position) }
         });
         let results: Vec<Result<Option<i64>, SyncError>> =
@@ -445,6 +439,11 @@ impl Inner {
             report.changed += usize::from(result?.is_some());
         }
         Ok(())
+    }
+
+    async fn case(&self, order: &ObserveMember) -> Result<Case, SyncError> {
+        let losses = self.commands.losses(order).await?;
+        Ok(Case { user: self.pseudonym(order.user), losses })
     }
 }
 
