@@ -247,6 +247,11 @@ async fn an_older_observation_that_arrives_late_changes_nothing() {
         observed_at: early.now,
         withheld: BTreeSet::new(),
     };
+    assert!(world.commands.losses(&order).await.unwrap().slots.is_empty(), "and would take nothing");
+    let now = ObserveMember { observed_at: world.context().now, ..order.clone() };
+    assert_eq!(world.commands.losses(&now).await.unwrap().slots.len(), 1);
+    let regained = ObserveMember { roles: BTreeSet::from([PRO]), ..order.clone() };
+    assert!(world.commands.losses(&regained).await.unwrap().held.is_empty(), "nor give anything back");
     let late = world.commands.observe(&world.context(), order).await.unwrap();
     assert_eq!(late.position, None);
     assert_eq!(late.licenses[0].stage, Stage::Assigned);
