@@ -122,7 +122,7 @@ impl Starting {
         Ok(Self { discord: Discord { stand_in, bot: OnceLock::new() }, host })
     }
 
-    /// Discord, for the host; whose clock and jobs the simulation has is said with [`Starting::hosted_by`].
+    /// Discord, for the host; the second says whose clock and jobs the simulation has.
     pub(crate) fn into_parts(self) -> (Discord, Hosted) {
         (self.discord, Hosted(self.host))
     }
