@@ -1,51 +1,25 @@
-//! `application/x-www-form-urlencoded`, in queries and bodies: reading and writing. Knows no member by name.
+//! `application/x-www-form-urlencoded`, in queries and bodies, and percent-encoding. Knows no member by name.
 
 use std::collections::HashMap;
-use std::fmt::Write;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// Everything but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The pairs; of a name that comes twice the last counts.
-pub(crate) fn pairs(text: &str) -> HashMap<String, String> {
-    let pairs = text.split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decoded(name), decoded(value))
-        })
-        .collect()
+pub(crate) fn pairs(text: &[u8]) -> HashMap<String, String> {
+    form_urlencoded::parse(text).into_owned().collect()
 }
 
-/// Percent-decoding, with `+` for a space.
+/// Percent-decoding.
 pub(crate) fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        match (first, hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-                continue;
-            }
-            (b'+', _) => bytes.push(b' '),
-            _ => bytes.push(*first),
-        }
-        rest = tail;
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// Percent-encoding of everything that is not unreserved.
 pub(crate) fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            // Writing into a string does not fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 #[cfg(test)]
@@ -56,8 +30,15 @@ mod tests {
     fn what_is_encoded_is_decoded_again() {
         for text in ["", "a b+c", "ä%/?&=#", "100%"] {
             assert_eq!(decoded(&encoded(text)), text);
+            assert_eq!(pairs(format!("a={}", encoded(text)).as_bytes())["a"], text);
         }
-        assert_eq!(decoded("a+b%2Fc%zz%4"), "a b/c%zz%4");
-        assert_eq!(pairs("scope=identify+guilds&x&_as=1")["scope"], "identify guilds");
+        assert_eq!(encoded("a b~ä"), "a%20b~%C3%A4");
+    }
+
+    #[test]
+    fn of_a_name_that_comes_twice_the_last_counts() {
+        assert_eq!(pairs(b"a=1&&b=x+y&a=2%zz&c")["a"], "2%zz");
+        assert_eq!(pairs(b"a=1&&b=x+y&c")["b"], "x y");
+        assert_eq!(pairs(b"a=1&&b=x+y&c").len(), 3);
     }
 }

@@ -25,14 +25,7 @@ use crate::world::state::{Change, State};
 
 /// What one running stand-in shares among its connections.
 pub(crate) struct Hub {
-    pub(crate) token: String,
-    pub(crate) client_secret: String,
-    pub(crate) url: String,
-    pub(crate) ws_url: String,
-    pub(crate) port: u16,
-    pub(crate) key: SigningKey,
-    pub(crate) hooks: Arc<dyn Hooks>,
-    pub(crate) http: reqwest::Client,
+    pub(crate) fixed: Fixed,
     /// Woken after every change that an interaction may wait for.
     pub(crate) changed: Notify,
     pub(crate) stopped: CancellationToken,
@@ -119,9 +112,8 @@ pub(crate) struct Fixed {
 
 impl Hub {
     pub(crate) fn new(fixed: Fixed, state: State, file: Option<StateFile>) -> Self {
-        let Fixed { token, client_secret, url, ws_url, port, key, hooks, http } = fixed;
         let inner = Inner {
-            now: hooks.now_ms(),
+            now: fixed.hooks.now_ms(),
             state,
             sessions: Sessions::default(),
             tunables: Tunables::default(),
@@ -133,24 +125,12 @@ impl Hub {
             files: Files::default(),
             file,
         };
-        Self {
-            token,
-            client_secret,
-            url,
-            ws_url,
-            port,
-            key,
-            hooks,
-            http,
-            changed: Notify::new(),
-            stopped: CancellationToken::new(),
-            inner: Mutex::new(inner),
-        }
+        Self { fixed, changed: Notify::new(), stopped: CancellationToken::new(), inner: Mutex::new(inner) }
     }
 
     /// Takes the lock and tells it the time. A panic elsewhere does not make the state wrong: every change is whole.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
-        let now = self.hooks.now_ms();
+        let now = self.fixed.hooks.now_ms();
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.now = inner.now.max(now);
         inner

@@ -94,13 +94,13 @@ impl FakeDiscord {
     /// `http://127.0.0.1:PORT`: REST under `/api/v10`, OAuth2 under `/oauth2`, control under `/_control`.
     #[must_use]
     pub fn url(&self) -> &str {
-        &self.running.hub.url
+        &self.running.hub.fixed.url
     }
 
     /// `ws://127.0.0.1:PORT`.
     #[must_use]
     pub fn gateway_url(&self) -> &str {
-        &self.running.hub.ws_url
+        &self.running.hub.fixed.ws_url
     }
 
     /// The application's id.

@@ -52,7 +52,7 @@ async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if !is_own(request.headers(), hub.port) {
+    if !is_own(request.headers(), hub.fixed.port) {
         return (StatusCode::FORBIDDEN, "The stand-in answers to its own loopback names and pages only.\n")
             .into_response();
     }

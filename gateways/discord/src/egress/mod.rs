@@ -21,7 +21,7 @@ use serde_json::Value;
 
 pub use config::EgressConfig;
 pub use error::EgressError;
-pub use request::{Method, Request};
+pub use request::Request;
 pub use watch::EgressHealth;
 
 use gate::Gate;

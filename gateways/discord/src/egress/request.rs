@@ -1,45 +1,13 @@
 //! One REST request as the bot states it. It never knows the host, the token or a limit.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
 use serde_json::Value;
 
-/// The methods that Discord's API uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// Reads.
-    Get,
-    /// Creates; not repeatable by itself.
-    Post,
-    /// Sets.
-    Put,
-    /// Changes; not repeatable by itself.
-    Patch,
-    /// Removes.
-    Delete,
-}
-
-impl Method {
-    /// The method's name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-        }
-    }
-
-    /// The same for reqwest.
-    pub(super) fn wire(self) -> reqwest::Method {
-        match self {
-            Self::Get => reqwest::Method::GET,
-            Self::Post => reqwest::Method::POST,
-            Self::Put => reqwest::Method::PUT,
-            Self::Patch => reqwest::Method::PATCH,
-            Self::Delete => reqwest::Method::DELETE,
-        }
-    }
-}
+/// Everything but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Characters of a reason that Discord takes.
+const REASON_MAX: usize = 512;
 
 /// A request: method, path below `/api/v10`, and what goes with it.
 #[derive(Clone, Debug)]
@@ -60,33 +28,33 @@ pub struct Request {
 
 impl Request {
     fn new(method: Method, path: impl Into<String>, body: Option<Value>) -> Self {
-        let repeatable = matches!(method, Method::Get | Method::Put | Method::Delete);
+        let repeatable = method.is_idempotent();
         Self { method, path: path.into(), query: None, body, reason: None, repeatable }
     }
 
     /// A GET; repeatable.
     pub fn get(path: impl Into<String>) -> Self {
-        Self::new(Method::Get, path, None)
+        Self::new(Method::GET, path, None)
     }
 
     /// A POST with a body; not repeatable unless said so.
     pub fn post(path: impl Into<String>, body: Value) -> Self {
-        Self::new(Method::Post, path, Some(body))
+        Self::new(Method::POST, path, Some(body))
     }
 
     /// A PUT without a body; repeatable.
     pub fn put(path: impl Into<String>) -> Self {
-        Self::new(Method::Put, path, None)
+        Self::new(Method::PUT, path, None)
     }
 
     /// A PATCH with a body; not repeatable unless said so.
     pub fn patch(path: impl Into<String>, body: Value) -> Self {
-        Self::new(Method::Patch, path, Some(body))
+        Self::new(Method::PATCH, path, Some(body))
     }
 
     /// A DELETE; repeatable.
     pub fn delete(path: impl Into<String>) -> Self {
-        Self::new(Method::Delete, path, None)
+        Self::new(Method::DELETE, path, None)
     }
 
     /// Sets the query, already encoded, without the question mark.
@@ -118,19 +86,10 @@ impl Request {
     }
 }
 
-/// Percent-encodes a header value: everything but RFC 3986's unreserved characters.
+/// A reason as a header's value: cut, and plain ASCII by percent-encoding.
 pub(super) fn percent(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.chars().take(512).collect::<String>().bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            // Writing into a String cannot fail.
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+    let cut = text.char_indices().nth(REASON_MAX).map_or(text, |(end, _)| text.split_at(end).0);
+    utf8_percent_encode(cut, RESERVED).to_string()
 }
 
 #[cfg(test)]

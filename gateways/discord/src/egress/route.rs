@@ -2,7 +2,9 @@
 //!
 //! A template never holds an id, a token or an emoji; the major parameter is kept beside it.
 
-use super::request::{Method, Request};
+use reqwest::Method;
+
+use super::request::Request;
 
 /// Method, path template and major parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,10 +18,10 @@ pub(super) struct Route {
 impl Route {
     /// Reads the route off a request.
     pub(super) fn of(request: &Request) -> Self {
-        Self::parse(request.method, &request.path)
+        Self::parse(&request.method, &request.path)
     }
 
-    fn parse(method: Method, path: &str) -> Self {
+    fn parse(method: &Method, path: &str) -> Self {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let major = match parts.as_slice() {
             [kind @ ("guilds" | "channels"), id, ..] if digits(id) => format!("{kind}/{id}"),
@@ -58,19 +60,19 @@ mod tests {
 
     #[test]
     fn ids_leave_the_template_and_the_major_stays_beside_it() {
-        let route = Route::parse(Method::Put, "/guilds/41/members/42/roles/43");
+        let route = Route::parse(&Method::PUT, "/guilds/41/members/42/roles/43");
         assert_eq!(route.template, "PUT /guilds/:id/members/:id/roles/:id");
         assert_eq!(route.major, "guilds/41");
-        assert_eq!(Route::parse(Method::Get, "/users/@me").template, "GET /users/@me");
-        assert_eq!(Route::parse(Method::Get, "/users/7").major, "");
+        assert_eq!(Route::parse(&Method::GET, "/users/@me").template, "GET /users/@me");
+        assert_eq!(Route::parse(&Method::GET, "/users/7").major, "");
     }
 
     #[test]
     fn tokens_and_emoji_never_show() {
-        let route = Route::parse(Method::Patch, "/webhooks/7/secret/messages/@original");
+        let route = Route::parse(&Method::PATCH, "/webhooks/7/secret/messages/@original");
         assert_eq!(route.template, "PATCH /webhooks/:id/:token/messages/@original");
         assert_eq!(route.major, "webhooks/7/secret");
-        let route = Route::parse(Method::Put, "/channels/7/messages/8/reactions/%F0%9F%91%8D/@me");
+        let route = Route::parse(&Method::PUT, "/channels/7/messages/8/reactions/%F0%9F%91%8D/@me");
         assert_eq!(route.template, "PUT /channels/:id/messages/:id/reactions/:emoji/@me");
     }
 }

@@ -180,10 +180,11 @@ async fn transmit(inner: &Inner, request: &Request) -> Result<Answer, Failure> {
         url.push('?');
         url.push_str(query);
     }
-    let mut call = inner.http.request(request.method.wire(), url).header(AUTHORIZATION, &inner.authorization);
+    let mut call =
+        inner.http.request(request.method.clone(), url).header(AUTHORIZATION, &inner.authorization);
     if let Some(body) = &request.body {
         call = call.header(CONTENT_TYPE, "application/json").body(body.to_string());
-    } else if request.method.wire() != reqwest::Method::GET {
+    } else if request.method != reqwest::Method::GET {
         // A PUT without a body states its length, which Discord's edge asks for.
         call = call.header(reqwest::header::CONTENT_LENGTH, "0");
     }

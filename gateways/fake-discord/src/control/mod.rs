@@ -86,7 +86,7 @@ pub(crate) async fn serve(State(hub): State<Arc<Hub>>, request: Request) -> Resp
     let body = if bytes.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&bytes) };
     let Ok(body) = body else { return shown(Err(Problem::new(400, "the body is not JSON"))) };
     let path = parts.uri.path().trim_start_matches("/_control").to_owned();
-    let query = form::pairs(parts.uri.query().unwrap_or_default());
+    let query = form::pairs(parts.uri.query().unwrap_or_default().as_bytes());
     let call = Call { hub: &hub, method: parts.method.as_str(), query, body: body.clone() };
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let outcome = route(&call, &segments).await;

@@ -135,14 +135,14 @@ struct Advance {
 pub(super) async fn clock(call: &Call<'_>) -> Outcome {
     if call.method == "POST" {
         let body: Advance = call.body()?;
-        call.hub.hooks.advance(body.advance_s).await.map_err(|why| Problem::new(400, why))?;
+        call.hub.fixed.hooks.advance(body.advance_s).await.map_err(|why| Problem::new(400, why))?;
     }
-    let now = call.hub.hooks.now_ms();
+    let now = call.hub.fixed.hooks.now_ms();
     Ok((200, json!({"nowMs": now, "now": crate::time::iso(now)})))
 }
 
 pub(super) async fn job(call: &Call<'_>, name: &str) -> Outcome {
-    match call.hub.hooks.run_job(name).await {
+    match call.hub.fixed.hooks.run_job(name).await {
         Ok(Some(result)) => Ok((200, result)),
         Ok(None) => Err(Problem::unknown(format!("job {name}"))),
         Err(why) => Err(Problem::new(500, why)),

@@ -58,7 +58,7 @@ fn heartbeat(connection: &mut Connection) {
 fn check_token(connection: &Connection, data: &Value) -> Result<(), Close> {
     let token = data.get("token").and_then(Value::as_str).ok_or(close::DECODE_ERROR)?;
     let token = token.strip_prefix("Bot ").unwrap_or(token);
-    if token == connection.hub.token { Ok(()) } else { Err(close::AUTHENTICATION_FAILED) }
+    if token == connection.hub.fixed.token { Ok(()) } else { Err(close::AUTHENTICATION_FAILED) }
 }
 
 fn identify(connection: &mut Connection, data: &Value) -> Result<(), Close> {
@@ -72,7 +72,7 @@ fn identify(connection: &mut Connection, data: &Value) -> Result<(), Close> {
         return Err(close::INVALID_INTENTS);
     }
     let compress = data.get("compress").and_then(Value::as_bool).unwrap_or(false);
-    let ws_url = connection.hub.ws_url.clone();
+    let ws_url = connection.hub.fixed.ws_url.clone();
     let mut inner = connection.hub.lock();
     if intents & inner.tunables.denied() != 0 {
         return Err(close::DISALLOWED_INTENTS);

@@ -65,12 +65,13 @@ pub(crate) async fn probe(hub: &Hub, url: &str) -> Result<(), String> {
 /// One signed POST; status and JSON of the answer.
 async fn post(hub: &Hub, url: &str, object: &Value, honest: bool) -> Option<(u16, Value)> {
     let body = object.to_string();
-    let timestamp = (hub.hooks.now_ms() / 1_000).to_string();
-    let mut signature = hub.key.sign(format!("{timestamp}{body}").as_bytes()).to_bytes();
+    let timestamp = (hub.fixed.hooks.now_ms() / 1_000).to_string();
+    let mut signature = hub.fixed.key.sign(format!("{timestamp}{body}").as_bytes()).to_bytes();
     if !honest {
         signature[0] ^= 0xFF;
     }
     let request = hub
+        .fixed
         .http
         .post(url)
         .timeout(TIMEOUT)

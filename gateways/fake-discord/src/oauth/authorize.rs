@@ -33,12 +33,12 @@ const LISTED: usize = 100;
 /// Answers `/oauth2/authorize`.
 pub(crate) async fn serve(State(hub): State<Arc<Hub>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let mut query = pairs(parts.uri.query().unwrap_or_default());
+    let mut query = pairs(parts.uri.query().unwrap_or_default().as_bytes());
     if parts.method == Method::POST {
         let Ok(bytes) = to_bytes(body, BODY_BYTES).await else {
             return StatusCode::PAYLOAD_TOO_LARGE.into_response();
         };
-        query.extend(pairs(&String::from_utf8_lossy(&bytes)));
+        query.extend(pairs(&bytes));
     }
     let ask = match Ask::of(query) {
         Ok(ask) => ask,
@@ -55,7 +55,7 @@ pub(crate) async fn serve(State(hub): State<Arc<Hub>>, request: Request) -> Resp
             ("error_description", "The resource owner or authorization server denied the request"),
         ]),
         Some(user) => match user.parse().ok().filter(|user| inner.state.accounts.contains_key(user)) {
-            Some(user) => ask.consent(&mut inner, user, &hub.url),
+            Some(user) => ask.consent(&mut inner, user, &hub.fixed.url),
             None => page(StatusCode::NOT_FOUND, "<p>There is no such account here.</p>"),
         },
     }

@@ -42,7 +42,7 @@ fn authorized<'a>(call: &Call<'a>) -> Result<&'a HashMap<String, String>, Refusa
             (member("client_id"), member("client_secret"))
         }
     };
-    if id == APPLICATION_ID.to_string() && given == call.hub.client_secret {
+    if id == APPLICATION_ID.to_string() && given == call.hub.fixed.client_secret {
         Ok(form)
     } else {
         Err(refused(401, "invalid_client", "The client is unknown or its secret is wrong."))

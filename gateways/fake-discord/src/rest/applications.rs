@@ -24,7 +24,7 @@ const RECORDS: usize = 5;
 
 /// `GET /gateway` and `GET /gateway/bot`.
 pub(super) fn gateway(call: &Call<'_>, segments: &[&str]) -> Reply {
-    let url = &call.hub.ws_url;
+    let url = &call.hub.fixed.ws_url;
     match (call.method, segments) {
         ("GET", []) => ok(json!({"url": url})),
         ("GET", ["bot"]) => {
@@ -53,7 +53,7 @@ pub(crate) fn current(call: &Call<'_>) -> Reply {
         "id": APPLICATION_ID.to_string(), "name": BOT_NAME, "icon": null, "description": "", "rpc_origins": [],
         "bot_public": true, "bot_require_code_grant": false, "owner": shapes::user(&call.inner.state, owner),
         "bot": shapes::user(&call.inner.state, BOT_ID), "summary": "",
-        "verify_key": HEXLOWER.encode(call.hub.key.verifying_key().as_bytes()), "team": null, "flags": flags,
+        "verify_key": HEXLOWER.encode(call.hub.fixed.key.verifying_key().as_bytes()), "team": null, "flags": flags,
         "tags": [], "redirect_uris": [], "interactions_endpoint_url": call.inner.tunables.interactions_url,
         "role_connections_verification_url": null, "approximate_guild_count": call.inner.guilds().count(),
     }))

@@ -121,14 +121,14 @@ impl Incoming {
     fn read(query: &str, headers: HeaderMap, bytes: &[u8]) -> Self {
         let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let mut incoming = Self {
-            query: form::pairs(query),
+            query: form::pairs(query.as_bytes()),
             headers: HeaderMap::new(),
             body: Ok(Value::Null),
             form: None,
             files: Vec::new(),
         };
         if kind.starts_with("application/x-www-form-urlencoded") {
-            incoming.form = Some(form::pairs(&String::from_utf8_lossy(bytes)));
+            incoming.form = Some(form::pairs(bytes));
         } else if kind.starts_with("multipart/form-data") {
             match files::multipart(kind, bytes) {
                 Some((payload, files)) => (incoming.body, incoming.files) = (Ok(payload), files),
@@ -204,7 +204,7 @@ fn is_open(route: &Route) -> bool {
 fn authorization(hub: &Hub, inner: &Inner, headers: &HeaderMap) -> Who {
     let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if let Some(token) = value.strip_prefix("Bot ") {
-        return if token == hub.token { Who::Bot } else { Who::Nobody };
+        return if token == hub.fixed.token { Who::Bot } else { Who::Nobody };
     }
     let Some(token) = value.strip_prefix("Bearer ") else { return Who::Nobody };
     let mut grants = inner.state.grants.iter();
@@ -302,7 +302,7 @@ impl Call<'_> {
         let mut shapes = Vec::new();
         for upload in self.files {
             let id = self.inner.next_id();
-            shapes.push(self.inner.files.keep(id, channel, &self.hub.url, upload.clone()));
+            shapes.push(self.inner.files.keep(id, channel, &self.hub.fixed.url, upload.clone()));
         }
         Value::Array(shapes)
     }
