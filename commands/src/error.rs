@@ -63,6 +63,11 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// Whether the same command may succeed later, though nobody mends anything.
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Conflict(_) | Self::VersionMismatch { .. })
+    }
+
     /// An impossible value at `pointer`.
     pub fn invalid(pointer: &str, detail: impl Into<String>) -> Self {
         Self::Invalid { pointer: pointer.to_owned(), detail: detail.into() }

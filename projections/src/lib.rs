@@ -50,7 +50,9 @@ pub use history::{AsOf, HistoryEntry};
 pub use license_view::{Due, LicenseFacts, LicenseFilter};
 pub use member_view::MemberFacts;
 pub use notice_outbox::{Announcement, Cause, Delivery, DeliveryState, Followed, Outbox, SendLimits};
-pub use operational::{BotState, GatewaySession, HeldRemoval, HeldRemovals, LastSeen, Lease, Leases};
+pub use operational::{
+    BotState, GatewaySession, HeldRemoval, HeldRemovals, LastSeen, Lease, Leases, Standing,
+};
 pub use projector::{Projector, Step};
 pub use user_view::UserFacts;
 pub use validation::{Answer, Ask, DeviceAsk, FirstValidation, FirstValidations};

@@ -50,9 +50,12 @@ const OF_USER: &str = concat!(
 );
 const DEPTH: &str = "SELECT state, count(*) FROM delivery GROUP BY state ORDER BY state";
 
+const WAITING: &str =
+    "SELECT count(*) FROM delivery WHERE state IN ('waiting', 'sending') AND state = 'waiting'";
+
 /// Every statement of this file and its folder.
 pub(crate) const STATEMENTS: [&[&str]; 4] =
-    [&[GATE, OF_USER, DEPTH], follow::STATEMENTS, send::STATEMENTS, announce::STATEMENTS];
+    [&[GATE, OF_USER, DEPTH, WAITING], follow::STATEMENTS, send::STATEMENTS, announce::STATEMENTS];
 
 /// Why a slot was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,6 +228,15 @@ impl Outbox {
     pub async fn depth(&self) -> Result<std::collections::BTreeMap<String, u64>, QueryError> {
         let rows = self.sql.fetch(DEPTH, &[]).await?;
         rows.iter().map(|row| Ok((row.text(0)?.to_owned(), row.int(1)?.unsigned_abs()))).collect()
+    }
+
+    /// How many deliveries wait to be sent.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if the database does not answer.
+    pub async fn waiting(&self) -> Result<u64, QueryError> {
+        let row = self.sql.fetch_one(WAITING, &[]).await?;
+        Ok(row.map_or(Ok(0), |row| row.int(0))?.unsigned_abs())
     }
 
     /// Takes the gate as the first statement of `tx`; false if nothing may be sent, because the checkpoint does not

@@ -13,7 +13,7 @@ mod last_seen;
 mod leases;
 
 pub use bot_state::{BotState, GatewaySession};
-pub use held_removals::{HeldRemoval, HeldRemovals};
+pub use held_removals::{HeldRemoval, HeldRemovals, Standing};
 pub use last_seen::LastSeen;
 pub use leases::{Lease, Leases};
 

@@ -49,18 +49,25 @@ impl Inner {
     }
 
     /// Tells what can be told now.
-    pub(crate) async fn tell_staff(&self) -> Result<(), QueryError> {
+    pub(crate) async fn tell_staff(&self) {
         let is_quiet =
             |alert: &Alert| self.mailbox.quiet_for(alert.guild()).is_some_and(|silence| silence >= QUIET);
-        let (told, kept) = std::mem::take(&mut self.status().alerts).into_iter().partition(is_quiet);
-        self.status().alerts = kept;
-        let told: Vec<Alert> = told;
+        let told: Vec<Alert> = {
+            let mut status = self.status();
+            let (told, kept) = std::mem::take(&mut status.alerts).into_iter().partition(is_quiet);
+            status.alerts = kept;
+            told
+        };
         for alert in told {
-            if !self.tell(&alert).await? {
-                self.alert(alert);
+            match self.tell(&alert).await {
+                Ok(true) => {}
+                Ok(false) => self.alert(alert),
+                Err(error) => {
+                    tracing::warn!(%error, "staff could not be told; tried again");
+                    self.alert(alert);
+                }
             }
         }
-        Ok(())
     }
 
     /// Whether an alert needs no further try.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use commands::{Commands, Context};
 use domain::event::Actor;
-use domain::id::{DiscordId, GuildId, Pseudonym};
+use domain::id::{ChannelId, DiscordId, GuildId, Pseudonym};
 use domain::time::Timestamp;
 use projections::{Lease, Queries};
 use tokio::sync::Notify;
@@ -77,6 +77,8 @@ pub(crate) struct Status {
     /// The last sequence of each shard's session, and how many dispatches came behind a later one.
     pub(crate) sequences: BTreeMap<u32, i64>,
     pub(crate) disorder: u64,
+    /// The log channel of a guild that was seen to be one of its own.
+    pub(crate) log_channels: BTreeMap<GuildId, ChannelId>,
     /// Why the log channel of a guild cannot be written to.
     pub(crate) silent_channels: BTreeMap<GuildId, String>,
     pub(crate) sweeps: BTreeMap<GuildId, Sweep>,
@@ -165,6 +167,13 @@ impl Inner {
     /// The lease of the shard that a guild belongs to, if this instance has it.
     pub(crate) fn lease_of(&self, guild: GuildId) -> Option<Lease> {
         self.status().leases.get(&shard_of(guild, self.config.shards)).cloned()
+    }
+
+    /// Guilds that this instance speaks for and that Discord can be asked about.
+    pub(crate) fn own_guilds(&self) -> Vec<GuildId> {
+        let mut guilds = self.guilds.usable_ids();
+        guilds.retain(|guild| self.owns(*guild));
+        guilds
     }
 
     /// Whether this instance speaks for a guild.

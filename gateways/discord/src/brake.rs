@@ -10,7 +10,7 @@ use commands::Losses;
 use domain::guild::RuleId;
 use domain::id::{GuildId, Pseudonym};
 use domain::time::Timestamp;
-use projections::{HeldRemoval, Page, Queries, QueryError};
+use projections::{HeldRemoval, Page, Queries, QueryError, Standing};
 use uuid::Uuid;
 
 use crate::config;
@@ -82,13 +82,19 @@ impl Brake {
             true => HashMap::new(),
             false => self.held(guild, cases).await?,
         };
-        counted.nothing_held = held.is_empty();
+        let standing = match counted.nothing_held {
+            true if held.is_empty() => Standing::Nothing,
+            _ => self.queries.held_removals().open(guild).await?,
+        };
+        counted.nothing_held = standing == Standing::Nothing;
         if nobody_loses {
             return Ok(Verdict { withheld: vec![BTreeSet::new(); cases.len()], begun: None });
         }
         let over = self.over(guild, &mut counted, cases, &held, now).await?;
-        let open = held.values().find(|row| !row.confirmed).map(|row| row.batch);
-        let batch = open.unwrap_or_else(Uuid::new_v4);
+        let batch = match standing {
+            Standing::Open(batch) => batch,
+            _ => Uuid::new_v4(),
+        };
         let (mut withheld, mut rows) = (Vec::new(), Vec::new());
         for case in cases {
             let mut rules = BTreeSet::new();
@@ -115,19 +121,20 @@ impl Brake {
             counted.nothing_held = false;
             self.queries.held_removals().hold(&rows).await?;
         }
-        let begun = (open.is_none() && !rows.is_empty()).then_some(batch);
+        let begun = (standing != Standing::Open(batch) && !rows.is_empty()).then_some(batch);
         Ok(Verdict { withheld, begun })
     }
 
-    /// What is held in a guild, after the rows of those who have the role again were dropped.
+    /// What is held of the cases' members, after the rows of those who have the role again were dropped.
     async fn held(
         &self,
         guild: GuildId,
         cases: &[Case],
     ) -> Result<HashMap<(RuleId, Pseudonym), HeldRemoval>, QueryError> {
         let removals = self.queries.held_removals();
+        let users: Vec<&Pseudonym> = cases.iter().map(|case| &case.user).collect();
         let mut held: HashMap<_, _> = removals
-            .of_guild(guild)
+            .of_members(guild, &users)
             .await?
             .into_iter()
             .map(|row| ((row.rule, row.user.clone()), row))
@@ -151,9 +158,16 @@ impl Brake {
         Ok(held)
     }
 
-    /// Forgets what was counted: another instance may have acted since.
-    pub(crate) fn forget(&self) {
-        self.guilds.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    /// Looks afresh at what is held and who holds: another instance may have acted since. Who lost something stays
+    /// counted.
+    pub(crate) async fn look_afresh(&self) {
+        let guilds: Vec<_> =
+            self.guilds.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for counted in guilds {
+            let mut counted = counted.lock().await;
+            counted.holders = None;
+            counted.nothing_held = false;
+        }
     }
 
     /// Rules of which more members would be without the source than may be.

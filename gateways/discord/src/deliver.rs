@@ -42,6 +42,8 @@ const SHORT: Duration = Duration::from_millis(5);
 const NONCE_KEPT: Span = Span::seconds(120);
 /// Messages of a channel that are looked through for ours.
 const LOOK_BACK: u32 = 50;
+/// Tries after which a refusal counts: the first may have met a channel that is gone.
+const REFUSALS: u32 = 2;
 /// Longest pause between two tries.
 const RETRY_MAX: Span = Span::hours(1);
 /// How long a guild must be quiet before its log message is written.
@@ -65,6 +67,8 @@ enum Unsent {
     Moot,
     /// Its owner cannot be reached; Discord's code.
     Unreachable(u32),
+    /// Discord knows no such channel, or lets nobody in; its code.
+    Refused(u32),
     /// Not now.
     Later(String),
 }
@@ -110,7 +114,7 @@ impl Inner {
         let (outbox, limits) = (self.queries.outbox(), self.limits(usize::MAX));
         loop {
             let followed = outbox.follow(self.now(), FOLLOW, &limits).await?;
-            for guild in followed.rules_changed {
+            for guild in followed.rules_changed.into_iter().filter(|guild| self.owns(*guild)) {
                 self.resync.want(guild, Reach::Full);
             }
             if !followed.more {
@@ -123,7 +127,7 @@ impl Inner {
                 pause = pause.min(self.deliver_in(turn, guild).await?);
             }
         }
-        self.tell_staff().await?;
+        self.tell_staff().await;
         for guild in outbox.unannounced().await? {
             pause = pause.min(self.announce_in(turn, guild).await?);
         }
@@ -194,9 +198,18 @@ impl Inner {
         let reported = match result {
             Ok(()) => outbox.sent(&delivery, now).await,
             Err(Unsent::Moot) => outbox.dropped(&delivery).await,
+            Err(Unsent::Refused(code)) if delivery.attempts >= REFUSALS => {
+                self.note_unreachable(&delivery, code).await;
+                outbox.undeliverable(&delivery, code, now).await
+            }
             Err(Unsent::Unreachable(code)) => {
                 self.note_unreachable(&delivery, code).await;
                 outbox.undeliverable(&delivery, code, now).await
+            }
+            Err(Unsent::Refused(code)) => {
+                self.forget_channel(&delivery).await;
+                tracing::info!(guild = %delivery.guild, code, "the channel of direct messages is refused; opened anew");
+                outbox.retry(&delivery, now.after(self.retry_pause(delivery.attempts))).await
             }
             Err(Unsent::Later(why)) => {
                 let pause = self.retry_pause(delivery.attempts);
@@ -206,6 +219,13 @@ impl Inner {
         };
         if let Err(error) = reported {
             tracing::warn!(%error, "what became of a delivery could not be kept; its lease brings it again");
+        }
+    }
+
+    /// The channel that is kept may be nobody's any more.
+    async fn forget_channel(&self, delivery: &Delivery) {
+        if let Err(error) = self.queries.bot_state().forget_dm_channel(&delivery.user).await {
+            tracing::warn!(%error, "a channel of direct messages could not be forgotten");
         }
     }
 
@@ -339,6 +359,10 @@ impl Inner {
                 }
                 Err(Unsent::Later(message))
             }
+            // Without a code it is not the API that refuses, but the edge before it.
+            Err(EgressError::Discord { status: 403 | 404, code, .. }) if code != 0 => {
+                Err(Unsent::Refused(code))
+            }
             Err(error) => Err(Unsent::Later(error.to_string())),
         }
     }
@@ -401,6 +425,9 @@ impl Inner {
         nonce: &str,
     ) -> Result<(), EgressError> {
         let Some(channel) = facts.settings.log_channel_id else { return Ok(()) };
+        if !self.is_own_channel(guild, channel).await? {
+            return Ok(());
+        }
         let body = json!({
             "content": text,
             "nonce": nonce,
@@ -410,18 +437,42 @@ impl Inner {
         let request = Request::post(format!("/channels/{channel}/messages"), body).repeatable();
         match self.egress.call(request).await {
             Ok(_) => {
-                self.status().silent_channels.remove(&guild);
+                let mut status = self.status();
+                status.silent_channels.remove(&guild);
+                status.log_channels.insert(guild, channel);
                 Ok(())
             }
             // A refusal is an answer: asking again and again would only count against us.
             Err(EgressError::Discord { status, code, message }) => {
-                let why = format!("{status} {code}: {message}");
-                tracing::warn!(%guild, why, "the log channel refuses messages; set another one");
-                self.status().silent_channels.insert(guild, why);
+                self.silent_channel(guild, format!("{status} {code}: {message}"));
                 Ok(())
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a channel is one of the guild's: one bot serves many guilds, and whoever sets a channel may name any.
+    async fn is_own_channel(&self, guild: GuildId, channel: ChannelId) -> Result<bool, EgressError> {
+        if self.status().log_channels.get(&guild) == Some(&channel) {
+            return Ok(true);
+        }
+        match self.egress.call(Request::get(format!("/channels/{channel}"))).await {
+            Ok(described) if described["guild_id"] == guild.to_string() => Ok(true),
+            Ok(_) => {
+                self.silent_channel(guild, "it is no channel of this server".to_owned());
+                Ok(false)
+            }
+            Err(EgressError::Discord { status, code, message }) => {
+                self.silent_channel(guild, format!("{status} {code}: {message}"));
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn silent_channel(&self, guild: GuildId, why: String) {
+        tracing::warn!(%guild, why, "the log channel takes no messages; set another one");
+        self.status().silent_channels.insert(guild, why);
     }
 }
 

@@ -73,6 +73,8 @@ pub(crate) fn read(kind: &str, data: &Value) -> Result<Frame, Unusable> {
     let user = data.get("user").and_then(|user| id(user, "id")).map(DiscordId);
     let unusable = |what: &str| Unusable { what: format!("{kind} without {what}"), guild, user };
     Ok(match kind {
+        // Without its list every guild would look as if the bot had left it.
+        "READY" if !data.get("guilds").is_some_and(Value::is_array) => return Err(unusable("guilds")),
         "READY" => Frame::Ready {
             guilds: list(data, "guilds").filter_map(|guild| id(guild, "id")).map(GuildId).collect(),
             application: data.get("application").and_then(|application| id(application, "id")),

@@ -107,6 +107,19 @@ impl Guilds {
         known.present = true;
     }
 
+    /// A guild was asked about. The gateway's word about its roles and whether it can be reached is newer than any
+    /// answer, so of a guild that is known only the rest is taken; false if it is frozen.
+    pub(crate) fn described(&self, shard: u32, frame: GuildFrame) -> bool {
+        let mut all = self.all();
+        let Some(known) = all.get_mut(&frame.id) else {
+            drop(all);
+            self.put(shard, frame);
+            return true;
+        };
+        known.members = frame.members.or(known.members);
+        known.available && known.present
+    }
+
     /// A guild cannot be reached.
     pub(crate) fn outage(&self, guild: GuildId) {
         if let Some(known) = self.all().get_mut(&guild) {

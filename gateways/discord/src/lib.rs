@@ -88,7 +88,7 @@ pub struct BotHealth {
     /// IDENTIFYs of the last 24 hours.
     pub identifies: u32,
     /// Deliveries by state.
-    pub deliveries: std::collections::BTreeMap<String, u64>,
+    pub deliveries: u64,
     /// Removals that wait to be confirmed.
     pub removals: usize,
 }
@@ -157,8 +157,8 @@ impl Bot {
         let inner = &self.inner;
         let state = inner.queries.bot_state();
         let dms_stopped = state.note(deliver::DMS_STOPPED).await?.is_some();
-        let removals = inner.queries.held_removals().all().await?;
-        let (identifies, deliveries) = (state.identifies().await?, inner.queries.outbox().depth().await?);
+        let removals = inner.queries.held_removals().unconfirmed().await?;
+        let (identifies, deliveries) = (state.identifies().await?, inner.queries.outbox().waiting().await?);
         let (guilds, waiting, rest) = (inner.guilds.count(), inner.mailbox.len(), inner.egress.health());
         let status = inner.status();
         Ok(BotHealth {
@@ -173,7 +173,7 @@ impl Bot {
             dms_stopped,
             identifies,
             deliveries,
-            removals: removals.iter().filter(|row| !row.confirmed).count(),
+            removals,
         })
     }
 
@@ -185,12 +185,8 @@ impl Bot {
     /// Reconciles every guild that this instance speaks for, and waits for the result of each.
     pub async fn reconcile(&self, reach: Reach) -> Vec<(GuildId, Result<Report, String>)> {
         let inner = &self.inner;
-        let asked: Vec<_> = inner
-            .guilds
-            .usable_ids()
-            .into_iter()
-            .map(|guild| (guild, inner.resync.ask(guild, reach)))
-            .collect();
+        let asked: Vec<_> =
+            inner.own_guilds().into_iter().map(|guild| (guild, inner.resync.ask(guild, reach))).collect();
         let mut reports = Vec::new();
         for (guild, answer) in asked {
             let report = match answer.await {
@@ -206,7 +202,7 @@ impl Bot {
     pub async fn settled(&self, limit: Duration) -> bool {
         let settled = async {
             loop {
-                let ids = self.inner.guilds.usable_ids();
+                let ids = self.inner.own_guilds();
                 let seen = {
                     let status = self.inner.status();
                     !ids.is_empty() && ids.iter().all(|id| status.sweeps.contains_key(id))

@@ -47,6 +47,10 @@ struct State {
     pulse: HashMap<GuildId, (u32, Instant)>,
     /// Guilds that lost a letter because there were too many.
     overflown: HashSet<GuildId>,
+    /// Shards whose past is being told.
+    held: HashSet<u32>,
+    /// Whose letters came up meanwhile.
+    parked: Vec<Who>,
 }
 
 /// The mailbox.
@@ -102,6 +106,11 @@ impl Mailbox {
             {
                 let mut state = self.state();
                 while let Some(who) = state.order.pop_front() {
+                    let origin = state.letters.get(&who).and_then(|letter| letter.origin);
+                    if origin.is_some_and(|(shard, _)| state.held.contains(&shard)) {
+                        state.parked.push(who);
+                        continue;
+                    }
                     let Some(letter) = state.letters.remove(&who) else { continue };
                     state.taken.insert(who, letter.origin);
                     let more = !state.order.is_empty();
@@ -114,6 +123,40 @@ impl Mailbox {
             }
             filled.await;
         }
+    }
+
+    /// Gives out no letter of a shard until `release` or `release_unsure`: a session that is resumed tells its past
+    /// first, frame by frame, and only the last letter about a member says how he is.
+    pub(crate) fn hold(&self, shard: u32) {
+        self.state().held.insert(shard);
+    }
+
+    /// The past of a shard was told to its end.
+    pub(crate) fn release(&self, shard: u32) {
+        self.let_go(shard, false);
+    }
+
+    /// The past of a shard was not told to its end: how its members are must be asked.
+    pub(crate) fn release_unsure(&self, shard: u32) {
+        self.let_go(shard, true);
+    }
+
+    fn let_go(&self, shard: u32, unsure: bool) {
+        let mut state = self.state();
+        if !state.held.remove(&shard) {
+            return;
+        }
+        if unsure {
+            for letter in state.letters.values_mut() {
+                if letter.origin.is_some_and(|(of, _)| of == shard) {
+                    letter.news = News::Ask;
+                }
+            }
+        }
+        let parked = std::mem::take(&mut state.parked);
+        state.order.extend(parked);
+        drop(state);
+        self.filled.notify_one();
     }
 
     /// A letter was dealt with.
@@ -263,6 +306,30 @@ mod tests {
         assert_eq!(mailbox.low_water(0, 12), 7);
         mailbox.done(letter.who);
         assert_eq!(mailbox.low_water(0, 12), 8);
+    }
+
+    #[tokio::test]
+    async fn of_a_past_that_is_told_only_the_end_counts() {
+        let mailbox = Mailbox::new(10);
+        mailbox.hold(0);
+        mailbox.put(who(1), seen(1), Some((0, 1)));
+        mailbox.put(who(2), seen(1), Some((0, 2)));
+        mailbox.put(who(3), seen(1), Some((1, 1)));
+        assert_eq!(mailbox.take().await.who, who(3), "another shard goes on");
+        let none = Duration::from_millis(20);
+        assert!(tokio::time::timeout(none, mailbox.take()).await.is_err());
+        mailbox.put(who(1), seen(2), Some((0, 3)));
+        assert_eq!(mailbox.low_water(0, 3), 0);
+        mailbox.release(0);
+        let letters = [mailbox.take().await, mailbox.take().await];
+        assert_eq!(letters.map(|letter| (letter.who, letter.news)), [(who(1), seen(2)), (who(2), seen(1))]);
+        // One that was worked on comes again while the past is told, and the past is never told to its end.
+        mailbox.hold(0);
+        mailbox.put(who(1), seen(3), Some((0, 4)));
+        mailbox.done(who(1));
+        assert!(tokio::time::timeout(none, mailbox.take()).await.is_err());
+        mailbox.release_unsure(0);
+        assert_eq!(mailbox.take().await.news, News::Ask);
     }
 
     #[test]

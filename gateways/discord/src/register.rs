@@ -55,11 +55,14 @@ impl Inner {
             };
             if let Err(error) = self.register(guild).await {
                 tracing::warn!(%guild, %error, "a guild could not be registered; tried again");
-                self.registrations.want(guild);
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(PAUSE) => {}
-                }
+                // The pause holds up this guild only.
+                let (inner, stop) = (Arc::clone(&self), stop.clone());
+                tokio::spawn(async move {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = tokio::time::sleep(PAUSE) => inner.registrations.want(guild),
+                    }
+                });
             }
         }
     }

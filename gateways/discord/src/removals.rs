@@ -9,6 +9,7 @@ use domain::event::Actor;
 use domain::guild::RuleId;
 use domain::id::{GuildId, Pseudonym};
 use domain::private::Unsealed;
+use futures::StreamExt as _;
 use projections::HeldRemoval;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -19,8 +20,8 @@ use crate::sync::SyncError;
 
 /// How often it is looked whether somebody confirmed something.
 const LOOK: Duration = Duration::from_millis(500);
-/// Members that are asked about one by one; with more of them the whole guild is looked at.
-const ONE_BY_ONE: usize = 50;
+/// Members that are asked about at the same time.
+const ASKED: usize = 8;
 /// The job in whose name confirmed removals happen.
 const JOB: &str = "confirmed-removals";
 
@@ -50,31 +51,22 @@ impl Inner {
 
     async fn carry_out_confirmed(&self) -> Result<(), SyncError> {
         let mut guilds: BTreeMap<GuildId, BTreeMap<Pseudonym, Confirmed>> = BTreeMap::new();
-        for HeldRemoval { guild, rule, user, confirmed, confirmed_by, .. } in
-            self.queries.held_removals().all().await?
+        for HeldRemoval { guild, rule, user, confirmed_by, .. } in
+            self.queries.held_removals().confirmed().await?
         {
-            if confirmed && self.owns(guild) {
-                let entry = guilds.entry(guild).or_default().entry(user).or_default();
-                entry.rules.push(rule);
-                entry.by = confirmed_by;
-            }
+            let entry = guilds.entry(guild).or_default().entry(user).or_default();
+            entry.rules.push(rule);
+            entry.by = confirmed_by;
         }
         for (guild, users) in guilds {
-            if self.guilds.usable(guild).is_none() {
+            if !self.owns(guild) || self.guilds.usable(guild).is_none() {
                 continue;
             }
-            if users.len() > ONE_BY_ONE {
-                match self.resync.ask(guild, Reach::Full).await {
-                    Ok(Ok(_)) => {}
-                    _ => continue,
-                }
-                for (user, confirmed) in users {
-                    self.brake.carried_out(guild, &user, &confirmed.rules).await?;
-                }
-                continue;
-            }
-            for (user, confirmed) in users {
-                self.carry_out_one(guild, &user, &confirmed).await?;
+            let work: Vec<_> =
+                users.iter().map(|(user, confirmed)| self.carry_out_one(guild, user, confirmed)).collect();
+            let done: Vec<_> = futures::stream::iter(work).buffer_unordered(ASKED).collect().await;
+            for error in done.into_iter().filter_map(Result::err) {
+                tracing::warn!(%guild, %error, "a confirmed removal could not be carried out; tried again");
             }
         }
         Ok(())
@@ -94,6 +86,8 @@ impl Inner {
         if let Some(account) = account {
             // An answer that decides nothing leaves the removal as it is, confirmed.
             let Some(sighting) = self.ask(guild, account).await? else { return Ok(()) };
+            // What an event told before is not what stands now.
+            self.seen.forget_one((guild, account));
             // Whoever confirmed it did it: the history names him, not the job.
             let actor = confirmed.by.clone().unwrap_or_else(|| Actor::Job(JOB.into()));
             self.take(sighting, actor).await?;
@@ -117,7 +111,7 @@ impl Inner {
             if reach == Reach::Full {
                 full = Instant::now();
             }
-            for guild in self.guilds.usable_ids() {
+            for guild in self.own_guilds() {
                 self.resync.want(guild, reach);
             }
             if let Err(error) = self.drop_stale_removals().await {

@@ -30,7 +30,7 @@ use crate::sync::{Sighting, SyncError};
 const PAGE: usize = 1_000;
 /// How long a sweep that found something waits for events about it to come.
 const SETTLE: Duration = Duration::from_secs(1);
-/// Members that are asked about one by one in one reconcile; the next one asks about more.
+/// Members that are asked about one by one in one reconcile; the next one goes on with those after them.
 const ASKED_MAX: usize = 500;
 /// Members that are asked about at the same time.
 const ASKED: usize = 8;
@@ -105,6 +105,8 @@ struct Wishes {
     waiting: BTreeMap<GuildId, Wish>,
     /// Being looked at: a further wish waits for its end.
     running: BTreeSet<GuildId>,
+    /// At which member the next look begins to ask.
+    turns: HashMap<GuildId, usize>,
     /// When the last look at each guild ended.
     ended: HashMap<GuildId, Instant>,
 }
@@ -147,6 +149,15 @@ impl Resync {
             true => None,
             false => Some(state.ended.get(&guild).map_or(Duration::MAX, Instant::elapsed)),
         }
+    }
+
+    /// Where the next look at a guild begins among `count` members, and goes on after it.
+    fn turn(&self, guild: GuildId, count: usize) -> usize {
+        let mut state = self.state();
+        let turn = state.turns.entry(guild).or_default();
+        let begin = turn.checked_rem(count).unwrap_or(0);
+        *turn = if count > ASKED_MAX { begin + ASKED_MAX } else { 0 };
+        begin
     }
 
     fn done(&self, guild: GuildId) {
@@ -218,6 +229,9 @@ impl Inner {
 
     /// Looks at one guild now.
     async fn reconcile(&self, guild: GuildId, reach: Reach) -> Result<Report, ResyncError> {
+        if !self.owns(guild) {
+            return Err(ResyncError::Frozen);
+        }
         self.describe(guild).await?;
         let known = self.guilds.usable(guild).ok_or(ResyncError::Frozen)?;
         self.register(guild).await?;
@@ -247,7 +261,9 @@ impl Inner {
             candidates.retain(|sighting| !self.mailbox.is_open((guild, sighting.user)));
         }
         // An outage that began meanwhile makes everything above worthless.
-        self.guilds.usable(guild).ok_or(ResyncError::Frozen)?;
+        let known = self.guilds.usable(guild).ok_or(ResyncError::Frozen)?;
+        // A role that was deleted meanwhile was nobody's loss.
+        let blind = known.blind_rules(&facts.guild);
         self.carry_out(guild, &facts.guild, candidates, &blind, &mut report).await?;
         Ok(report)
     }
@@ -264,11 +280,8 @@ impl Inner {
         if frame.roles.as_ref().is_none_or(BTreeMap::is_empty) {
             return Err(ResyncError::Incomplete("a guild without roles".to_owned()));
         }
-        if self.guilds.get(guild).is_some_and(|known| !known.present || !known.available) {
-            return Err(ResyncError::Frozen);
-        }
-        self.guilds.put(crate::bot::shard_of(guild, self.config.shards), frame);
-        Ok(())
+        let shard = crate::bot::shard_of(guild, self.config.shards);
+        if self.guilds.described(shard, frame) { Ok(()) } else { Err(ResyncError::Frozen) }
     }
 
     /// Every member of the guild, page by page; then, one by one, whoever is stored and was not among them.
@@ -345,11 +358,13 @@ impl Inner {
     async fn ask_each(
         &self,
         guild: GuildId,
-        users: Vec<DiscordId>,
+        mut users: Vec<DiscordId>,
         report: &mut Report,
         sightings: &mut Vec<Sighting>,
     ) -> Result<(), ResyncError> {
         report.undecided += users.len().saturating_sub(ASKED_MAX);
+        let begin = self.resync.turn(guild, users.len());
+        users.rotate_left(begin);
         let users = users.into_iter().take(ASKED_MAX);
         let asked = futures::stream::iter(users).map(|user| self.ask(guild, user)).buffer_unordered(ASKED);
         let answers: Vec<Result<Option<Sighting>, SyncError>> = asked.collect().await;
@@ -452,5 +467,24 @@ fn account(facts: &MemberFacts) -> Option<DiscordId> {
     match facts.discord_id.as_ref()? {
         Unsealed::Clear(text) => text.parse().ok(),
         Unsealed::Erased | Unsealed::Damaged => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::id::GuildId;
+
+    use super::{ASKED_MAX, Resync};
+
+    #[test]
+    fn everybody_has_his_turn() {
+        let (resync, guild) = (Resync::default(), GuildId(1));
+        let count = 2 * ASKED_MAX + 1;
+        let begins: Vec<usize> = (0..4).map(|_| resync.turn(guild, count)).collect();
+        assert_eq!(begins, [0, ASKED_MAX, 2 * ASKED_MAX, (3 * ASKED_MAX) % count]);
+        // Where all are asked, any turn will do, and the next one begins anew.
+        resync.turn(guild, 3);
+        assert_eq!(resync.turn(guild, count), 0);
+        assert_eq!(resync.turn(guild, 0), 0);
     }
 }

@@ -43,14 +43,19 @@ enum Ended {
 
 /// Owns a shard whenever nobody else does, until `stop`.
 pub(crate) async fn own(inner: Arc<Inner>, shard: Shard, stop: CancellationToken) {
-    let mut failures = 0;
+    let (mut failures, mut last) = (0, None);
     while !stop.is_cancelled() {
         set_state(&inner, shard, ShardState::Elsewhere);
         let Some(lease) = lease(&inner, shard, &stop).await else { return };
         set_state(&inner, shard, ShardState::Connecting);
         tracing::info!(shard = shard.0, token = lease.token, "this instance owns the shard");
-        inner.brake.forget();
+        inner.brake.look_afresh().await;
         inner.seen.forget();
+        // Our own letting go raises it by one: somebody else had the shard, and was told of its guilds in our stead.
+        if last.is_some_and(|last| lease.token > last + 1) {
+            inner.guilds.forget_shard(shard.0);
+        }
+        last = Some(lease.token);
         inner.status().leases.insert(shard.0, lease.clone());
         let begun = Instant::now();
         let ended = run(&inner, shard, &lease, &stop).await;
@@ -154,6 +159,7 @@ async fn run(inner: &Arc<Inner>, shard: Shard, lease: &Lease, stop: &Cancellatio
     manager.shutdown_all().await;
     let last = relay.sequence(shard);
     relay.stop().await;
+    inner.mailbox.release_unsure(shard.0);
     if !matches!(ended, Ended::LeaseLost) {
         let saved = kept.borrow().clone();
         if let Err(error) = keep_session(inner, shard, lease, saved, last).await {
@@ -279,7 +285,7 @@ async fn keep_session(
     let key = session_name(shard, inner.config.member_intent);
     let saved = match session {
         Session::Unknown => return Ok(()),
-        Session::Ended => return state.forget_session(&key).await,
+        Session::Ended => return state.forget_session(&key, lease).await.map(|_| ()),
         Session::Runs(saved) => saved,
     };
     let received = received.unwrap_or(saved.sequence);

@@ -24,6 +24,8 @@ use crate::resync::Reach;
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Tries of a letter about a guild that is not known yet.
 const UNKNOWN_TRIES: u32 = 8;
+/// Tries of a letter whose command is refused, or meets a log that cannot be read.
+const REFUSED_TRIES: u32 = 8;
 /// Members whose last observation is remembered.
 const SEEN_MAX: usize = 200_000;
 /// Discord: there is no such member.
@@ -140,6 +142,11 @@ impl Inner {
             }
             SyncError::Frozen => return self.mailbox.done(letter.who),
             SyncError::Unregistered => self.registrations.want(guild),
+            // Kept, it would hold up the guild's log messages and the session's sequence.
+            SyncError::Command(error) if !error.may_pass() && letter.failures >= REFUSED_TRIES => {
+                tracing::error!(%guild, %error, "a member cannot be brought up to date; left to the reconcile");
+                return self.mailbox.done(letter.who);
+            }
             other => {
                 tracing::warn!(%guild, error = %other, "a member could not be brought up to date; tried again");
             }

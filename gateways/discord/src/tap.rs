@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::id::GuildId;
 use futures::FutureExt as _;
@@ -19,6 +20,8 @@ use crate::resync::Reach;
 
 /// Longest text that is kept about a frame.
 const TEXT_MAX: usize = 200;
+/// Pause before the stored guilds are asked for again.
+const STORED_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the listener of a shard does with what it hears.
 pub(crate) struct Listener {
@@ -40,6 +43,25 @@ pub(crate) enum Session {
     Runs(Saved),
     /// It cannot be resumed: what is kept is worthless.
     Ended,
+}
+
+impl Inner {
+    /// Stored guilds of a shard that this process was told nothing of, asked for until the database answers.
+    async fn unheard_guilds(&self, shard: Shard) -> Vec<GuildId> {
+        let stored = loop {
+            match self.queries.guilds().await {
+                Ok(stored) => break stored,
+                Err(error) => tracing::warn!(%error, "the stored guilds could not be looked at; tried again"),
+            }
+            tokio::time::sleep(STORED_AGAIN).await;
+            if !self.status().leases.contains_key(&shard.0) {
+                return Vec::new();
+            }
+        };
+        let ours = stored.iter().filter(|facts| facts.guild.present).filter_map(|facts| facts.guild.id);
+        ours.filter(|guild| shard_of(*guild, shard.1) == shard.0 && self.guilds.get(*guild).is_none())
+            .collect()
+    }
 }
 
 impl Listener {
@@ -144,18 +166,11 @@ impl Listener {
         }
         let (inner, guilds) = (Arc::clone(inner), guilds.clone());
         tokio::spawn(async move {
-            match inner.queries.guilds().await {
-                Ok(stored) => {
-                    let ours =
-                        stored.iter().filter(|facts| facts.guild.present).filter_map(|facts| facts.guild.id);
-                    for guild in ours.filter(|guild| shard_of(*guild, shard.1) == shard.0) {
-                        if !guilds.contains(&guild) && inner.guilds.get(guild).is_none() {
-                            inner.guilds.removed(shard.0, guild);
-                            inner.registrations.want(guild);
-                        }
-                    }
+            for guild in inner.unheard_guilds(shard).await {
+                if !guilds.contains(&guild) {
+                    inner.guilds.removed(shard.0, guild);
+                    inner.registrations.want(guild);
                 }
-                Err(error) => tracing::warn!(%error, "which guilds were left could not be looked at"),
             }
         });
     }
@@ -200,12 +215,18 @@ impl Tap for Listener {
         .boxed()
     }
 
-    fn began(&self, _shard: Shard, saved: Saved) {
+    fn began(&self, shard: Shard, saved: Saved) {
+        self.inner.mailbox.release_unsure(shard.0);
         self.session.send_replace(Session::Runs(saved));
+    }
+
+    fn resuming(&self, shard: Shard) {
+        self.inner.mailbox.hold(shard.0);
     }
 
     fn resumed(&self, shard: Shard) {
         let inner = &self.inner;
+        inner.mailbox.release(shard.0);
         inner.status().shards.insert(shard.0, ShardState::Connected);
         // A session that another process began told that one about its guilds, and us nothing.
         let session = self.session.borrow().clone();
@@ -219,9 +240,17 @@ impl Tap for Listener {
                 inner.resync.want(guild, Reach::Full);
             }
         }
+        // Guilds that were joined after that READY stand in the store only.
+        let inner = Arc::clone(inner);
+        tokio::spawn(async move {
+            for guild in inner.unheard_guilds(shard).await {
+                inner.resync.want(guild, Reach::Full);
+            }
+        });
     }
 
     fn ended(&self, shard: Shard) {
+        self.inner.mailbox.release_unsure(shard.0);
         self.session.send_replace(Session::Ended);
         self.inner.status().shards.insert(shard.0, ShardState::Connecting);
     }

@@ -312,7 +312,7 @@ fn summary(health: &BotHealth) -> String {
     let (guilds, frozen) = health.guilds;
     parts.push(format!("{guilds} servers, {frozen} of them frozen"));
     parts.push(format!("{} members wait, {} removals wait to be confirmed", health.waiting, health.removals));
-    let waiting = health.deliveries.get("waiting").copied().unwrap_or(0);
+    let waiting = health.deliveries;
     parts.push(format!("{waiting} keys wait to be delivered"));
     parts.push(format!("{} sessions begun in 24 hours", health.identifies));
     parts.push(format!("{} events, {} of them out of order", health.events, health.disorder));

@@ -13,6 +13,7 @@ const SAVE_SESSION: &str = "INSERT INTO gateway_session (shard, session_id, sequ
     VALUES ($1, $2, $3, $4, $5) \
     ON CONFLICT (shard) DO UPDATE SET session_id = excluded.session_id, sequence = excluded.sequence, \
     resume_url = excluded.resume_url, ready = excluded.ready";
+const FORGET_DM_CHANNEL: &str = "DELETE FROM dm_channel WHERE pseudonym = $1";
 const FORGET_SESSION: &str = "DELETE FROM gateway_session WHERE shard = $1";
 const PRUNE_IDENTIFIES: &str = "DELETE FROM gateway_identify WHERE sent_at <= {now_ms} - 86400000";
 const SPEND_IDENTIFY: &str = "INSERT INTO gateway_identify (number, shard, sent_at) \
@@ -32,6 +33,7 @@ pub(crate) const STATEMENTS: &[&str] = &[
     SESSION,
     SAVE_SESSION,
     FORGET_SESSION,
+    FORGET_DM_CHANNEL,
     PRUNE_IDENTIFIES,
     SPEND_IDENTIFY,
     IDENTIFIES,
@@ -99,25 +101,30 @@ impl BotState {
             Arg::Text(&session.resume_url),
             Arg::Text(&session.ready),
         ];
+        self.fenced(lease, SAVE_SESSION, &args).await
+    }
+
+    /// Forgets the session of a shard, because Discord has; false, and nothing is forgotten, if `lease` is not in force
+    /// with its token: the session is its successor's then.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if the database does not answer.
+    pub async fn forget_session(&self, shard: &str, lease: &Lease) -> Result<bool, QueryError> {
+        self.fenced(lease, FORGET_SESSION, &[Arg::Text(shard)]).await
+    }
+
+    /// Writes while `lease` is in force; false, and nothing is written, if it is not.
+    async fn fenced(&self, lease: &Lease, text: &'static str, args: &[Arg<'_>]) -> Result<bool, QueryError> {
         let work = async {
             let mut tx = self.sql.begin().await?;
             if !in_force(&mut tx, lease).await? {
                 return Ok(false);
             }
-            tx.execute(SAVE_SESSION, &args).await?;
+            tx.execute(text, args).await?;
             tx.commit().await?;
             Ok(true)
         };
         self.sql.within(work).await
-    }
-
-    /// Forgets the session of a shard, because Discord has.
-    ///
-    /// # Errors
-    /// [`QueryError::Unavailable`] if the database does not answer.
-    pub async fn forget_session(&self, shard: &str) -> Result<(), QueryError> {
-        self.sql.run(FORGET_SESSION, &[Arg::Text(shard)]).await?;
-        Ok(())
     }
 
     /// Notes an IDENTIFY that is about to be sent, if fewer than `limit` of any shard stand in the last 24 hours by the
@@ -178,6 +185,15 @@ impl BotState {
     pub async fn dm_channel(&self, user: &Pseudonym) -> Result<Option<ChannelId>, QueryError> {
         let row = self.sql.fetch_one(DM_CHANNEL, &[Arg::Text(user.as_str())]).await?;
         row.map(|row| parsed_text(&row, 0, "dm_channel")).transpose()
+    }
+
+    /// Forgets the channel of direct messages with a person: the next message opens it again.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if the database does not answer.
+    pub async fn forget_dm_channel(&self, user: &Pseudonym) -> Result<(), QueryError> {
+        self.sql.run(FORGET_DM_CHANNEL, &[Arg::Text(user.as_str())]).await?;
+        Ok(())
     }
 
     /// Keeps the channel of direct messages with a person, until the person is erased.

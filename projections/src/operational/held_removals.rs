@@ -24,8 +24,16 @@ const CONFIRM: &str = "UPDATE held_removal SET confirmed = 1, confirmed_by = coa
     WHERE guild_id = $1 AND batch = $2";
 const DROP: &str = "DELETE FROM held_removal WHERE guild_id = $1 AND pseudonym = $2 AND rule_id {in:$3}";
 
+const CONFIRMED: &str = "SELECT guild_id, rule_id, pseudonym, batch, since, confirmed, confirmed_by FROM held_removal \
+    WHERE confirmed = 1 ORDER BY guild_id, since, rule_id, pseudonym";
+const UNCONFIRMED: &str = "SELECT count(*) FROM held_removal WHERE confirmed = 0";
+const OF_MEMBERS: &str = "SELECT guild_id, rule_id, pseudonym, batch, since, confirmed, confirmed_by FROM held_removal \
+    WHERE guild_id = $1 AND pseudonym {in:$2}";
+const OPEN: &str = "SELECT batch, confirmed FROM held_removal WHERE guild_id = $1 ORDER BY confirmed LIMIT 1";
+
 /// Every statement of this file.
-pub(crate) const STATEMENTS: &[&str] = &[ALL, OF_GUILD, HOLD, CONFIRM, DROP];
+pub(crate) const STATEMENTS: &[&str] =
+    &[ALL, OF_GUILD, CONFIRMED, UNCONFIRMED, OF_MEMBERS, OPEN, HOLD, CONFIRM, DROP];
 
 /// Rows that one statement takes.
 const CHUNK: usize = 1_000;
@@ -49,6 +57,17 @@ pub struct HeldRemoval {
     pub confirmed_by: Option<Actor>,
 }
 
+/// How a guild's removals stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// None is held.
+    Nothing,
+    /// All that are held are confirmed.
+    Confirmed,
+    /// This batch waits to be confirmed.
+    Open(Uuid),
+}
+
 /// Removals that wait. Cloning gives another handle to the same.
 #[derive(Debug, Clone)]
 pub struct HeldRemovals {
@@ -66,6 +85,54 @@ impl HeldRemovals {
     /// [`QueryError::Unavailable`] or [`QueryError::Damaged`].
     pub async fn of_guild(&self, guild: GuildId) -> Result<Vec<HeldRemoval>, QueryError> {
         self.sql.fetch(OF_GUILD, &[Arg::Text(&guild.to_string())]).await?.iter().map(read).collect()
+    }
+
+    /// Those of some members of a guild.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] or [`QueryError::Damaged`].
+    pub async fn of_members(
+        &self,
+        guild: GuildId,
+        users: &[&Pseudonym],
+    ) -> Result<Vec<HeldRemoval>, QueryError> {
+        let guild = guild.to_string();
+        let mut removals = Vec::new();
+        for users in users.chunks(CHUNK) {
+            let users: Vec<String> = users.iter().map(|user| user.as_str().to_owned()).collect();
+            let rows = self.sql.fetch(OF_MEMBERS, &[Arg::Text(&guild), Arg::List(&users)]).await?;
+            removals.extend(rows.iter().map(read).collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(removals)
+    }
+
+    /// Whether a guild has any at all, and the batch that is not confirmed yet.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] or [`QueryError::Damaged`].
+    pub async fn open(&self, guild: GuildId) -> Result<Standing, QueryError> {
+        let Some(row) = self.sql.fetch_one(OPEN, &[Arg::Text(&guild.to_string())]).await? else {
+            return Ok(Standing::Nothing);
+        };
+        let batch = parsed_text(&row, 0, "held_removal")?;
+        Ok(if row.int(1)? == 0 { Standing::Open(batch) } else { Standing::Confirmed })
+    }
+
+    /// How many of every guild are not confirmed.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if the database does not answer.
+    pub async fn unconfirmed(&self) -> Result<usize, QueryError> {
+        let row = self.sql.fetch_one(UNCONFIRMED, &[]).await?;
+        Ok(usize::try_from(row.map_or(Ok(0), |row| row.int(0))?).unwrap_or(0))
+    }
+
+    /// Those of every guild that are to be carried out.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] or [`QueryError::Damaged`].
+    pub async fn confirmed(&self) -> Result<Vec<HeldRemoval>, QueryError> {
+        self.sql.fetch(CONFIRMED, &[]).await?.iter().map(read).collect()
     }
 
     /// Those of every guild, a guild at a time.
@@ -146,6 +213,6 @@ fn read(row: &Row) -> Result<HeldRemoval, QueryError> {
         batch: parsed_text(row, 3, TABLE)?,
         since: Timestamp(row.int(4)?),
         confirmed: row.int(5)? != 0,
-        confirmed_by: row.opt_text(6)?.and_then(|actor| actor.parse().ok()),
+        confirmed_by: row.opt_text(6)?.is_some().then(|| parsed_text(row, 6, TABLE)).transpose()?,
     })
 }

@@ -6,7 +6,7 @@ use domain::event::Actor;
 use domain::guild::RuleId;
 use domain::id::{ChannelId, GuildId};
 use domain::time::Timestamp;
-use projections::{Db, GatewaySession, HeldRemoval, Lease};
+use projections::{Db, GatewaySession, HeldRemoval, Lease, Standing};
 use uuid::Uuid;
 
 use crate::engines::Engine;
@@ -135,9 +135,11 @@ async fn a_session_is_written_under_its_lease_only(engine: Engine) {
     assert!(state.save_session(&session(4), &new).await.unwrap());
     assert_eq!(state.session("0/1").await.unwrap(), Some(session(4)));
     // The same holder with a token of before.
-    let stale = Lease { token: old.token, ..new };
+    let stale = Lease { token: old.token, ..new.clone() };
     assert!(!state.save_session(&session(5), &stale).await.unwrap());
-    state.forget_session("0/1").await.unwrap();
+    assert!(!state.forget_session("0/1", &stale).await.unwrap());
+    assert_eq!(state.session("0/1").await.unwrap(), Some(session(4)));
+    assert!(state.forget_session("0/1", &new).await.unwrap());
     assert_eq!(state.session("0/1").await.unwrap(), None);
 }
 
@@ -243,6 +245,13 @@ async fn removals_are_confirmed_by_batch_and_dropped_by_rule(engine: Engine) {
     assert!(confirmed.clone().all(|held| held.guild == GUILD && held.batch == Uuid::from_u128(7)));
     assert_eq!(confirmed.count(), 3);
 
+    assert_eq!(removals.confirmed().await.unwrap().len(), 3);
+    assert_eq!(removals.unconfirmed().await.unwrap(), 2);
+    assert_eq!(removals.open(GUILD).await.unwrap(), Standing::Open(Uuid::from_u128(8)));
+    assert_eq!(removals.open(GuildId(300)).await.unwrap(), Standing::Nothing);
+    let one = removals.of_members(GUILD, &[&pseudonym(2), &pseudonym(9)]).await.unwrap();
+    assert_eq!(one.iter().map(|held| &held.user).collect::<Vec<_>>(), [&pseudonym(2)]);
+
     let rules = [RuleId(Uuid::from_u128(1)), RuleId(Uuid::from_u128(3))];
     removals.drop_rows(GUILD, &pseudonym(1), &rules).await.unwrap();
     let left: Vec<_> =
@@ -250,5 +259,6 @@ async fn removals_are_confirmed_by_batch_and_dropped_by_rule(engine: Engine) {
     assert_eq!(left.len(), 2, "{left:?}");
     assert!(left.contains(&(RuleId(Uuid::from_u128(2)), pseudonym(1))));
     assert!(left.contains(&(RuleId(Uuid::from_u128(1)), pseudonym(2))));
+    assert_eq!(removals.open(GUILD).await.unwrap(), Standing::Confirmed);
     assert_eq!(removals.of_guild(GuildId(200)).await.unwrap().len(), 1);
 }

@@ -106,7 +106,8 @@ async fn attempt(inner: &Inner, request: &Request, ticket: &Ticket, tried: u32) 
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::debug!(route = template, status = answer.status, took_ms, tried, "answer from Discord");
     let shared = answer.limited.as_ref().is_some_and(|limited| limited.shared);
-    inner.watch.answered(answer.status, matches!(answer.status, 401 | 403 | 429) && !shared);
+    let invalid = matches!(answer.status, 401 | 403 | 429) && !shared;
+    inner.watch.answered(answer.status, invalid, refuses_us(request, &answer));
     if let Some(limited) = &answer.limited {
         return limited_verdict(inner, ticket, &answer, limited);
     }
@@ -117,10 +118,18 @@ async fn attempt(inner: &Inner, request: &Request, ticket: &Ticket, tried: u32) 
     judge(inner, request, tried, answer)
 }
 
+/// Discord: the token in the path of a webhook is none, or no longer.
+const WEBHOOK_TOKEN: u32 = 50_027;
+
+/// Whether it is the bot's token that Discord refuses, and not the one in the path of a webhook.
+fn refuses_us(request: &Request, answer: &Answer) -> bool {
+    answer.status == 401 && !(request.path.starts_with("/webhooks/") && answer.refusal().0 == WEBHOOK_TOKEN)
+}
+
 fn judge(inner: &Inner, request: &Request, tried: u32, answer: Answer) -> Verdict {
     match answer.status {
         200..300 => Verdict::Final(answer.body.map_err(EgressError::Unreadable)),
-        401 => {
+        401 if refuses_us(request, &answer) => {
             inner.watch.failed("Discord answered 401".into());
             inner.limiter.wake_all();
             Verdict::Final(Err(EgressError::Unauthorized))

@@ -85,15 +85,13 @@ impl Watch {
     }
 
     /// An answer came.
-    pub(super) fn answered(&self, status: u16, invalid: bool) {
+    pub(super) fn answered(&self, status: u16, invalid: bool, unauthorized: bool) {
         let mut state = self.lock();
         *state.health.by_status.entry(status).or_default() += 1;
         if status == 429 {
             state.health.rate_limited += 1;
         }
-        if status == 401 {
-            state.unauthorized = true;
-        }
+        state.unauthorized |= unauthorized;
         if invalid {
             if state.invalid.len() >= self.invalid_max {
                 state.invalid.pop_front();

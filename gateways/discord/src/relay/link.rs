@@ -185,6 +185,7 @@ impl Link {
             return Err(Step::Leave(Some(START_ANEW)));
         };
         let message = if let Some(session) = session {
+            self.hub.tap.resuming(self.shard);
             identify.resume(&session.session_id, self.given.min(session.sequence))
         } else {
             let tap = Arc::clone(&self.hub.tap);

@@ -50,6 +50,10 @@ pub trait Tap: Send + Sync + 'static {
     /// A session began: READY came. Called before the READY's own `dispatch`.
     fn began(&self, shard: Shard, saved: Saved);
 
+    /// A session is about to be resumed: until `resumed`, or the session's end, what comes is what was missed, and
+    /// older than what Discord would answer if it were asked.
+    fn resuming(&self, shard: Shard);
+
     /// A session was resumed: RESUMED came, all that was missed before it.
     fn resumed(&self, shard: Shard);
 

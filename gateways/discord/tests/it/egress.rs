@@ -329,6 +329,21 @@ async fn a_401_halts_everything_after_one_request() {
     assert_eq!(egress.health().halted, None);
 }
 
+#[tokio::test]
+async fn a_webhook_token_that_is_none_halts_nobody() {
+    let server = Server::start(|seen, _| match seen.path.contains("/webhooks/") {
+        true => Reply::of(401, json!({"message": "Invalid Webhook Token", "code": 50027})),
+        false => Reply::ok(),
+    })
+    .await;
+    let egress = server.egress();
+    let late = Request::patch("/webhooks/7/expired/messages/@original", json!({}));
+    let answer = egress.call(late).await;
+    assert!(matches!(answer, Err(EgressError::Discord { status: 401, code: 50_027, .. })), "{answer:?}");
+    egress.call(message(7, 1)).await.unwrap();
+    assert_eq!(egress.health().halted, None);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_breaker_opens_at_its_number_and_closes_with_the_window() {
     let server = Server::start(|_, at| match at {

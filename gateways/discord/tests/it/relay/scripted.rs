@@ -159,6 +159,7 @@ pub(crate) enum Heard {
     Dispatch(Dispatch),
     Odd(String),
     Began(Saved),
+    Resuming,
     Resumed,
     Ended,
     Asked,
@@ -220,6 +221,9 @@ impl Tap for Ear {
     }
     fn began(&self, _: Shard, saved: Saved) {
         self.note(Heard::Began(saved));
+    }
+    fn resuming(&self, _: Shard) {
+        self.note(Heard::Resuming);
     }
     fn resumed(&self, _: Shard) {
         self.note(Heard::Resumed);

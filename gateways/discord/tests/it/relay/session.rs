@@ -47,6 +47,14 @@ async fn a_cut_is_resumed_with_replay_and_serenity_notices_nothing() {
     let expected: Vec<_> = names.iter().zip(1..).map(|(kind, at)| ((*kind).to_owned(), at)).collect();
     assert_eq!(run.ear.events(), expected);
     assert_eq!((run.ear.count(&Heard::Asked), run.ear.count(&Heard::Resumed)), (1, 1));
+    let heard = run.ear.heard();
+    let at = |what: &Heard| heard.iter().position(|heard| heard == what).unwrap();
+    let event = |kind: &str| {
+        let is = |heard: &Heard| matches!(heard, Heard::Dispatch(event) if event.kind == kind);
+        heard.iter().position(is).unwrap()
+    };
+    assert!(event("A") < at(&Heard::Resuming) && at(&Heard::Resuming) < event("B"), "{heard:?}");
+    assert!(event("B") < at(&Heard::Resumed) && at(&Heard::Resumed) < event("C"), "{heard:?}");
     assert_eq!(run.ear.count(&Heard::Closed(None)), 1);
 }
 

@@ -15,6 +15,7 @@ on_every_engine!(
     a_new_rule_is_a_sweep_of_its_role,
     a_lost_answer_is_not_a_second_message,
     refused_messages_are_answers,
+    a_log_channel_is_one_of_the_guilds_own,
     a_global_limit_stops_all_but_interactions
 );
 
@@ -117,6 +118,24 @@ async fn a_new_rule_is_a_sweep_of_its_role(engine: Engine) {
     // Whoever gets the role from now on is told himself.
     let late = this.sim.join(&guild.id, "late", &[&other]).await;
     this.sim.wait_for_key(&late, 0).await;
+}
+
+async fn a_log_channel_is_one_of_the_guilds_own(engine: Engine) {
+    let mut this = Live::start(engine).await;
+    let victim = this.guild("Victim", json!({})).await;
+    let guild = this.guild("Curious", json!({})).await;
+    let path = format!("/guilds/{}/settings", guild.id);
+    this.world.owner("PATCH", &path, json!({ "logChannelId": victim.log })).await.expect(200);
+    let user = this.sim.join(&guild.id, "closed", &[]).await;
+    this.sim.call("PUT", &format!("/users/{user}/dms"), json!({ "closed": true })).await;
+    this.sim.give(&guild.id, &user, &guild.role).await;
+    let (sim, owner) = (this.sim.clone(), owner_of(&this, &guild).await);
+    until("the setup check names it", || async {
+        let checked = sim.command(&guild.id, &owner, "setup check", json!({})).await;
+        checked["content"].as_str().unwrap().contains("no channel of this server").then_some(())
+    })
+    .await;
+    assert!(this.sim.channel(&victim.log).await.is_empty(), "another server's channel stays silent");
 }
 
 async fn secret_key(world: &World, guild: &str) -> String {

@@ -11,6 +11,7 @@ on_every_engine!(
     what_happened_while_the_bot_was_down_is_repaired,
     a_cut_socket_loses_nothing,
     a_refused_session_loses_nothing,
+    of_the_past_that_a_resumed_session_tells_only_the_end_counts,
     a_crash_in_the_middle_loses_nothing
 );
 
@@ -86,6 +87,37 @@ async fn a_refused_session_loses_nothing(engine: Engine) {
     wait_for_live(&mut this.world, &guild.id, &has, 1).await;
     let all = licenses(&mut this.world, &guild.id, None).await;
     assert_eq!(all.len(), 3, "the first one's second license, and no more: {all:#?}");
+}
+
+async fn of_the_past_that_a_resumed_session_tells_only_the_end_counts(engine: Engine) {
+    let (mut this, guild, has, lacks) = start(engine).await;
+    let mut people = vec![has];
+    for number in 0..5 {
+        people.push(this.sim.join(&guild.id, &format!("p{number}"), &[&guild.role]).await);
+    }
+    for user in &people {
+        wait_for_live(&mut this.world, &guild.id, user, 1).await;
+    }
+    let before = licenses(&mut this.world, &guild.id, None).await.len();
+    this.world.kill().await;
+    for _ in 0..3 {
+        for user in &people {
+            this.sim.take(&guild.id, user, &guild.role).await;
+            this.sim.give(&guild.id, user, &guild.role).await;
+        }
+        this.sim.give(&guild.id, &lacks, &guild.role).await;
+        this.sim.take(&guild.id, &lacks, &guild.role).await;
+    }
+    let last = this.sim.join(&guild.id, "last", &[&guild.role]).await;
+    let identifies = this.sim.sessions().await["identifies"].clone();
+    this.world.serve().await;
+    wait_for_live(&mut this.world, &guild.id, &last, 1).await;
+    assert_eq!(this.sim.sessions().await["identifies"], identifies, "the session is resumed");
+    for user in &people {
+        wait_for_live(&mut this.world, &guild.id, user, 1).await;
+    }
+    let after = licenses(&mut this.world, &guild.id, None).await;
+    assert_eq!(after.len(), before + 1, "nobody's license is another one: {after:#?}");
 }
 
 async fn a_crash_in_the_middle_loses_nothing(engine: Engine) {
