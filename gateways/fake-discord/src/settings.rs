@@ -136,7 +136,8 @@ impl Hooks for SystemClock {
 
     fn advance(&self, seconds: u64) -> BoxFuture<'_, Result<i64, String>> {
         let add = i64::try_from(seconds).unwrap_or(i64::MAX / 2_000).saturating_mul(1_000);
-        self.offset_ms.fetch_add(add, Ordering::SeqCst);
+        let further = |offset: i64| Some(offset.saturating_add(add));
+        let _ = self.offset_ms.fetch_update(Ordering::SeqCst, Ordering::SeqCst, further);
         futures::future::ready(Ok(self.now_ms())).boxed()
     }
 

@@ -12,8 +12,7 @@ use axum::routing::{any, get};
 use tokio::net::TcpListener;
 
 use crate::hub::Hub;
-use crate::rest::Wire;
-use crate::wire::Listener;
+use crate::wire::{Listener, Wire};
 use crate::{control, gateway, oauth, rest};
 
 /// Serves until the stand-in is stopped.
@@ -60,7 +59,8 @@ async fn guard(
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // Not `no-referrer`: with it a browser sends the consent form with `Origin: null`.
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     response
 }
 

@@ -12,7 +12,7 @@ pub(crate) fn iso(unix_ms: i64) -> String {
 /// The snowflake after `last` that the time asks for: unique and increasing whatever the clock does.
 pub(crate) fn snowflake(unix_ms: i64, last: u64) -> u64 {
     let since = u64::try_from(unix_ms.saturating_sub(DISCORD_EPOCH_MS)).unwrap_or(0);
-    (since << 22).max(last + 1)
+    (since << 22).max(last.saturating_add(1))
 }
 
 #[cfg(test)]

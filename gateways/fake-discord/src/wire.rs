@@ -14,7 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::rest::Wire;
+/// Cancelled, it cuts the TCP connection of the request without another byte.
+#[derive(Clone, Debug)]
+pub(crate) struct Wire(pub(crate) CancellationToken);
 
 /// A listener whose connections end with the stand-in.
 pub(crate) struct Listener {

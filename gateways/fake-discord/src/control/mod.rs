@@ -57,7 +57,9 @@ pub(crate) struct Id(pub(crate) u64);
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        crate::rest::id_of(Some(&value)).map(Self).ok_or_else(|| serde::de::Error::custom("not an id"))
+        // Discord's ids have 63 bits, and the next one must be above every other.
+        let id = crate::rest::id_of(Some(&value)).filter(|id| i64::try_from(*id).is_ok());
+        id.map(Self).ok_or_else(|| serde::de::Error::custom("not an id"))
     }
 }
 

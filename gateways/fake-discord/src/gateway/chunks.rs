@@ -15,7 +15,9 @@ pub(super) fn send(connection: &Connection, data: &Value) -> Result<(), Close> {
     let guild_id = id_of(data.get("guild_id").unwrap_or(&Value::Null)).ok_or(close::DECODE_ERROR)?;
     let Some(session_id) = connection.session.as_deref() else { return Err(close::NOT_AUTHENTICATED) };
     let mut inner = connection.hub.lock();
-    let intents = inner.sessions.get_mut(session_id).map_or(0, |session| session.intents);
+    let Some(intents) = inner.sessions.get_mut(session_id).map(|session| session.intents) else {
+        return Err(close::NOT_AUTHENTICATED);
+    };
     let wanted = Wanted::of(data).ok_or(close::DECODE_ERROR)?;
     if wanted.is_all() && intents & GUILD_MEMBERS == 0 {
         return Err(close::DISALLOWED_INTENTS);

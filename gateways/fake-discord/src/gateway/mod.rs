@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::response::Response;
 use futures::stream::SplitSink;
 use futures::{SinkExt, StreamExt};
@@ -21,8 +21,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::hub::Hub;
+use crate::wire::Wire;
 use close::Close;
-use session::Out;
+use session::{Out, Socket};
 
 /// Sends a client may make in [`SEND_WINDOW`].
 const SENDS: usize = 120;
@@ -33,6 +34,7 @@ const PAYLOAD_BYTES: usize = 4_096;
 /// Answers `GET /` with a WebSocket.
 pub(crate) async fn upgrade(
     State(hub): State<Arc<Hub>>,
+    Extension(wire): Extension<Wire>,
     Query(query): Query<HashMap<String, String>>,
     ws: WebSocketUpgrade,
 ) -> Response {
@@ -41,7 +43,7 @@ pub(crate) async fn upgrade(
     let is_v10 = query.get("v").is_some_and(|v| v == "10");
     ws.max_message_size(1 << 20).on_upgrade(move |mut socket| async move {
         if is_v10 && json && plain {
-            Connection::open(hub).serve(socket).await;
+            Connection::open(hub, &wire).serve(socket).await;
         } else {
             let _ = socket.send(close_message(close::INVALID_VERSION)).await;
         }
@@ -51,9 +53,8 @@ pub(crate) async fn upgrade(
 /// One socket.
 pub(crate) struct Connection {
     pub(crate) hub: Arc<Hub>,
-    pub(crate) id: u64,
-    /// What this task sends; sessions hold clones.
-    pub(crate) out: mpsc::Sender<Out>,
+    /// The way to this task; sessions hold clones.
+    pub(crate) socket: Socket,
     pub(crate) session: Option<String>,
     /// Since the control API said so, nothing is sent any more.
     silent: bool,
@@ -65,15 +66,15 @@ pub(crate) struct Connection {
 type Sink = SplitSink<WebSocket, Message>;
 
 impl Connection {
-    fn open(hub: Arc<Hub>) -> Self {
+    fn open(hub: Arc<Hub>, wire: &Wire) -> Self {
         let (out, queue) = mpsc::channel(session::QUEUE);
-        let id = {
+        let connection = {
             let mut inner = hub.lock();
             inner.sessions.connections += 1;
             inner.sessions.connections
         };
-        let now = Instant::now();
-        Self { hub, id, out, session: None, silent: false, queue, sends: VecDeque::new(), heard: now }
+        let (now, socket) = (Instant::now(), Socket { connection, out, cut: wire.0.clone() });
+        Self { hub, socket, session: None, silent: false, queue, sends: VecDeque::new(), heard: now }
     }
 
     async fn serve(mut self, socket: WebSocket) {
@@ -109,7 +110,7 @@ impl Connection {
                 }
             }
         };
-        self.hub.lock().sessions.left(self.id, code);
+        self.hub.lock().sessions.left(self.socket.connection, code);
     }
 
     /// Writes one thing; `Err` ends the connection (with the code that ends its session, if any).
@@ -170,15 +171,14 @@ impl Connection {
     fn journal(&self, payload: &Value) {
         let mut inner = self.hub.lock();
         let now = inner.now;
-        let entry =
-            json!({"session": self.session, "connection": self.id, "op": payload["op"], "body": payload});
+        let entry = json!({"session": self.session, "connection": self.socket.connection, "op": payload["op"], "body": payload});
         inner.journal.add(now, "gateway-in", entry);
     }
 
     /// Queues a payload that is no dispatch.
     pub(crate) fn reply(&self, op: u8, data: &Value) {
         let text = json!({"op": op, "d": data, "s": null, "t": null}).to_string();
-        let _ = self.out.try_send(Out::Frame { text: text.into(), zlib: false });
+        let _ = self.socket.out.try_send(Out::Frame { text: text.into(), zlib: false });
     }
 }
 

@@ -25,6 +25,7 @@ const SOUNDBOARD: u64 = 31;
 pub(super) fn take(connection: &mut Connection, payload: &Value) -> Result<(), Close> {
     let op = payload.get("op").and_then(Value::as_u64).ok_or(close::DECODE_ERROR)?;
     let data = payload.get("d").unwrap_or(&Value::Null);
+    forget_ended(connection);
     match op {
         HEARTBEAT => {
             heartbeat(connection);
@@ -40,6 +41,14 @@ pub(super) fn take(connection: &mut Connection, payload: &Value) -> Result<(), C
         PRESENCE | VOICE_STATE | SOUNDBOARD => Ok(()),
         REQUEST_MEMBERS => chunks::send(connection, data),
         _ => Err(close::UNKNOWN_OPCODE),
+    }
+}
+
+/// A session that was ended while its socket stayed (op 9) is none: the same socket may identify again.
+fn forget_ended(connection: &mut Connection) {
+    let ended = |id: &String| connection.hub.lock().sessions.get_mut(id).is_none();
+    if connection.session.as_ref().is_some_and(ended) {
+        connection.session = None;
     }
 }
 
@@ -85,9 +94,9 @@ fn identify(connection: &mut Connection, data: &Value) -> Result<(), Close> {
     }
     inner.tunables.identify_remaining -= 1;
     inner.sessions.identifies += 1;
-    let id = format!("{:032x}", u128::from(inner.next_id()) << 32 | u128::from(connection.id));
+    let id = format!("{:032x}", u128::from(inner.next_id()) << 32 | u128::from(connection.socket.connection));
     let mut session = Session::new(id.clone(), shard, intents, compress);
-    session.attach(connection.id, connection.out.clone());
+    session.attach(connection.socket.clone());
     inner.sessions.add(session);
     greet(&mut inner, &id, shard, &ws_url);
     drop(inner);
@@ -151,7 +160,7 @@ fn resume(connection: &mut Connection, data: &Value) -> Result<(), Close> {
     if seq > session.seq {
         return Err(close::INVALID_SEQ);
     }
-    session.attach(connection.id, connection.out.clone());
+    session.attach(connection.socket.clone());
     session.replay(seq);
     let frame = session.dispatch("RESUMED", r#"{"_trace":[]}"#, replay_max);
     inner.journal.sent(now, id, frame);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::close::Close;
 
@@ -27,6 +28,26 @@ pub(crate) enum Out {
     Silence,
 }
 
+/// The way to a socket's task.
+#[derive(Clone, Debug)]
+pub(crate) struct Socket {
+    pub(crate) connection: u64,
+    pub(crate) out: mpsc::Sender<Out>,
+    /// Cuts the connection, also while its task waits for a client that does not read.
+    pub(crate) cut: CancellationToken,
+}
+
+impl Socket {
+    /// Whether it could take this; else it is cut.
+    fn send(&self, out: Out) -> bool {
+        let taken = self.out.try_send(out).is_ok();
+        if !taken {
+            self.cut.cancel();
+        }
+        taken
+    }
+}
+
 /// One dispatch that was numbered.
 #[derive(Clone, Debug)]
 struct Sent {
@@ -46,7 +67,7 @@ pub(crate) struct Session {
     log: VecDeque<Sent>,
     /// The newest number that has been forgotten.
     forgotten: u64,
-    socket: Option<(u64, mpsc::Sender<Out>)>,
+    socket: Option<Socket>,
 }
 
 impl Session {
@@ -55,9 +76,9 @@ impl Session {
     }
 
     /// Gives the session a socket; a former one is cut.
-    pub(crate) fn attach(&mut self, connection: u64, socket: mpsc::Sender<Out>) {
-        if let Some((_, old)) = self.socket.replace((connection, socket)) {
-            let _ = old.try_send(Out::Cut);
+    pub(crate) fn attach(&mut self, socket: Socket) {
+        if let Some(old) = self.socket.replace(socket) {
+            old.send(Out::Cut);
         }
     }
 
@@ -83,8 +104,7 @@ impl Session {
 
     /// Sends without numbering.
     pub(crate) fn send(&mut self, out: Out) {
-        let refused = self.socket.as_ref().is_some_and(|(_, socket)| socket.try_send(out).is_err());
-        if refused {
+        if self.socket.as_ref().is_some_and(|socket| !socket.send(out)) {
             self.socket = None;
         }
     }
@@ -161,7 +181,8 @@ impl Sessions {
 
     /// A socket is gone. When the client closed it with 1000 or 1001 its session is over.
     pub(crate) fn left(&mut self, connection: u64, code: Option<u16>) {
-        let is_its = |session: &Session| session.socket.as_ref().is_some_and(|(id, _)| *id == connection);
+        let is_its =
+            |session: &Session| session.socket.as_ref().is_some_and(|socket| socket.connection == connection);
         let Some(id) = self.all.values().find(|session| is_its(session)).map(|session| session.id.clone())
         else {
             return;

@@ -11,7 +11,7 @@ use super::{AUTOCOMPLETE, COMMAND, COMPONENT, MODAL, Pending};
 use crate::hub::Inner;
 use crate::rest::components;
 use crate::settings::{APPLICATION_ID, BOT_ID};
-use crate::world::model::Message;
+use crate::world::model::{Guild, Message};
 use crate::world::{permissions, shapes};
 
 /// What is done, and by whom.
@@ -101,6 +101,7 @@ fn part(inner: &Inner, doing: &Doing) -> Result<Part, Wrong> {
     match &doing.what {
         What::Command { words, options, target } => {
             let found = options::find(state, doing.guild, words)?;
+            may_use(&found, guild, doing)?;
             let mut data = found.data(state, guild, options, None)?;
             if let Some(target) = target {
                 data["target_id"] = json!(target.to_string());
@@ -113,6 +114,7 @@ fn part(inner: &Inner, doing: &Doing) -> Result<Part, Wrong> {
         }
         What::Typing { words, options, option } => {
             let found = options::find(state, doing.guild, words)?;
+            may_use(&found, guild, doing)?;
             let data = found.data(state, guild, options, Some(option))?;
             let name = words.clone();
             Ok(Part { kind: AUTOCOMPLETE, name, data, message: None })
@@ -122,10 +124,46 @@ fn part(inner: &Inner, doing: &Doing) -> Result<Part, Wrong> {
     }
 }
 
+/// Discord lets nobody use a command whose default permissions he lacks, or that is not meant for where he is.
+fn may_use(found: &options::Found<'_>, guild: Option<(u64, &Guild)>, doing: &Doing) -> Result<(), Wrong> {
+    if doing.forge.is_some() {
+        return Ok(());
+    }
+    let (command, context) = (found.command, json!(u8::from(guild.is_none())));
+    if command["contexts"].as_array().is_some_and(|contexts| !contexts.contains(&context)) {
+        return Err(Wrong::Invalid("the command cannot be used here (contexts)".to_owned()));
+    }
+    let needed = command["default_member_permissions"].as_str().and_then(|bits| bits.parse::<u64>().ok());
+    if let (Some(needed), Some((id, guild))) = (needed, guild) {
+        let has = permissions::in_guild(id, guild, doing.user);
+        let admin = has & permissions::ADMINISTRATOR != 0;
+        if !admin && (needed == 0 || has & needed != needed) {
+            return Err(Wrong::Invalid(format!(
+                "{} lacks the permissions {needed} that the command needs",
+                doing.user
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether somebody sees a message where he is.
+fn sees(inner: &Inner, doing: &Doing, message: &Message) -> bool {
+    if inner.interactions.ephemerals.contains_key(&message.id) {
+        let of = |one: &Pending| one.original == Some(message.id) || one.follow_ups.contains(&message.id);
+        return inner.interactions.all.values().any(|one| of(one) && one.user == doing.user);
+    }
+    match doing.guild {
+        Some(guild) => inner.state.guild_of_channel(message.channel_id) == Some(guild),
+        None => inner.state.dm_channels.get(&message.channel_id) == Some(&doing.user),
+    }
+}
+
 fn click(inner: &Inner, doing: &Doing, custom_id: &str, id: u64, values: &[Value]) -> Result<Part, Wrong> {
     let forged = doing.forge.is_some();
     let kept = inner.state.messages.values().find_map(|messages| messages.get(&id));
     let message = kept.or_else(|| inner.interactions.ephemerals.get(&id)).cloned();
+    let message = message.filter(|message| forged || sees(inner, doing, message));
     let component = message.as_ref().and_then(|message| components::find(&message.components, custom_id));
     let kind = match component {
         Some(component) if component["disabled"] == json!(true) && !forged => {

@@ -114,7 +114,7 @@ fn of_refresh(call: &mut Call<'_>, form: &HashMap<String, String>) -> Reply {
 fn give(inner: &mut crate::hub::Inner, id: u64, mut grant: Grant) -> Reply {
     grant.access_token = secret()?;
     grant.refresh_token = secret()?;
-    grant.expires_ms = inner.now + EXPIRES_IN * 1_000;
+    grant.expires_ms = inner.now.saturating_add(EXPIRES_IN * 1_000);
     let body = json!({
         "token_type": "Bearer", "access_token": grant.access_token, "expires_in": EXPIRES_IN,
         "refresh_token": grant.refresh_token, "scope": grant.scopes.join(" "),

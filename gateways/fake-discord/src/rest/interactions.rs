@@ -257,9 +257,7 @@ fn shown(call: &Call<'_>, pending: &Pending, message: u64) -> Reply {
 fn fill_in(call: &mut Call<'_>, pending: &Pending, id: u64) -> Reply {
     let mut message =
         call.inner.any_message(pending.channel, id).ok_or_else(|| Refusal::code(10_008))?.clone();
-    if !call.files.is_empty() {
-        message.attachments = call.keep_files(pending.channel);
-    }
+    message.attachments = call.edited_files(pending.channel, &message.attachments);
     draft::fill(&mut message, call.body);
     if message.flags & FLAG_LOADING == 0 {
         message.edited_ms = Some(call.inner.now);

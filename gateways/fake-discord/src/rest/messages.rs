@@ -155,6 +155,7 @@ fn edit(call: &mut Call<'_>, channel: u64, message: u64) -> Reply {
     }
     draft::check_shape(call.body, draft::EDIT, message.flags)?;
     draft::fill(&mut message, call.body);
+    message.attachments = call.edited_files(channel, &message.attachments);
     message.edited_ms = Some(call.inner.now);
     call.inner.put_message(message.clone())?;
     ok(shapes::message(&call.inner.state, &message))

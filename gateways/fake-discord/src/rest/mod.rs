@@ -26,22 +26,18 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use crate::faults::Fault;
 use crate::form;
 use crate::hub::{Hub, Inner};
 use crate::limits::TooMany;
+use crate::wire::Wire;
 use files::Upload;
 use reply::{Answer, Refusal, Reply};
 use route::Route;
 
 /// Bytes of one request body.
 pub(crate) const BODY_BYTES: usize = 1 << 20;
-
-/// Cancelled, it cuts the TCP connection of the request without another byte.
-#[derive(Clone, Debug)]
-pub(crate) struct Wire(pub(crate) CancellationToken);
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -299,7 +295,24 @@ impl Call<'_> {
 
     /// Stores uploaded files; their attachment objects.
     pub(crate) fn keep_files(&mut self, channel: u64) -> Value {
-        let mut shapes = Vec::new();
+        self.add_files(channel, Vec::new())
+    }
+
+    /// The files of a message that is edited: those that the body lists in `attachments`, all of them if it lists none,
+    /// and the uploaded ones.
+    pub(crate) fn edited_files(&mut self, channel: u64, before: &Value) -> Value {
+        let listed =
+            self.body.get("attachments").map(|listed| listed.as_array().cloned().unwrap_or_default());
+        let stays = |file: &&Value| {
+            listed
+                .as_ref()
+                .is_none_or(|listed| listed.iter().any(|one| id_of(one.get("id")) == id_of(file.get("id"))))
+        };
+        let kept = before.as_array().into_iter().flatten().filter(stays).cloned().collect();
+        self.add_files(channel, kept)
+    }
+
+    fn add_files(&mut self, channel: u64, mut shapes: Vec<Value>) -> Value {
         for upload in self.files {
             let id = self.inner.next_id();
             shapes.push(self.inner.files.keep(id, channel, &self.hub.fixed.url, upload.clone()));

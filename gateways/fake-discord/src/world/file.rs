@@ -25,6 +25,10 @@ struct Snapshot {
 #[derive(Debug)]
 pub(crate) struct StateFile {
     file: File,
+    /// Bytes of the lines that were answered.
+    length: u64,
+    /// Half a line stands at the end and could not be taken away: nothing may follow it.
+    torn: bool,
 }
 
 impl StateFile {
@@ -55,14 +59,23 @@ impl StateFile {
         file.sync_all().map_err(failed)?;
         fs::rename(&temporary, path).map_err(failed)?;
         let file = OpenOptions::new().append(true).open(path).map_err(failed)?;
-        Ok(Self { file })
+        Ok(Self { file, length: line.len() as u64, torn: false })
     }
 
-    /// Writes a batch as one line in one call, so that it is there whole or not at all.
+    /// Writes a batch as one line. What could be written in part only is taken back, so that the next line does not
+    /// begin in its middle; where even that fails, nothing is written any more.
     pub(crate) fn append(&mut self, changes: &[Change]) -> std::io::Result<()> {
+        if self.torn {
+            return Err(std::io::Error::other("an earlier change stands in it half; start again"));
+        }
         let mut line = serde_json::to_vec(changes)?;
         line.push(b'\n');
-        self.file.write_all(&line)
+        if let Err(error) = self.file.write_all(&line) {
+            self.torn = self.file.set_len(self.length).is_err();
+            return Err(error);
+        }
+        self.length += line.len() as u64;
+        Ok(())
     }
 }
 

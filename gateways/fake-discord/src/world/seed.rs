@@ -106,7 +106,7 @@ pub(crate) fn bot_changes(guild: u64, role_id: u64, highest: i64, now_ms: i64) -
     let account = Account { username: BOT_NAME.to_owned(), bot: true, dms_closed: false };
     let role = Role {
         name: BOT_NAME.to_owned(),
-        position: BOT_ROLE_POSITION.max(highest + 1),
+        position: BOT_ROLE_POSITION.max(highest.saturating_add(1)),
         permissions: permissions::BOT,
         managed: true,
         bot_id: Some(BOT_ID),

@@ -36,7 +36,6 @@ pub(crate) struct State {
 /// One step of durable state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Change {
-    LastId(u64),
     Account {
         id: u64,
         account: Account,
@@ -116,7 +115,6 @@ impl State {
     /// Makes a change; one that names something unknown changes nothing.
     pub(crate) fn apply(&mut self, change: Change) {
         match change {
-            Change::LastId(id) => self.saw(id),
             Change::Account { id, account } => {
                 self.saw(id);
                 self.accounts.insert(id, account);

@@ -53,6 +53,7 @@ async fn wrong_bodies_and_unknown_ids_are_named() {
         (Method::DELETE, format!("/guilds/{guild}/roles/{guild}"), json!({}), 400, "@everyone"),
         (Method::POST, members.clone(), json!({"username": "x", "roles": ["5"]}), 404, "role 5"),
         (Method::POST, members.clone(), json!({"id": world.ada}), 409, "member already"),
+        (Method::POST, members.clone(), json!({"id": u64::MAX.to_string()}), 400, "not an id"),
         (Method::PUT, format!("{members}/5/roles"), json!({"roles": []}), 404, "member 5"),
         (Method::PUT, "/users/5/dms".to_owned(), json!({"closed": true}), 404, "user 5"),
         (Method::GET, "/users/5/inbox".to_owned(), Value::Null, 404, "user 5"),

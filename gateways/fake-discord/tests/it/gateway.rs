@@ -202,6 +202,38 @@ async fn the_control_api_disturbs_sessions() {
 }
 
 #[tokio::test]
+async fn a_socket_whose_session_was_ended_may_identify_again() {
+    let world = World::start().await;
+    let (mut socket, _) = world.online(GUILDS | MEMBERS).await;
+    world.must(Method::POST, "/gateway", json!({"action": "invalidate"})).await;
+    assert_eq!(socket.until_op(9).await["d"], false);
+    socket.identify(GUILDS | MEMBERS).await;
+    socket.until("READY").await;
+    world.must(Method::POST, "/gateway", json!({"action": "invalidate"})).await;
+    socket.until_op(9).await;
+    let members = json!({"guild_id": world.guild, "query": "", "limit": 0});
+    socket.say(json!({"op": 8, "d": members})).await;
+    assert_eq!(socket.closed().await, 4_003, "and nothing else without a session");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_and_can_resume() {
+    let world = World::start().await;
+    let (mut socket, ready) = world.online(GUILDS | MEMBERS).await;
+    let many = json!({"count": 100_000, "quiet": false});
+    world.must(Method::POST, &format!("/guilds/{}/crowd", world.guild), many).await;
+    assert!(
+        !world.control(Method::GET, "/gateway", Value::Null).await.1["sessions"][0]["connected"]
+            .as_bool()
+            .unwrap()
+    );
+    let begin = std::time::Instant::now();
+    while socket.next().await.is_ok() {}
+    assert!(begin.elapsed() < std::time::Duration::from_secs(30), "it ended at once, not by its heartbeats");
+    drop(ready);
+}
+
+#[tokio::test]
 async fn events_go_to_whom_the_intents_allow() {
     let world = World::start().await;
     let (mut plain, _) = world.online(GUILDS).await;

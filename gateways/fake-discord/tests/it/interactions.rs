@@ -120,6 +120,24 @@ async fn what_no_client_would_send_is_refused_unless_forged() {
         assert_eq!(got, status, "{body} {answer}");
         assert!(answer["error"].as_str().unwrap().contains(named), "{answer}");
     }
+    let admin =
+        json!([{"name": "setup", "description": "d", "default_member_permissions": "32", "contexts": [0]}]);
+    let path = format!("/applications/{}/commands", world.fake.application_id());
+    assert_eq!(world.api(Method::PUT, &path, admin).await.0, 200);
+    let (status, answer) = world.act(json!({"command": "setup"})).await.unwrap();
+    assert_eq!(
+        (status, answer["error"].as_str().unwrap().contains("permissions 32")),
+        (400, true),
+        "{answer}"
+    );
+    let elsewhere = world.make("/guilds", json!({"name": "Elsewhere"})).await;
+    let channel = world.make(&format!("/guilds/{elsewhere}/channels"), json!({"name": "panel"})).await;
+    let button = json!({"content": "p", "components": [{"type": 1, "components": [
+        {"type": 2, "style": 1, "label": "l", "custom_id": "x"},
+    ]}]});
+    let (_, panel) = world.api(Method::POST, &format!("/channels/{channel}/messages"), button).await;
+    let (status, answer) = world.act(json!({"customId": "x", "messageId": panel["id"]})).await.unwrap();
+    assert_eq!(status, 404, "a message of another guild: {answer}");
     let forged = json!({"customId": "claim:v0", "messageId": "5", "forge": {"channel_id": "77"}});
     let call = world.act(forged);
     let seen = interaction(&mut socket).await;

@@ -195,4 +195,12 @@ async fn a_file_that_is_sent_can_be_fetched() {
     let fetched = world.http.get(file["url"].as_str().unwrap()).send().await.unwrap();
     assert_eq!(fetched.headers()["content-disposition"], "attachment");
     assert_eq!(fetched.text().await.unwrap(), "a,b");
+    // An edit keeps the files that it lists, and all of them if it lists none.
+    let one = format!("/channels/{channel}/messages/{}", message["id"].as_str().unwrap());
+    let (_, edited) = world.api(Method::PATCH, &one, json!({"content": "there"})).await;
+    assert_eq!(edited["attachments"], message["attachments"]);
+    let (_, edited) = world.api(Method::PATCH, &one, json!({"attachments": [{"id": file["id"]}]})).await;
+    assert_eq!(edited["attachments"], message["attachments"]);
+    let (_, edited) = world.api(Method::PATCH, &one, json!({"attachments": []})).await;
+    assert_eq!(edited["attachments"], json!([]));
 }

@@ -174,11 +174,14 @@ async fn the_page_lists_people_and_is_safe_to_show() {
         reqwest::Url::parse_with_params(&format!("{}/oauth2/authorize", world.fake.url()), &members).unwrap();
     let response = world.http.get(url).send().await.unwrap();
     assert!(response.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+    // With `no-referrer` a browser would send the form with `Origin: null`, and be refused.
+    assert_eq!(response.headers()["referrer-policy"], "same-origin");
     let html = response.text().await.unwrap();
     assert!(html.contains("Continue as Ada") && !html.contains("<script>"), "{html}");
     let form: Vec<String> = members.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let body = format!("{}&_as={}", form.join("&").replace("s t&te", "s"), world.ada);
     let request = world.http.post(format!("{}/oauth2/authorize", world.fake.url()));
+    let request = request.header("origin", world.fake.url());
     let response =
         request.header("content-type", "application/x-www-form-urlencoded").body(body).send().await.unwrap();
     assert!(response.headers()["location"].to_str().unwrap().contains("code="));
