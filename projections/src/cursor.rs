@@ -1,5 +1,6 @@
-//! Pages of lists. A cursor names the position after which the next page goes on, and the epoch of the log, so that
-//! one from before a restore is refused instead of skipping rows. It is opaque to clients and carries no filter.
+//! Pages of lists. A cursor names the row after which the next page goes on, by its position or whatever else the list is
+//! ordered by, and the epoch of the log, so that one from before a restore is refused instead of skipping rows. It is
+//! opaque to clients and carries no filter.
 
 use std::fmt;
 
@@ -15,11 +16,17 @@ pub const PAGE_MAX: u32 = 200;
 pub struct Cursor {
     epoch: Box<str>,
     position: i64,
+    /// What tells rows of one position apart; empty where nothing must.
+    key: Box<str>,
 }
 
 impl Cursor {
     pub(crate) fn new(epoch: &str, position: i64) -> Self {
-        Self { epoch: epoch.into(), position }
+        Self { epoch: epoch.into(), position, key: Box::default() }
+    }
+
+    pub(crate) fn with_key(epoch: &str, position: i64, key: &str) -> Self {
+        Self { key: key.into(), ..Self::new(epoch, position) }
     }
 
     /// Reads a cursor as a client returns it.
@@ -30,9 +37,10 @@ impl Cursor {
         let parsed = || {
             let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
             let clear = String::from_utf8(bytes).ok()?;
+            let (clear, key) = clear.split_once('/').unwrap_or((&clear, ""));
             let (epoch, position) = clear.rsplit_once('.')?;
             let position = position.parse().ok().filter(|position| *position >= 0)?;
-            Some(Self { epoch: epoch.into(), position })
+            Some(Self::with_key(epoch, position, key))
         };
         if text.len() > 200 {
             Err(QueryError::CursorInvalid)
@@ -45,11 +53,18 @@ impl Cursor {
     pub(crate) fn position(&self) -> i64 {
         self.position
     }
+
+    /// What tells the row after which the page begins from others of its position.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE64URL_NOPAD.encode(format!("{}.{}", self.epoch, self.position).as_bytes()))
+        let separator = if self.key.is_empty() { "" } else { "/" };
+        let clear = format!("{}.{}{separator}{}", self.epoch, self.position, self.key);
+        f.write_str(&BASE64URL_NOPAD.encode(clear.as_bytes()))
     }
 }
 
@@ -108,6 +123,8 @@ mod tests {
     fn a_cursor_is_read_as_it_was_written() {
         let cursor = Cursor::new("3f9a", 1_234);
         assert_eq!(Cursor::parse(&cursor.to_string()), Ok(cursor));
+        let keyed = Cursor::with_key("3f9a", 1_234, "a.b/c");
+        assert_eq!(Cursor::parse(&keyed.to_string()), Ok(keyed));
         for text in ["", "!", "AAAA", "MQ", &"A".repeat(300)] {
             assert_eq!(Cursor::parse(text), Err(QueryError::CursorInvalid), "{text}");
         }

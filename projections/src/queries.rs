@@ -420,7 +420,7 @@ impl Queries {
 
     /// Removals that wait until staff confirm them.
     pub fn held_removals(&self) -> HeldRemovals {
-        HeldRemovals::new(self.core.sql.clone())
+        HeldRemovals::new(&self.core)
     }
 
     /// Deliveries of keys by direct message.

@@ -116,6 +116,11 @@ fn all(root: &Path, selection: &Selection, steps: &mut Steps) -> Result<()> {
         steps
             .leave_out("advisories", "(`cargo xtask advisories` checks them; DCA_ADVISORIES=1 does it here)");
     }
+    // Before, because it may have to fetch crates, and the tests have no way out.
+    let remedy = "mend what the compiler names; without a network, `cargo fetch --locked` needs one once";
+    steps.step("build of the tests", remedy, || {
+        run(cargo(root).args(["test", "--workspace", "--locked", "--no-run", "--quiet"]))
+    })?;
     let remedy = "run one alone with `cargo xtask test NAME`";
     match apart::command(&selection.filters)? {
         Some(mut command) => {

@@ -110,7 +110,13 @@ impl Postgres {
     pub(super) async fn session(&self) -> sqlx::Result<Session> {
         Ok(match self.pooler {
             Pooler::None | Pooler::Session => Session::Plain(self.pool.acquire().await?),
-            Pooler::Transaction => Session::Wrapped(self.pool.begin().await?),
+            Pooler::Transaction => {
+                // In a task of its own, which ends whether or not somebody still waits for it: sqlx does not roll back a
+                // BEGIN that was sent and not awaited, and the pool would hand the connection on in the middle of it.
+                let pool = self.pool.clone();
+                let begun = tokio::spawn(async move { pool.begin().await }).await;
+                Session::Wrapped(begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)
+            }
         })
     }
 

@@ -108,10 +108,11 @@ impl Inner {
 
     /// One turn; says for how long nothing is to be done.
     async fn deliver(self: &Arc<Self>, turn: &mut Turn) -> Result<Duration, QueryError> {
+        let (outbox, limits) = (self.queries.outbox(), self.limits(usize::MAX));
         if self.status().leases.is_empty() {
+            outbox.rest();
             return Ok(TICK);
         }
-        let (outbox, limits) = (self.queries.outbox(), self.limits(usize::MAX));
         loop {
             let followed = outbox.follow(self.now(), FOLLOW, &limits).await?;
             for guild in followed.rules_changed.into_iter().filter(|guild| self.owns(*guild)) {

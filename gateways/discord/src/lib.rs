@@ -249,5 +249,6 @@ impl Bot {
             tracing::warn!("the bot was still working after {STOP_WITHIN:?}; it is cut off");
             tasks.abort_all();
         }
+        self.inner.egress.stop();
     }
 }

@@ -100,6 +100,14 @@ fn unsound(what: impl Into<String>) -> Failure {
     Failure::new(what)
 }
 
+/// A page of a list, with how to see the next.
+fn page(body: &Value, lines: String) -> String {
+    match body["nextCursor"].as_str() {
+        Some(cursor) => format!("{lines}\nmore with --cursor {cursor}"),
+        None => lines,
+    }
+}
+
 /// The rows of a list.
 fn rows(body: &Value) -> &[Value] {
     body["data"].as_array().map_or(&[], Vec::as_slice)

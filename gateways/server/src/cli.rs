@@ -166,6 +166,12 @@ pub(crate) enum Removals {
         /// Discord server id
         #[arg(long, value_name = "ID")]
         guild: String,
+        /// How many at most
+        #[arg(long)]
+        limit: Option<u32>,
+        /// Where the last list ended
+        #[arg(long)]
+        cursor: Option<String>,
     },
     /// Let a batch happen; whoever has the role back by then keeps the license
     Confirm {

@@ -35,11 +35,11 @@ pub(crate) struct Host {
     draining: CancellationToken,
     /// The folder and what it says about this server; `None` for the server inside a command.
     announced: Option<(Arc<Lock>, Run)>,
-    /// One verify or rebuild at a time.
+    /// One verify, rebuild or reconcile at a time.
     long: Long,
     /// One move of the clock at a time.
     clock: Mutex<()>,
-    discord: Discord,
+    discord: Arc<Discord>,
 }
 
 impl Host {
@@ -61,7 +61,7 @@ impl Host {
             announced,
             long: Long::new(long_wait),
             clock: Mutex::default(),
-            discord,
+            discord: Arc::new(discord),
         }
     }
 
@@ -199,9 +199,14 @@ impl Operator for Host {
 
     fn run_job<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Value, OperatorError>> {
         async move {
+            let reconcile = |reach| {
+                let discord = Arc::clone(&self.discord);
+                let work = async move { discord.reconcile(reach).await };
+                async move { self.long.run(name, work).await }
+            };
             match name {
-                "role-sync" => self.discord.reconcile(Reach::Holders).await,
-                "role-sync-full" => self.discord.reconcile(Reach::Full).await,
+                "role-sync" => reconcile(Reach::Holders).await,
+                "role-sync-full" => reconcile(Reach::Full).await,
                 "expiry" => {
                     self.jobs.run_due().await.map_err(unavailable)?;
                     self.jobs.announce(Guilds::Read).await.map_err(unavailable)?;

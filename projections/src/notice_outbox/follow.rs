@@ -84,30 +84,43 @@ impl Outbox {
             let position = self.standing().await?.unwrap_or(0);
             return Ok(Followed { position, more: true, ..Followed::default() });
         };
-        let from = self.passed.load(Ordering::Acquire).max(start);
+        // From where this process read last, though another one may have written since: who follows first makes the
+        // deliveries, but everybody is to hear of rules.
+        let passed = self.passed.load(Ordering::Acquire);
+        let from = if passed == 0 { start } else { passed };
         let events = self.log.read(from, limit).await?;
         let Some(end) = events.last().map(|event| event.position) else {
-            return Ok(Followed { position: from, ..Followed::default() });
+            return Ok(Followed { position: from.max(start), ..Followed::default() });
         };
-        let mut followed =
-            Followed { position: end, more: events.len() >= limit as usize, ..Followed::default() };
+        let mut followed = Followed {
+            position: end.max(start),
+            more: events.len() >= limit as usize,
+            ..Followed::default()
+        };
         let mut changes = Vec::new();
         for event in &events {
-            changes.extend(change(event, &mut followed)?);
+            if event.position > start {
+                changes.extend(change(event, &mut followed)?);
+            } else {
+                rules(event, &mut followed)?;
+            }
         }
-        if changes.is_empty() && end - start < LAZY {
-            // Most events concern nobody here: a write for each would cost the log its own.
-            self.passed.fetch_max(end, Ordering::AcqRel);
-            return Ok(followed);
+        // Most events concern nobody here: a write for each would cost the log its own.
+        if !changes.is_empty() || end - start >= LAZY {
+            let written = self.sql.within(self.write(&changes, (start, end), now, limits)).await?;
+            if !written {
+                // Another process was faster; the next turn reads again from where this one did.
+                let position = self.standing().await?.unwrap_or(start);
+                return Ok(Followed { position, more: true, ..Followed::default() });
+            }
         }
-        let written = self.sql.within(self.write(&changes, (start, end), now, limits)).await?;
-        if !written {
-            // Another process was faster; it has what these events say.
-            self.passed.store(0, Ordering::Release);
-            let position = self.standing().await?.unwrap_or(start);
-            return Ok(Followed { position, more: true, ..Followed::default() });
-        }
+        self.passed.fetch_max(end, Ordering::AcqRel);
         Ok(followed)
+    }
+
+    /// This process has nothing to follow for at present: later it begins where the outbox stands then.
+    pub fn rest(&self) {
+        self.passed.store(0, Ordering::Release);
     }
 
     /// Where the outbox stands in this log; `None` if it does not.
@@ -197,21 +210,27 @@ fn nonce_stem(license: LicenseId) -> String {
     format!("{:016x}-", license.0.as_u64_pair().1)
 }
 
+/// Notes the guild whose rules, types or presence `event` changes.
+fn rules(event: &StoredEvent, followed: &mut Followed) -> Result<(), QueryError> {
+    if let (
+        Kind::Guild,
+        "guild.role_rule_set"
+        | "guild.role_rule_removed"
+        | "guild.license_type_retired"
+        | "guild.license_type_defined"
+        | "guild.rejoined",
+    ) = (event.stream.kind, event.event_type.as_str())
+    {
+        let guild = event.stream.id.parse().map_err(|_| damaged(event))?;
+        followed.rules_changed.insert(guild);
+    }
+    Ok(())
+}
+
 /// What `event` changes in rows; which guilds it concerns is noted in `followed`.
 fn change(event: &StoredEvent, followed: &mut Followed) -> Result<Option<Change>, QueryError> {
+    rules(event, followed)?;
     match (event.stream.kind, event.event_type.as_str()) {
-        (
-            Kind::Guild,
-            "guild.role_rule_set"
-            | "guild.role_rule_removed"
-            | "guild.license_type_retired"
-            | "guild.license_type_defined"
-            | "guild.rejoined",
-        ) => {
-            let guild = event.stream.id.parse().map_err(|_| damaged(event))?;
-            followed.rules_changed.insert(guild);
-            Ok(None)
-        }
         (Kind::User, "user.erased") => {
             Ok(Some(Change::Erase(event.stream.id.parse().map_err(|_| damaged(event))?)))
         }

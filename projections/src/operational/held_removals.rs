@@ -10,6 +10,8 @@ use domain::time::Timestamp;
 use uuid::Uuid;
 
 use super::parsed_text;
+use crate::Core;
+use crate::cursor::{Cursor, Page, Paged};
 use crate::db::{Arg, Row, Sql};
 use crate::error::QueryError;
 
@@ -17,6 +19,9 @@ const ALL: &str = "SELECT guild_id, rule_id, pseudonym, batch, since, confirmed,
     ORDER BY guild_id, since, rule_id, pseudonym";
 const OF_GUILD: &str = "SELECT guild_id, rule_id, pseudonym, batch, since, confirmed, confirmed_by FROM held_removal \
     WHERE guild_id = $1 ORDER BY since, rule_id, pseudonym";
+const PAGE: &str = "SELECT guild_id, rule_id, pseudonym, batch, since, confirmed, confirmed_by FROM held_removal \
+    WHERE guild_id = $1 AND (since, rule_id, pseudonym) > (CAST($2 AS BIGINT), $3, $4) \
+    ORDER BY since, rule_id, pseudonym LIMIT $5";
 const HOLD: &str = "INSERT INTO held_removal (guild_id, rule_id, pseudonym, batch, since, confirmed) \
     SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), value, CAST($3 AS TEXT), CAST($4 AS BIGINT), CAST($5 AS BIGINT) \
     FROM {each:$6} WHERE true ON CONFLICT (guild_id, rule_id, pseudonym) DO NOTHING";
@@ -33,7 +38,7 @@ const OPEN: &str = "SELECT batch, confirmed FROM held_removal WHERE guild_id = $
 
 /// Every statement of this file.
 pub(crate) const STATEMENTS: &[&str] =
-    &[ALL, OF_GUILD, CONFIRMED, UNCONFIRMED, OF_MEMBERS, OPEN, HOLD, CONFIRM, DROP];
+    &[ALL, OF_GUILD, PAGE, CONFIRMED, UNCONFIRMED, OF_MEMBERS, OPEN, HOLD, CONFIRM, DROP];
 
 /// Rows that one statement takes.
 const CHUNK: usize = 1_000;
@@ -72,11 +77,41 @@ pub enum Standing {
 #[derive(Debug, Clone)]
 pub struct HeldRemovals {
     sql: Sql,
+    epoch: Box<str>,
 }
 
 impl HeldRemovals {
-    pub(crate) fn new(sql: Sql) -> Self {
-        Self { sql }
+    pub(crate) fn new(core: &Core) -> Self {
+        Self { sql: core.sql.clone(), epoch: core.epoch.clone() }
+    }
+
+    /// A page of those of a guild, oldest first.
+    ///
+    /// # Errors
+    /// [`QueryError::CursorInvalid`], [`QueryError::Unavailable`] or [`QueryError::Damaged`].
+    pub async fn page(&self, guild: GuildId, page: &Page) -> Result<Paged<HeldRemoval>, QueryError> {
+        page.check(&self.epoch)?;
+        let limit = page.limit();
+        let (since, key) = page.cursor.as_ref().map_or((-1, ""), |cursor| (cursor.position(), cursor.key()));
+        let (rule, user) = key.split_once(':').unwrap_or(("", ""));
+        let guild = guild.to_string();
+        let args = [
+            Arg::Text(&guild),
+            Arg::Int(since),
+            Arg::Text(rule),
+            Arg::Text(user),
+            Arg::Int(i64::from(limit) + 1),
+        ];
+        let rows = self.sql.fetch(PAGE, &args).await?;
+        let mut data = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let more = data.len() > limit as usize;
+        data.truncate(limit as usize);
+        let last = data.last().filter(|_| more);
+        let next = last.map(|held| {
+            let key = format!("{}:{}", held.rule, held.user);
+            Cursor::with_key(&self.epoch, held.since.ms(), &key)
+        });
+        Ok(Paged { data, next })
     }
 
     /// Those of a guild, oldest first.

@@ -6,7 +6,7 @@ use domain::event::Actor;
 use domain::guild::RuleId;
 use domain::id::{ChannelId, GuildId};
 use domain::time::Timestamp;
-use projections::{Db, GatewaySession, HeldRemoval, Lease, Standing};
+use projections::{Cursor, Db, GatewaySession, HeldRemoval, Lease, Page, Standing};
 use uuid::Uuid;
 
 use crate::engines::Engine;
@@ -227,6 +227,19 @@ async fn a_removal_that_is_held_keeps_its_first_batch(engine: Engine) {
     let many: Vec<HeldRemoval> = (1..=2_500).map(|n| held(3, n, 9)).collect();
     removals.hold(&many).await.unwrap();
     assert_eq!(removals.all().await.unwrap().len(), 2_505);
+    let (mut page, mut told) = (Page::first(200), Vec::new());
+    loop {
+        let next = removals.page(GUILD, &page).await.unwrap();
+        told.extend(next.data);
+        let Some(cursor) = next.next else { break };
+        // What is dropped between two pages moves nothing.
+        let gone = told.first().map(|held: &HeldRemoval| (held.user.clone(), held.rule)).unwrap();
+        removals.drop_rows(GUILD, &gone.0, &[gone.1]).await.unwrap();
+        page.cursor = Some(Cursor::parse(&cursor.to_string()).unwrap());
+    }
+    let one = |held: &HeldRemoval| (held.rule, held.user.to_string());
+    assert_eq!(told.iter().map(one).collect::<std::collections::BTreeSet<_>>().len(), 2_504);
+    assert_eq!(told.len(), 2_504);
 }
 
 async fn removals_are_confirmed_by_batch_and_dropped_by_rule(engine: Engine) {

@@ -487,6 +487,10 @@ async fn an_erased_person_leaves_no_row(engine: Engine) {
 
 async fn changes_of_rules_are_reported(engine: Engine) {
     let (world, outbox, _) = begun(engine).await;
+    let (second, _) = world.another(config()).await;
+    // So that it stands somewhere.
+    world.append(vec![opened(8, 1)]).await;
+    second.outbox().follow(NOW, 100, &LIMITS).await.unwrap();
     let (slug, rule_id) = ("pro".to_owned(), RuleId(Uuid::from_u128(1)));
     let changes = [
         GuildEvent::RoleRuleSet {
@@ -510,6 +514,11 @@ async fn changes_of_rules_are_reported(engine: Engine) {
         let followed = outbox.follow(NOW, 100, &LIMITS).await.unwrap();
         assert_eq!(followed.rules_changed, BTreeSet::from([GUILD]), "{change:?}");
         assert!(followed.granted.is_empty());
+        // Another process hears of it too, though the first one wrote what else there was.
+        world.append(vec![opened(9, 1)]).await;
+        outbox.follow(NOW, 100, &LIMITS).await.unwrap();
+        let heard = second.outbox().follow(NOW, 100, &LIMITS).await.unwrap();
+        assert_eq!((heard.rules_changed, heard.granted), (BTreeSet::from([GUILD]), BTreeSet::new()));
     }
     world.append(vec![of_guild(GuildEvent::Left { at: NOW })]).await;
     assert!(outbox.follow(NOW, 100, &LIMITS).await.unwrap().rules_changed.is_empty());

@@ -31,16 +31,18 @@ struct RemovalBody {
     confirmed: bool,
 }
 
-/// Every removal that waits, oldest first.
+/// The removals that wait, oldest first.
 pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError> {
-    read.query(&[])?;
+    let page = read.page()?;
     let id: GuildId = ids.id("guild", "guild")?;
     let facts = access::guild(&read.state, &read.principal, id, access::READ).await?;
+    let held = read.state.queries().held_removals().page(id, &page).await?;
     let mut data = Vec::new();
-    for removal in read.state.queries().held_removals().of_guild(id).await? {
+    for removal in held.data {
         data.push(body(&read.state, &facts.guild, removal).await?);
     }
-    Ok(json(StatusCode::OK, &List::whole(data)))
+    let next_cursor = held.next.as_ref().map(ToString::to_string);
+    Ok(json(StatusCode::OK, &List { data, next_cursor }))
 }
 
 async fn body(state: &ApiState, guild: &Guild, removal: HeldRemoval) -> Result<RemovalBody, ApiError> {

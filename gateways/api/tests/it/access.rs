@@ -86,6 +86,7 @@ async fn another_tenants_things_are_not_there() {
         format!("/guilds/{GUILD}"),
         format!("/guilds/{GUILD}/license-types"),
         format!("/guilds/{GUILD}/role-rules"),
+        format!("/guilds/{GUILD}/held-removals"),
     ] {
         let reply = world.get(&path).key(&other).empty().await;
         assert_eq!(reply.problem(404), "NOT_FOUND", "{path}");
@@ -113,6 +114,11 @@ async fn another_tenants_things_are_not_there() {
         .json(&json!({ "name": "X" }))
         .await;
     assert_eq!(change.problem(404), "NOT_FOUND");
+    let confirm = format!("/guilds/{GUILD}/held-removals/{}/confirm", uuid::Uuid::nil());
+    assert_eq!(world.post(&confirm).key(&other).empty().await.problem(404), "NOT_FOUND");
+    let settings =
+        world.patch(&format!("/guilds/{GUILD}/settings")).key(&other).json(&json!({ "locale": "de" })).await;
+    assert_eq!(settings.problem(404), "NOT_FOUND");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Ask, encoded, object, query, rows, text};
+use super::{Ask, encoded, object, page, query, rows, text};
 use crate::cli::{Change, License};
 use crate::output::{cell, table};
 
@@ -66,11 +66,7 @@ fn listed(body: &Value) -> String {
     let members = ["/id", "/type", "/status", "/userId", "/expiresAt", "/deviceCount"];
     let rows: Vec<Vec<String>> =
         rows(body).iter().map(|one| members.iter().map(|member| cell(one, member)).collect()).collect();
-    let mut lines = table(&["ID", "TYPE", "STATUS", "OWNER", "EXPIRES", "DEVICES"], &rows);
-    if let Some(cursor) = body["nextCursor"].as_str() {
-        lines.push_str(&format!("\nmore with --cursor {cursor}"));
-    }
-    lines
+    page(body, table(&["ID", "TYPE", "STATUS", "OWNER", "EXPIRES", "DEVICES"], &rows))
 }
 
 /// One member a line.

@@ -3,7 +3,7 @@
 use domain::id::DiscordId;
 use serde_json::{Value, json};
 
-use super::{Ask, encoded, object, rows, text, unsound};
+use super::{Ask, encoded, object, page, query, rows, text, unsound};
 use crate::cli::{Admin, Apikey, ClockCommand, Command, DiscordCommand, Job, KeyKind, Member, Removals};
 use crate::config::Config;
 use crate::door;
@@ -75,8 +75,9 @@ pub(super) fn ask(command: Command) -> Outcome<Ask> {
             body: None,
             ..Ask::post("/_admin/discord/resume", Value::Null, |_| "the bot goes on".to_owned())
         },
-        Command::Removals(Removals::List { guild }) => {
-            Ask::get(format!("/guilds/{}/held-removals", encoded(&guild)), removals)
+        Command::Removals(Removals::List { guild, limit, cursor }) => {
+            let query = query(&[("limit", limit.map(|limit| limit.to_string())), ("cursor", cursor)]);
+            Ask::get(format!("/guilds/{}/held-removals{query}", encoded(&guild)), removals)
         }
         Command::Removals(Removals::Confirm { batch, guild }) => {
             let path = format!("/guilds/{}/held-removals/{}/confirm", encoded(&guild), encoded(&batch));
@@ -165,5 +166,5 @@ fn removals(body: &Value) -> String {
     let members = ["/batch", "/userId", "/type", "/since", "/confirmed"];
     let rows: Vec<Vec<String>> =
         rows(body).iter().map(|one| members.iter().map(|member| cell(one, member)).collect()).collect();
-    table(&["BATCH", "MEMBER", "TYPE", "SINCE", "CONFIRMED"], &rows)
+    page(body, table(&["BATCH", "MEMBER", "TYPE", "SINCE", "CONFIRMED"], &rows))
 }

@@ -260,7 +260,12 @@ impl Bed {
 
     async fn sweep(&self, guild: &Guild) -> Outcome<Value> {
         let begin = Instant::now();
-        let report = self.door.call(Method::Post, "/_admin/jobs/role-sync-full/run", None).await?.body;
+        let report = loop {
+            let told = self.door.call(Method::Post, "/_admin/jobs/role-sync-full/run", None).await?.body;
+            if told["running"].is_null() {
+                break told;
+            }
+        };
         let took = begin.elapsed();
         let of_guild = &report["guilds"][guild.id.to_string()];
         Ok(

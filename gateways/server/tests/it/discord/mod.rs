@@ -309,7 +309,12 @@ pub(crate) async fn registered(world: &mut World, guild: &str) {
 
 /// Reconciles every guild whole, and gives the report.
 pub(crate) async fn reconcile(world: &mut World) -> Value {
-    world.owner("POST", "/_admin/jobs/role-sync-full/run", Value::Null).await.expect(200)["guilds"].clone()
+    loop {
+        let told = world.owner("POST", "/_admin/jobs/role-sync-full/run", Value::Null).await.expect(200);
+        if told["running"].is_null() {
+            return told["guilds"].clone();
+        }
+    }
 }
 
 /// Licenses of a guild, newest first.
@@ -348,7 +353,7 @@ pub(crate) async fn wait_for_live(world: &mut World, guild: &str, user: &str, co
 
 /// What the brake holds back.
 pub(crate) async fn held(world: &mut World, guild: &str) -> Vec<Value> {
-    let path = format!("/guilds/{guild}/held-removals");
+    let path = format!("/guilds/{guild}/held-removals?limit=200");
     let held = world.owner("GET", &path, Value::Null).await.expect(200);
     held["data"].as_array().unwrap().clone()
 }
