@@ -1,7 +1,7 @@
 //! What a guild's staff are told in its log channel beside deliveries: removals that wait, rules whose role was
 //! deleted. Each once, after the guild has come to rest; what cannot be told stands in health and `/setup check`.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use domain::guild::RuleSource;
 use domain::id::{GuildId, RoleId};
@@ -12,8 +12,6 @@ use crate::bot::Inner;
 use crate::deliver::type_name;
 use crate::texts;
 
-/// How long a guild must be quiet before its staff are told.
-const QUIET: Duration = Duration::from_millis(750);
 /// Alerts that wait; more are told by health only.
 const WAITING_MAX: usize = 1_000;
 
@@ -48,26 +46,32 @@ impl Inner {
         }
     }
 
-    /// Tells what can be told now.
-    pub(crate) async fn tell_staff(&self) {
-        let is_quiet =
-            |alert: &Alert| self.mailbox.quiet_for(alert.guild()).is_some_and(|silence| silence >= QUIET);
+    /// Guilds whose staff are to be told something.
+    pub(crate) fn alerted(&self) -> BTreeSet<GuildId> {
+        self.status().alerts.iter().map(Alert::guild).collect()
+    }
+
+    /// Tells a guild's staff what there is; false if some of it is left.
+    pub(crate) async fn tell_staff(&self, guild: GuildId) -> bool {
         let told: Vec<Alert> = {
             let mut status = self.status();
-            let (told, kept) = std::mem::take(&mut status.alerts).into_iter().partition(is_quiet);
+            let (told, kept) =
+                std::mem::take(&mut status.alerts).into_iter().partition(|alert| alert.guild() == guild);
             status.alerts = kept;
             told
         };
+        let mut all = true;
         for alert in told {
-            match self.tell(&alert).await {
-                Ok(true) => {}
-                Ok(false) => self.alert(alert),
-                Err(error) => {
-                    tracing::warn!(%error, "staff could not be told; tried again");
-                    self.alert(alert);
-                }
+            let done = self.tell(&alert).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "staff could not be told; tried again later");
+                false
+            });
+            if !done {
+                self.alert(alert);
+                all = false;
             }
         }
+        all
     }
 
     /// Whether an alert needs no further try.
@@ -79,7 +83,7 @@ impl Inner {
             Alert::Removals(_, batch) => {
                 let held = self.queries.held_removals().of_guild(guild).await?;
                 let waiting = held.iter().filter(|row| row.batch == *batch && !row.confirmed);
-                let members: std::collections::BTreeSet<_> = waiting.map(|row| &row.user).collect();
+                let members: BTreeSet<_> = waiting.map(|row| &row.user).collect();
                 if members.is_empty() {
                     return Ok(true);
                 }

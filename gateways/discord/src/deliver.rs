@@ -1,5 +1,4 @@
-//! Keys reach their owners: follows the log into the outbox, sends direct messages from it within their limits, and
-//! writes one log message where many were granted at once. A row holds ids; the key is rendered when it is sent, and
+//! Keys reach their owners: follows the log into the outbox and sends direct messages from it within their limits. A row holds ids; the key is rendered when it is sent, and
 //! stands in no table and no log. A message is sent once: its nonce is the row's, and Discord keeps nonces apart for a
 //! few minutes; after that the channel itself is asked.
 
@@ -13,7 +12,7 @@ use domain::id::{ChannelId, GuildId};
 use domain::license::{License, Stage};
 use domain::private::Unsealed;
 use domain::time::{Span, Timestamp};
-use projections::{Announcement, Delivery, QueryError, SendLimits};
+use projections::{Delivery, QueryError, SendLimits};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -46,8 +45,6 @@ const LOOK_BACK: u32 = 50;
 const REFUSALS: u32 = 2;
 /// Longest pause between two tries.
 const RETRY_MAX: Span = Span::hours(1);
-/// How long a guild must be quiet before its log message is written.
-const ANNOUNCE_QUIET: Duration = Duration::from_millis(750);
 
 /// What the loop remembers between its turns.
 struct Turn {
@@ -57,8 +54,6 @@ struct Turn {
     restless: HashMap<GuildId, Instant>,
     /// When the last messages went out.
     recent: VecDeque<Instant>,
-    /// Log messages that failed, and when they are tried again.
-    silent: HashMap<GuildId, Instant>,
 }
 
 /// Why a message did not go out.
@@ -82,7 +77,6 @@ impl Inner {
             sends: JoinSet::new(),
             restless: HashMap::new(),
             recent: VecDeque::new(),
-            silent: HashMap::new(),
         };
         while !stop.is_cancelled() {
             let pause = match self.deliver(&mut turn).await {
@@ -127,10 +121,6 @@ impl Inner {
             for guild in outbox.due_guilds(self.now()).await? {
                 pause = pause.min(self.deliver_in(turn, guild).await?);
             }
-        }
-        self.tell_staff().await;
-        for guild in outbox.unannounced().await? {
-            pause = pause.min(self.announce_in(turn, guild).await?);
         }
         if let Some(next) = outbox.next_due().await? {
             let ahead = u64::try_from((next - self.now()).ms()).unwrap_or_default();
@@ -366,114 +356,6 @@ impl Inner {
             }
             Err(error) => Err(Unsent::Later(error.to_string())),
         }
-    }
-
-    /// Writes the log message of a guild, once its grants have come to rest.
-    async fn announce_in(self: &Arc<Self>, turn: &mut Turn, guild: GuildId) -> Result<Duration, QueryError> {
-        if !self.owns(guild) || turn.silent.get(&guild).is_some_and(|until| Instant::now() < *until) {
-            return Ok(TICK);
-        }
-        // What one wave or one sweep granted is told in one message.
-        let rests = [self.mailbox.quiet_for(guild), self.resync.quiet_for(guild)];
-        if !rests.iter().all(|silence| silence.is_some_and(|silence| silence >= ANNOUNCE_QUIET)) {
-            return Ok(Duration::from_millis(50));
-        }
-        let (outbox, now) = (self.queries.outbox(), self.now());
-        let Some(announcement) = outbox.announce(guild, now).await? else { return Ok(TICK) };
-        match self.post_announcement(guild, &announcement).await {
-            Ok(()) => {
-                turn.silent.remove(&guild);
-                outbox.announced(guild, &announcement.nonce).await?;
-            }
-            Err(error) => {
-                tracing::warn!(%guild, %error, "a log message could not be written; tried again later");
-                turn.silent.insert(guild, Instant::now() + Duration::from_secs(60));
-            }
-        }
-        Ok(TICK)
-    }
-
-    async fn post_announcement(
-        &self,
-        guild: GuildId,
-        announcement: &Announcement,
-    ) -> Result<(), EgressError> {
-        let facts = self.queries.guild(guild).await;
-        let Ok(Some(facts)) = facts else { return Err(EgressError::Unavailable("the guild".to_owned())) };
-        let facts = &facts.guild;
-        let texts = texts::of(facts.settings.locale);
-        let mut lines = Vec::new();
-        if !announcement.bulk.is_empty() {
-            lines.push(texts.log_bulk.to_owned());
-            lines.extend(announcement.bulk.iter().map(|(slug, count)| {
-                let values = [("type", &*type_name(facts, slug)), ("count", &*count.to_string())];
-                texts::fill(texts.log_bulk_line, &values)
-            }));
-        }
-        if announcement.undeliverable > 0 {
-            let count = announcement.undeliverable.to_string();
-            lines.push(texts::fill(texts.log_undeliverable, &[("count", &count)]));
-        }
-        self.log_message(guild, facts, &lines.join("\n"), &announcement.nonce).await
-    }
-
-    /// Writes into a guild's log channel. Without one there is nobody to tell, which is no error.
-    pub(crate) async fn log_message(
-        &self,
-        guild: GuildId,
-        facts: &Guild,
-        text: &str,
-        nonce: &str,
-    ) -> Result<(), EgressError> {
-        let Some(channel) = facts.settings.log_channel_id else { return Ok(()) };
-        if !self.is_own_channel(guild, channel).await? {
-            return Ok(());
-        }
-        let body = json!({
-            "content": text,
-            "nonce": nonce,
-            "enforce_nonce": true,
-            "allowed_mentions": { "parse": [] },
-        });
-        let request = Request::post(format!("/channels/{channel}/messages"), body).repeatable();
-        match self.egress.call(request).await {
-            Ok(_) => {
-                let mut status = self.status();
-                status.silent_channels.remove(&guild);
-                status.log_channels.insert(guild, channel);
-                Ok(())
-            }
-            // A refusal is an answer: asking again and again would only count against us.
-            Err(EgressError::Discord { status, code, message }) => {
-                self.silent_channel(guild, format!("{status} {code}: {message}"));
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether a channel is one of the guild's: one bot serves many guilds, and whoever sets a channel may name any.
-    async fn is_own_channel(&self, guild: GuildId, channel: ChannelId) -> Result<bool, EgressError> {
-        if self.status().log_channels.get(&guild) == Some(&channel) {
-            return Ok(true);
-        }
-        match self.egress.call(Request::get(format!("/channels/{channel}"))).await {
-            Ok(described) if described["guild_id"] == guild.to_string() => Ok(true),
-            Ok(_) => {
-                self.silent_channel(guild, "it is no channel of this server".to_owned());
-                Ok(false)
-            }
-            Err(EgressError::Discord { status, code, message }) => {
-                self.silent_channel(guild, format!("{status} {code}: {message}"));
-                Ok(false)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn silent_channel(&self, guild: GuildId, why: String) {
-        tracing::warn!(%guild, why, "the log channel takes no messages; set another one");
-        self.status().silent_channels.insert(guild, why);
     }
 }
 

@@ -10,6 +10,7 @@ mod deliver;
 pub mod egress;
 mod frames;
 mod guilds;
+mod log_channels;
 mod mailbox;
 mod register;
 pub mod relay;
@@ -140,6 +141,7 @@ impl Bot {
             tasks.spawn(Arc::clone(&inner).resync_worker(stop.clone()));
         }
         tasks.spawn(Arc::clone(&inner).deliver_worker(stop.clone()));
+        tasks.spawn(Arc::clone(&inner).log_worker(stop.clone()));
         tasks.spawn(Arc::clone(&inner).removals_worker(stop.clone()));
         tasks.spawn(Arc::clone(&inner).reconcile_timer(stop.clone()));
         tasks.spawn(slash::register::run(Arc::clone(&inner), stop.clone()));

@@ -282,6 +282,8 @@ impl Tap for Listener {
 
     fn closed(&self, shard: Shard, code: Option<u16>) {
         tracing::info!(shard = shard.0, code, "the connection to Discord's gateway is gone");
+        // A past that broke off may not go on for long: whom it named is asked about.
+        self.inner.mailbox.release_unsure(shard.0);
         self.inner.status().shards.insert(shard.0, ShardState::Connecting);
         if matches!(code, Some(4_010..=4_012)) {
             self.refusal.send_replace(true);

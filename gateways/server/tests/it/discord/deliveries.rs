@@ -16,6 +16,7 @@ on_every_engine!(
     a_lost_answer_is_not_a_second_message,
     refused_messages_are_answers,
     a_log_channel_is_one_of_the_guilds_own,
+    a_slow_log_channel_holds_up_nobody,
     a_global_limit_stops_all_but_interactions
 );
 
@@ -136,6 +137,32 @@ async fn a_log_channel_is_one_of_the_guilds_own(engine: Engine) {
     })
     .await;
     assert!(this.sim.channel(&victim.log).await.is_empty(), "another server's channel stays silent");
+}
+
+async fn a_slow_log_channel_holds_up_nobody(engine: Engine) {
+    let mut this = Live::start(engine).await;
+    let slow = this.guild("Slow", json!({})).await;
+    let guild = this.guild("Quick", json!({})).await;
+    let (late, user) =
+        (this.sim.join(&slow.id, "late", &[]).await, this.sim.join(&guild.id, "quick", &[]).await);
+    let writing = format!("/channels/{}/messages", slow.log);
+    let delay = json!({ "route": format!("POST {writing}"), "delayMs": 9_000, "times": 0 });
+    this.sim.fault(delay).await;
+    this.sim.call("PUT", &format!("/users/{late}/dms"), json!({ "closed": true })).await;
+    this.sim.give(&slow.id, &late, &slow.role).await;
+    // Whose channel it is is asked right before it is written to.
+    until("the log channel is written to", || async {
+        let asked = format!("/channels/{}", slow.log);
+        this.sim.requests().await.iter().any(|(_, path, _)| path.ends_with(&asked)).then_some(())
+    })
+    .await;
+    this.sim.give(&guild.id, &user, &guild.role).await;
+    this.sim.wait_for_key(&user, 0).await;
+    assert!(this.sim.channel(&slow.log).await.is_empty(), "the key came before the slow channel's message");
+    until("the slow one gets its message too", || async {
+        (!this.sim.channel(&slow.log).await.is_empty()).then_some(())
+    })
+    .await;
 }
 
 async fn secret_key(world: &World, guild: &str) -> String {
