@@ -15,6 +15,8 @@ pub struct Config {
     pub gateway_url: Option<String>,
     /// Refuse every address that is not on this machine.
     pub loopback_only: bool,
+    /// Whether this Discord is simulated by this process, and knows no session that an earlier one began.
+    pub begins_anew: bool,
     /// Whether the application has the privileged intent GUILD_MEMBERS.
     pub member_intent: bool,
     /// Shards; every instance must say the same number.

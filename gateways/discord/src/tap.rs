@@ -194,6 +194,9 @@ impl Tap for Listener {
 
     fn saved(&self, shard: Shard) -> BoxFuture<'_, Option<Saved>> {
         async move {
+            if self.inner.config.begins_anew {
+                return None;
+            }
             let key = session_name(shard, self.inner.config.member_intent);
             let kept = self.inner.queries.bot_state().session(&key).await;
             match kept {

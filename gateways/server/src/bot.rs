@@ -182,6 +182,7 @@ impl Discord {
             api_base: place.api_base,
             gateway_url: place.gateway_url,
             loopback_only: place.is_stand_in,
+            begins_anew: self.stand_in.is_some(),
             member_intent: section.member_intent,
             shards: section.shards,
             ended_instance: lock.name_instance(&instance)?,

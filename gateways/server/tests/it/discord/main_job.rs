@@ -50,6 +50,8 @@ async fn a_role_gives_a_license_and_takes_it(engine: Engine) {
     let id = license["id"].as_str().unwrap().to_owned();
     world.crash().await;
     let sim = Sim::of(&world).await;
+    let sessions = sim.sessions().await;
+    assert_eq!(sessions["refusedResumes"], 0, "a demo's Discord is as new as its process: {sessions:#}");
     connected(&mut world).await;
     assert_eq!(verdict(&world, &api_key, &key, Some("two")).await, "VALID");
     assert_eq!(sim.keys(&ada).await, std::slice::from_ref(&key), "nothing is sent twice");
