@@ -215,6 +215,14 @@ impl Floors {
     }
 }
 
+impl Floors {
+    /// The log was seen to have events up to `position`, whoever appended them.
+    pub(crate) fn hear(&self, position: i64) {
+        self.contact.heard();
+        self.bus.hear(position);
+    }
+}
+
 impl Floor for Floors {
     fn raise(&self, stream: &StreamId, position: i64) {
         self.raise_key(self.key(stream), position);

@@ -42,7 +42,7 @@ impl Core {
         }
         self.floors.distrust_before(from);
         self.tail.store(head, Ordering::Release);
-        self.floors.advance(head);
+        self.floors.hear(head);
         self.refresh_checkpoint().await?;
         Ok(())
     }
@@ -56,7 +56,7 @@ impl Core {
             self.heed(event);
         }
         self.tail.fetch_max(last, Ordering::AcqRel);
-        self.floors.advance(last);
+        self.floors.hear(last);
         self.floors.tidy();
         Ok(seen.len() as i64 == PAGE)
     }
@@ -80,7 +80,10 @@ pub(crate) async fn run(core: Arc<Core>, shutdown: CancellationToken) {
         let mut ticks = interval(core.config.poll);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = core.bus.called() => {}
+            }
             look_until_done(&core).await;
         }
     };
@@ -96,7 +99,7 @@ pub(crate) async fn run(core: Arc<Core>, shutdown: CancellationToken) {
     };
     tokio::select! {
         () = shutdown.cancelled() => {}
-        () = async { tokio::join!(follow, flush); } => {}
+        () = async { tokio::join!(follow, flush, core.bus.run()); } => {}
     }
     if let Err(error) = core.last_seen.flush().await {
         tracing::warn!(%error, "when devices were last seen could not be written before the end");

@@ -23,6 +23,7 @@ mod operational;
 mod projector;
 mod queries;
 pub mod rebuild;
+mod relay;
 mod statements;
 mod user_view;
 mod validation;
@@ -36,7 +37,7 @@ use domain::ports::{Mac, Vault};
 use tokio::sync::{RwLock, watch};
 
 pub use audit_trail::{AuditEntry, AuditFilter};
-pub use bus::{Bus, MemoryBus};
+pub use bus::{Bus, MemoryBus, NatsBus, NatsError};
 pub use cache::{CacheStats, TierStats};
 pub use checkpoint::ModelHealth;
 pub use config::Config;
@@ -54,6 +55,7 @@ pub use operational::{
     BotState, GatewaySession, HeldRemoval, HeldRemovals, LastSeen, Lease, Leases, Standing,
 };
 pub use projector::{Projector, Step};
+pub use relay::Relay;
 pub use user_view::UserFacts;
 pub use validation::{Answer, Ask, DeviceAsk, FirstValidation, FirstValidations};
 

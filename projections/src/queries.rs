@@ -332,6 +332,11 @@ impl Queries {
         self.core.bus.subscribe()
     }
 
+    /// What is wrong with the way to other processes; `None` if nothing is, or if there is none.
+    pub fn bus_trouble(&self) -> Option<String> {
+        self.core.bus.trouble()
+    }
+
     /// The highest position of the log that this process has heard of.
     pub fn head(&self) -> i64 {
         self.core.bus.head()

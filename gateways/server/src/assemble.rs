@@ -49,7 +49,7 @@ pub(crate) struct Assembled {
 pub(crate) struct Engine {
     /// `sqlite` or `postgres`.
     pub(crate) store: &'static str,
-    /// `memory`.
+    /// `memory` or `nats`.
     pub(crate) bus: &'static str,
     /// `memory`.
     pub(crate) cache: &'static str,
@@ -97,11 +97,18 @@ async fn halves(
         Arc::new(move || now.now()),
         config.reading.subject_keys,
     ));
-    let bus = Bus::memory();
+    let epoch = store.epoch().await.map_err(|error| away(&error))?;
+    let bus = match &config.nats.url {
+        Some(url) => Bus::nats(url, &epoch).await.map_err(|error| {
+            Failure::new(format!("`nats.url` is {error}"))
+                .help("Write nats://host:port or tls://host:port; leave it out to do without NATS.")
+        })?,
+        None => Bus::memory(),
+    };
     let floors = Arc::new(Floors::new(bus.clone()));
     let queries = Queries::new(projections::Parts {
         db: database(&store)?,
-        epoch: store.epoch().await.map_err(|error| away(&error))?,
+        epoch,
         mac: ring.clone(),
         vault: vault.clone(),
         floors: floors.clone(),
@@ -154,6 +161,7 @@ fn simulated(config: &Config, mode: Mode) -> bool {
 
 fn engine(config: &Config, folder: &Folder) -> Outcome<(EngineConfig, Engine)> {
     let database = &config.database;
+    let bus = if config.nats.url.is_some() { "nats" } else { "memory" };
     match &database.url {
         Some(url) => {
             let engine = EngineConfig::Postgres {
@@ -163,13 +171,13 @@ fn engine(config: &Config, folder: &Folder) -> Outcome<(EngineConfig, Engine)> {
                 pool_max: database.pool_max,
                 lock_timeout: database.lock_timeout,
             };
-            Ok((engine, Engine { store: "postgres", bus: "memory", cache: "memory" }))
+            Ok((engine, Engine { store: "postgres", bus, cache: "memory" }))
         }
         None => {
             let path = folder.database();
             refuse_foreign_file(&path)?;
             let engine = EngineConfig::Sqlite { path, readers: database.readers };
-            Ok((engine, Engine { store: "sqlite", bus: "memory", cache: "memory" }))
+            Ok((engine, Engine { store: "sqlite", bus, cache: "memory" }))
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::failure::{Failure, Outcome};
 use crate::mode::Mode;
 
 /// Keys whose values are never shown.
-pub(crate) const SECRETS: [&str; 3] = ["database.url", "database.direct_url", "discord.token"];
+pub(crate) const SECRETS: [&str; 4] = ["database.url", "database.direct_url", "nats.url", "discord.token"];
 
 /// One day in milliseconds.
 const DAY_MS: u64 = 86_400_000;
@@ -43,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// Where the log of events is kept.
     pub(crate) database: Database,
+    /// How processes wake each other; holds a password, and is never shown.
+    pub(crate) nats: Nats,
     /// The key ring, if it does not stand in the data folder.
     pub(crate) keys_file: Option<PathBuf>,
     /// The HTTP side.
@@ -102,6 +104,20 @@ pub(crate) struct Database {
 impl std::fmt::Debug for Database {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Database").field("server", &self.url.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// NATS.
+#[derive(Clone)]
+pub(crate) struct Nats {
+    /// Its addresses; `None` is no NATS.
+    pub(crate) url: Option<String>,
+}
+
+/// Never shows the addresses.
+impl std::fmt::Debug for Nats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Nats").field("server", &self.url.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -170,6 +186,11 @@ impl std::str::FromStr for Cidr {
 }
 
 impl Config {
+    /// Whether any server is configured, so that this cannot be a first look at the demo.
+    pub(crate) fn names_servers(&self) -> bool {
+        self.database.url.is_some() || self.nats.url.is_some()
+    }
+
     /// Reads and judges everything.
     ///
     /// # Errors
@@ -185,6 +206,7 @@ impl Config {
                 .unwrap_or(([127, 0, 0, 1], 0).into()),
             log: log(r),
             database: database(r),
+            nats: nats(r),
             keys_file: Some(r.text("keys.file")).filter(|path| !path.is_empty()).map(PathBuf::from),
             http: http(r),
             append: AppendLimits {
@@ -260,6 +282,27 @@ fn database(r: &mut Reader<'_>) -> Database {
         pool_max: (pool_max / instances).max(2),
         readers: r.number("database.readers", 1..=64),
         lock_timeout: r.millis("database.lock_timeout_ms", 1..=600_000),
+    }
+}
+
+fn nats(r: &mut Reader<'_>) -> Nats {
+    let (url, plain) = (r.secret("nats.url"), r.flag("nats.allow_plain"));
+    if let Some(wrong) =
+        url.as_deref().and_then(|url| url.split(',').find_map(|one| refused_nats(one, plain)))
+    {
+        r.refuse("nats.url", wrong);
+    }
+    Nats { url }
+}
+
+/// What is wrong with the address of a NATS server; the address itself is never repeated, because it may hold a password.
+fn refused_nats(url: &str, allow_plain: bool) -> Option<&'static str> {
+    match url.trim().split_once("://") {
+        Some(("tls", rest)) if !rest.is_empty() => None,
+        Some(("nats", rest)) if !rest.is_empty() => (!allow_plain && !is_local(url.trim())).then_some(
+            "names a server on another machine without TLS; write tls://… instead, or state nats.allow_plain = true",
+        ),
+        _ => Some("must be addresses that begin with nats:// or tls://, with commas between them"),
     }
 }
 

@@ -131,7 +131,7 @@ impl Door {
 pub(crate) fn folder(config: &Config) -> Outcome<Folder> {
     let mode = mode::for_command(Asked {
         stated: config.mode,
-        server_database: config.database.url.is_some(),
+        servers: config.names_servers(),
         token: config.discord.token.is_some(),
         data_dir: &config.data_dir,
     })?;

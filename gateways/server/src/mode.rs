@@ -51,8 +51,8 @@ impl FromStr for Mode {
 pub(crate) struct Asked<'a> {
     /// `--demo`, `--mode` or the key `mode`.
     pub(crate) stated: Option<Mode>,
-    /// Whether a database server is configured.
-    pub(crate) server_database: bool,
+    /// Whether a database server or another one is configured.
+    pub(crate) servers: bool,
     /// Whether a Discord token is configured.
     pub(crate) token: bool,
     /// The data folder.
@@ -65,7 +65,7 @@ pub(crate) fn for_server(asked: Asked<'_>) -> Mode {
     let live_data = Folder::new(asked.data_dir, Mode::Live).has_data();
     match asked.stated {
         Some(mode) => mode,
-        None if asked.server_database || asked.token || live_data => Mode::Live,
+        None if asked.servers || asked.token || live_data => Mode::Live,
         None => Mode::Demo,
     }
 }

@@ -158,7 +158,13 @@ impl Operator for Host {
             let reading =
                 Component { lag_events: lag, ..component("readModels", reading_condition(lag), None) };
             let discord = self.discord.health(self.assembled.simulated).await;
-            vec![Component { latency_ms, ..store }, reading, discord]
+            let mut components = vec![Component { latency_ms, ..store }, reading, discord];
+            if self.assembled.engine.bus == "nats" {
+                let trouble = self.assembled.queries.bus_trouble();
+                let condition = if trouble.is_some() { Condition::Degraded } else { Condition::Ok };
+                components.push(component("bus", condition, trouble));
+            }
+            components
         }
         .boxed()
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use projections::Projector;
+use projections::{Projector, Relay};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -99,6 +99,11 @@ impl Process {
         let (queries, token) = (assembled.queries.clone(), stopping.clone());
         background.spawn(async move { queries.follow(token).await });
         background.spawn(Projector::new(&assembled.queries).run(stopping.clone()));
+        if purpose == Purpose::Serve
+            && let Some(relay) = Relay::new(&assembled.queries, &keys::random_hex::<8>()?)
+        {
+            background.spawn(relay.run(stopping.clone()));
+        }
         let router = api::router(api_state(config, &assembled, &host, address)?);
         let http = tokio::spawn(api::serve(listener, router, config.http.connections_max, closing.clone()));
         let jobs = Some(jobs).filter(|_| purpose == Purpose::Serve);

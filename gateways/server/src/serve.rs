@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(crate) async fn serve(config: &Config) -> Outcome<()> {
     let mode = mode::for_server(Asked {
         stated: config.mode,
-        server_database: config.database.url.is_some(),
+        servers: config.names_servers(),
         token: config.discord.token.is_some(),
         data_dir: &config.data_dir,
     });

@@ -95,7 +95,7 @@ impl World {
             Engine::Memory => panic!("the read side needs a database"),
         };
         let vault = Arc::new(TestVault::default());
-        let (queries, floors) = read_side(&db, &vault, config, "e1");
+        let (queries, floors) = read_side(&db, &vault, config, "e1", Bus::memory());
         queries.prepare().await.unwrap();
         let projector = Projector::new(&queries);
         Self {
@@ -113,14 +113,21 @@ impl World {
 
     /// Another process over the same database.
     pub(crate) async fn another(&self, config: Config) -> (Queries, Arc<Floors>) {
-        let (queries, floors) = read_side(&self.db, &self.vault, config, "e1");
+        let (queries, floors) = read_side(&self.db, &self.vault, config, "e1", Bus::memory());
+        queries.prepare().await.unwrap();
+        (queries, floors)
+    }
+
+    /// Another process that hears of others by `bus`.
+    pub(crate) async fn on_bus(&self, config: Config, bus: Bus) -> (Queries, Arc<Floors>) {
+        let (queries, floors) = read_side(&self.db, &self.vault, config, "e1", bus);
         queries.prepare().await.unwrap();
         (queries, floors)
     }
 
     /// A process after the log was restored, which gave it another epoch.
     pub(crate) async fn restored(&self, epoch: &str) -> Queries {
-        let (queries, _) = read_side(&self.db, &self.vault, config(), epoch);
+        let (queries, _) = read_side(&self.db, &self.vault, config(), epoch, Bus::memory());
         queries.prepare().await.unwrap();
         queries
     }
@@ -262,8 +269,13 @@ struct EventRow {
     at: i64,
 }
 
-fn read_side(db: &Db, vault: &Arc<TestVault>, config: Config, epoch: &str) -> (Queries, Arc<Floors>) {
-    let bus = Bus::memory();
+fn read_side(
+    db: &Db,
+    vault: &Arc<TestVault>,
+    config: Config,
+    epoch: &str,
+    bus: Bus,
+) -> (Queries, Arc<Floors>) {
     let floors = Arc::new(Floors::new(bus.clone()));
     let mac: Arc<dyn Mac> = Arc::new(TestRing);
     let parts = Parts {

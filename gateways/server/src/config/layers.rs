@@ -13,8 +13,7 @@ use crate::failure::{Failure, Outcome};
 pub(crate) const DEFAULTS: &str = include_str!("../../config.default.toml");
 
 /// Keys of later releases: the name in a file, the name in the environment, what brings them.
-const LATER: [(&str, &str, &str); 2] =
-    [("nats.url", "NATS_URL", "the scale-out engine"), ("redis.url", "REDIS_URL", "the scale-out engine")];
+const LATER: [(&str, &str, &str); 1] = [("redis.url", "REDIS_URL", "the scale-out engine")];
 
 /// What the process was started with.
 #[derive(Debug, Default)]
@@ -138,6 +137,8 @@ impl Layers {
             let named = match name.as_str() {
                 "DATABASE_URL" => Some("database.url".to_owned()),
                 "DATABASE_URL_FILE" => Some("database.url_file".to_owned()),
+                "NATS_URL" => Some("nats.url".to_owned()),
+                "NATS_URL_FILE" => Some("nats.url_file".to_owned()),
                 "DISCORD_TOKEN" => Some("discord.token".to_owned()),
                 "DISCORD_TOKEN_FILE" => Some("discord.token_file".to_owned()),
                 other => self.keys.iter().find(|(key, _)| variable(key) == other).map(|(key, _)| key.clone()),

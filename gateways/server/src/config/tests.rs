@@ -68,7 +68,7 @@ fn all_problems_are_told_at_once() {
         &[
             ("DCA_HTTP_GENERATE_MAX", "0"),
             ("DCA_LOG_FORMAT", "xml"),
-            ("NATS_URL", "nats://x"),
+            ("REDIS_URL", "redis://x"),
             ("DCA_DATABASE_ALLOW_PLAIN", "1"),
         ],
         &[],
@@ -110,6 +110,28 @@ fn secrets_come_from_files_too_and_are_never_shown() {
     }
     let wrong = problems(&inputs(&[("DATABASE_URL", "mysql://me:hush@localhost/dca")], &[]));
     assert!(wrong[0].contains("must begin with postgres://") && !wrong[0].contains("hush"), "{wrong:?}");
+}
+
+#[test]
+fn nats_on_another_machine_needs_tls_or_a_statement() {
+    for url in [
+        "nats://x:hush@nats.example",
+        "nats://127.0.0.1:4222,nats://10.0.0.5:4222",
+        "http://x:hush@y",
+        "tls://",
+    ] {
+        let found = problems(&inputs(&[("NATS_URL", url)], &[]));
+        assert!(
+            found.len() == 1 && found[0].contains("nats") && !found[0].contains("hush"),
+            "{url}: {found:?}"
+        );
+    }
+    let stated = [("NATS_URL", "nats://nats.example"), ("DCA_NATS_ALLOW_PLAIN", "true")];
+    assert_eq!(problems(&inputs(&stated, &[])), Vec::<String>::new());
+    for url in ["nats://127.0.0.1:4222", "tls://nats.example:4222", "nats://u:p@localhost, nats://[::1]:4223"]
+    {
+        assert_eq!(problems(&inputs(&[("NATS_URL", url)], &[])), Vec::<String>::new(), "{url}");
+    }
 }
 
 #[test]

@@ -290,7 +290,7 @@ async fn a_misspelt_key_is_named_with_the_nearest_one_and_its_source() {
         &start_in(write, &[], &DEMO).await,
         &["htp.body_max_bytes", "`http.body_max_bytes`", "config.toml"],
     );
-    refused(&start_in(|_| {}, &[("NATS_URL", "nats://x")], &DEMO).await, &["NATS_URL", "later release"]);
+    refused(&start_in(|_| {}, &[("REDIS_URL", "redis://x")], &DEMO).await, &["REDIS_URL", "later release"]);
 }
 
 #[tokio::test]

@@ -14,7 +14,10 @@ mod discord;
 mod first_run;
 mod keys;
 mod lifecycle;
+#[path = "../../../../projections/tests/it/nats.rs"]
+mod nats;
 mod observe;
+mod scale;
 mod secrets;
 
 /// Makes a test of each function, once on each engine.

@@ -1,0 +1,68 @@
+//! A nats-server of a test's own, so that it can be killed, wiped and started again. The end-to-end tests include this file
+//! by path.
+
+#![allow(dead_code, reason = "each binary uses its own part of this")]
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub(crate) struct Nats {
+    port: u16,
+    folder: tempfile::TempDir,
+    child: Option<Child>,
+}
+
+impl Nats {
+    pub(crate) async fn start() -> Self {
+        // The port is free now; whoever takes it in between makes the test fail loudly.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut server = Self { port, folder: tempfile::tempdir().unwrap(), child: None };
+        server.run().await;
+        server
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts it, with what its folder holds and the project's own configuration.
+    pub(crate) async fn run(&mut self) {
+        let root =
+            Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|at| at.join("nats").is_dir()).unwrap();
+        let config = root.join("nats/server.conf");
+        let program = ["/usr/sbin/nats-server", "/usr/local/bin/nats-server", "/usr/bin/nats-server"];
+        let program = program.into_iter().find(|path| Path::new(path).exists()).unwrap_or("nats-server");
+        let mut command = Command::new(program);
+        command.arg("--config").arg(config).arg("--store_dir").arg(self.folder.path().join("store"));
+        command.args(["--addr", "127.0.0.1", "--port", &self.port.to_string()]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        self.child =
+            Some(command.spawn().expect("nats-server can be started (Debian's package nats-server)"));
+        let begin = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "nats-server does not listen");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Its folder is emptied, as after the loss of a disk.
+    pub(crate) fn wipe(&self) {
+        std::fs::remove_dir_all(self.folder.path().join("store")).unwrap();
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
