@@ -212,6 +212,14 @@ pub(crate) async fn no_such_path() -> ApiError {
     )
 }
 
+/// Answers for an address that other processes of this deployment have.
+pub(crate) async fn not_here() -> ApiError {
+    ApiError::new(
+        Code::Unavailable,
+        "This process has not the role `api`; ask one that has (`dca-auth status` says which roles this one has).",
+    )
+}
+
 /// Answers a method that an address does not take; axum adds `Allow`.
 pub(crate) async fn no_such_method() -> ApiError {
     let detail =

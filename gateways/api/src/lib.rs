@@ -33,11 +33,7 @@ use crate::routes::{
 
 /// The whole API as a service.
 pub fn router(state: ApiState) -> Router {
-    let mut routes = Router::new()
-        .route("/", get(operations::about))
-        .route("/live", get(operations::live))
-        .route("/ready", get(operations::ready))
-        .route("/health", get(operations::health))
+    let mut routes = operator_routes()
         // with the license key
         .route("/licenses/validate", post(validate::validate))
         .route("/licenses/activate", post(activate::activate))
@@ -76,20 +72,36 @@ pub fn router(state: ApiState) -> Router {
         .route("/guilds/{guild}/api-keys", get(api_keys::list).post(api_keys::issue))
         .route("/guilds/{guild}/api-keys/{id}", delete(api_keys::revoke))
         // Discord
-        .route("/discord/interactions", post(interactions::receive))
-        // the command line
-        .route("/_admin/status", get(admin::status))
-        .route("/_admin/verify", post(admin::verify))
-        .route("/_admin/rebuild", post(admin::rebuild))
-        .route("/_admin/jobs/{name}/run", post(admin::run_job))
-        .route("/_admin/discord/resume", post(admin::resume_discord));
+        .route("/discord/interactions", post(interactions::receive));
     if state.mode() == Mode::Demo {
         routes = routes
             .route("/_demo/clock", get(demo::clock).post(demo::advance_clock))
             .route("/_demo/members/observe", post(demo::observe));
     }
+    framed(routes.fallback(frame::no_such_path), state)
+}
+
+/// What a process answers that does other work than the API: how it is, and the operator's command line.
+pub fn operator_router(state: ApiState) -> Router {
+    framed(operator_routes().fallback(frame::not_here), state)
+}
+
+fn operator_routes() -> Router<ApiState> {
+    Router::new()
+        .route("/", get(operations::about))
+        .route("/live", get(operations::live))
+        .route("/ready", get(operations::ready))
+        .route("/health", get(operations::health))
+        // the command line
+        .route("/_admin/status", get(admin::status))
+        .route("/_admin/verify", post(admin::verify))
+        .route("/_admin/rebuild", post(admin::rebuild))
+        .route("/_admin/jobs/{name}/run", post(admin::run_job))
+        .route("/_admin/discord/resume", post(admin::resume_discord))
+}
+
+fn framed(routes: Router<ApiState>, state: ApiState) -> Router {
     routes
-        .fallback(frame::no_such_path)
         .method_not_allowed_fallback(frame::no_such_method)
         .layer(frame::Frame::new(state.clone()))
         .with_state(state)

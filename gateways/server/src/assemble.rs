@@ -42,6 +42,8 @@ pub(crate) struct Assembled {
     pub(crate) simulated: bool,
     /// For `status`.
     pub(crate) engine: Engine,
+    /// What this process does, for `status`.
+    pub(crate) roles: Vec<&'static str>,
 }
 
 /// Names of the engines, as `status` shows them.
@@ -123,7 +125,8 @@ async fn halves(
         simulated: simulated(config, mode),
     });
     let simulated = simulated(config, mode);
-    Ok(Assembled { commands, queries, store, clock, mode, simulated, engine })
+    let roles = config.roles.names();
+    Ok(Assembled { commands, queries, store, clock, mode, simulated, engine, roles })
 }
 
 impl Assembled {

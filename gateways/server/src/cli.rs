@@ -49,6 +49,9 @@ pub(crate) struct Serve {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8420]
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<SocketAddr>,
+    /// What this process does, with commas between: api, bot, projector, worker [default: all]
+    #[arg(long, value_name = "ROLES", value_delimiter = ',')]
+    pub(crate) role: Vec<String>,
     /// Address range of a reverse proxy that speaks TLS to the world; repeat for more
     #[arg(long, value_name = "CIDR")]
     pub(crate) trusted_proxy: Vec<String>,

@@ -23,6 +23,7 @@ use read::Reader;
 
 use crate::failure::{Failure, Outcome};
 use crate::mode::Mode;
+use crate::role::Roles;
 
 /// Keys whose values are never shown.
 pub(crate) const SECRETS: [&str; 4] = ["database.url", "database.direct_url", "nats.url", "discord.token"];
@@ -39,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) mode: Option<Mode>,
     /// Where to listen.
     pub(crate) listen: SocketAddr,
+    /// What this process does.
+    pub(crate) roles: Roles,
     /// How logs look.
     pub(crate) log: Log,
     /// Where the log of events is kept.
@@ -186,9 +189,9 @@ impl std::str::FromStr for Cidr {
 }
 
 impl Config {
-    /// Whether any server is configured, so that this cannot be a first look at the demo.
+    /// Whether any server, or a part of one, is configured, so that this cannot be a first look at the demo.
     pub(crate) fn names_servers(&self) -> bool {
-        self.database.url.is_some() || self.nats.url.is_some()
+        self.database.url.is_some() || self.nats.url.is_some() || !self.roles.is_whole()
     }
 
     /// Reads and judges everything.
@@ -204,6 +207,7 @@ impl Config {
             listen: r
                 .parsed("listen", "an address with a port, such as 127.0.0.1:8420")
                 .unwrap_or(([127, 0, 0, 1], 0).into()),
+            roles: Roles::of(r.list("role", "`api`, `bot`, `projector` and `worker`")),
             log: log(r),
             database: database(r),
             nats: nats(r),

@@ -19,6 +19,9 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::config;
 
+/// The lease of whoever does what is due, and how long it lasts. Two at once would do no harm, only the same twice.
+const LEASE: &str = "worker";
+const LEASE_TTL: Duration = Duration::from_secs(2);
 /// Longest sleep of the due loop: nothing fires later than this.
 const TICK: Duration = Duration::from_secs(1);
 /// Longest pause between two tries.
@@ -41,6 +44,8 @@ struct Inner {
     queries: Queries,
     clock: Clock,
     limits: config::Jobs,
+    /// This process, as the lease names it.
+    holder: String,
     /// One pass at a time, so that `clock advance` and the loop do not do the same work twice.
     pass: Mutex<()>,
     /// Guilds that want coming ends announced, as they were when last looked at.
@@ -78,17 +83,27 @@ pub(crate) enum JobError {
 
 impl Jobs {
     /// Jobs over the two halves.
-    pub(crate) fn new(commands: Commands, queries: Queries, clock: Clock, limits: config::Jobs) -> Self {
+    pub(crate) fn new(
+        commands: Commands,
+        queries: Queries,
+        clock: Clock,
+        limits: config::Jobs,
+        holder: String,
+    ) -> Self {
         let (pass, announcing) = (Mutex::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { commands, queries, clock, limits, pass, announcing }) }
+        Self { inner: Arc::new(Inner { commands, queries, clock, limits, holder, pass, announcing }) }
     }
 
-    /// Starts every loop. They end when `stop` is cancelled, each after the piece of work that it is doing.
+    /// Records the first validations that this process answered, until `stop` is cancelled.
+    pub(crate) fn record_validations(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
+        let (jobs, token) = (self.clone(), stop.clone());
+        tasks.spawn(async move { jobs.first_validations(token).await });
+    }
+
+    /// Starts the loops of the worker. They end when `stop` is cancelled, each after the piece of work that it is doing.
     pub(crate) fn start(&self, tasks: &mut JoinSet<()>, stop: &CancellationToken) {
         let (jobs, token) = (self.clone(), stop.clone());
         tasks.spawn(async move { jobs.due_loop(token).await });
-        let (jobs, token) = (self.clone(), stop.clone());
-        tasks.spawn(async move { jobs.first_validations(token).await });
         let (jobs, token) = (self.clone(), stop.clone());
         tasks.spawn(async move { jobs.prune_loop(token).await });
     }
@@ -127,6 +142,10 @@ impl Jobs {
     /// Does what is due, if the index says that something is, or if everything is to be looked at; then says for how
     /// long nothing will be.
     async fn look(&self, sweep: bool) -> Result<Duration, JobError> {
+        let leases = self.inner.queries.leases();
+        if leases.acquire(LEASE, &self.inner.holder, LEASE_TTL).await?.is_none() {
+            return Ok(TICK);
+        }
         let next = self.inner.queries.next_due().await?;
         if sweep || next.is_some_and(|due| due <= self.inner.clock.now()) {
             self.run_due().await?;

@@ -19,6 +19,7 @@ mod mode;
 mod operator;
 mod output;
 mod process;
+mod role;
 mod seed;
 mod serve;
 mod shutdown;
@@ -100,6 +101,7 @@ fn inputs(cli: &Cli) -> Outcome<Inputs> {
     flag("mode", cli.common.mode.map(|mode| mode.to_string()), "--mode");
     flag("mode", serve.demo.then(|| "demo".to_owned()), "--demo");
     flag("listen", serve.listen.map(|address| address.to_string()), "--listen");
+    flag("role", Some(serve.role.join(",")).filter(|roles| !roles.is_empty()), "--role");
     let proxies = serve.trusted_proxy.join(",");
     flag("http.trusted_proxies", Some(proxies).filter(|list| !list.is_empty()), "--trusted-proxy");
     // A variable whose name or value is not text cannot be one of ours.

@@ -119,6 +119,7 @@ impl Host {
             "mode": self.assembled.mode.as_str(),
             "position": position,
             "engine": { "store": engine.store, "bus": engine.bus, "cache": engine.cache },
+            "roles": self.assembled.roles,
             "discord": self.discord.word(self.assembled.simulated),
             "simulator": self.discord.simulator(),
             "demo": demo.then(demo_facts),

@@ -19,6 +19,7 @@ use crate::jobs::Jobs;
 use crate::keys;
 use crate::mode::Mode;
 use crate::operator::Host;
+use crate::role::{Role, Roles};
 use crate::seed;
 
 /// Longest wait of one request for work that takes long.
@@ -86,6 +87,7 @@ impl Process {
             assembled.queries.clone(),
             assembled.clock.clone(),
             config.jobs,
+            keys::random_hex::<8>()?,
         );
         let (discord, hosted) = Starting::open(config, lock.folder(), &assembled).await?.into_parts();
         let wait = long_wait(config);
@@ -98,13 +100,19 @@ impl Process {
         assembled.queries.prepare().await.attempt(|| "the read models cannot be read".to_owned())?;
         let (queries, token) = (assembled.queries.clone(), stopping.clone());
         background.spawn(async move { queries.follow(token).await });
-        background.spawn(Projector::new(&assembled.queries).run(stopping.clone()));
+        // A command has nobody else who would show it what it did.
+        let roles = if purpose == Purpose::Serve { config.roles.clone() } else { Roles::all() };
+        if roles.has(Role::Projector) {
+            background.spawn(Projector::new(&assembled.queries).run(stopping.clone()));
+        }
         if purpose == Purpose::Serve
+            && roles.has(Role::Projector)
             && let Some(relay) = Relay::new(&assembled.queries, &keys::random_hex::<8>()?)
         {
             background.spawn(relay.run(stopping.clone()));
         }
-        let router = api::router(api_state(config, &assembled, &host, address)?);
+        let state = api_state(config, &assembled, &host, address)?;
+        let router = if roles.has(Role::Api) { api::router(state) } else { api::operator_router(state) };
         let http = tokio::spawn(api::serve(listener, router, config.http.connections_max, closing.clone()));
         let jobs = Some(jobs).filter(|_| purpose == Purpose::Serve);
         Ok(Self { assembled, host, jobs, url, http, background, closing, stopping, lock })
@@ -135,8 +143,15 @@ impl Process {
     /// If `run.json` cannot be written.
     pub(crate) async fn open_doors(&mut self, config: &Config) -> Outcome<()> {
         if let Some(jobs) = &self.jobs {
-            jobs.start(&mut self.background, &self.stopping);
-            self.host.discord().start_bot(config, &self.assembled, &self.lock).await?;
+            if config.roles.has(Role::Api) {
+                jobs.record_validations(&mut self.background, &self.stopping);
+            }
+            if config.roles.has(Role::Worker) {
+                jobs.start(&mut self.background, &self.stopping);
+            }
+            if config.roles.has(Role::Bot) {
+                self.host.discord().start_bot(config, &self.assembled, &self.lock).await?;
+            }
         }
         self.host.set_ready();
         self.host.announce()

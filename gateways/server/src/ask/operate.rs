@@ -109,12 +109,19 @@ fn status(body: &Value) -> String {
             line("version", "/version"),
             line("mode", "/mode"),
             line("position", "/position"),
+            vec!["roles".to_owned(), names(&body["roles"])],
             line("store", "/engine/store"),
+            line("bus", "/engine/bus"),
             line("discord", "/discord"),
         ],
     )
     .trim_start()
     .to_owned()
+}
+
+fn names(list: &Value) -> String {
+    let names: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    names.join(", ")
 }
 
 fn member(body: &Value) -> String {

@@ -113,6 +113,16 @@ fn secrets_come_from_files_too_and_are_never_shown() {
 }
 
 #[test]
+fn roles_are_words_and_none_is_all() {
+    let read = |given: &[(&str, &str)]| Config::read(&Layers::collect(&inputs(given, &[])).unwrap());
+    assert!(read(&[]).unwrap().roles.is_whole());
+    let some = read(&[("DCA_ROLE", "worker, api")]).unwrap().roles;
+    assert_eq!(some.names(), ["api", "worker"]);
+    let wrong = problems(&inputs(&[("DCA_ROLE", "api,boss")], &[]));
+    assert!(wrong[0].contains("`api`, `bot`, `projector` and `worker`"), "{wrong:?}");
+}
+
+#[test]
 fn nats_on_another_machine_needs_tls_or_a_statement() {
     for url in [
         "nats://x:hush@nats.example",

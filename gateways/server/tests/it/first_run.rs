@@ -290,6 +290,11 @@ async fn a_misspelt_key_is_named_with_the_nearest_one_and_its_source() {
         &start_in(write, &[], &DEMO).await,
         &["htp.body_max_bytes", "`http.body_max_bytes`", "config.toml"],
     );
+    refused(&start_in(|_| {}, &[("DCA_ROLE", "api")], &DEMO).await, &["demo", "one process", "--role"]);
+    refused(
+        &start_in(|_| {}, &[("DCA_ROLE", "api")], &["serve", "--listen", "127.0.0.1:0"]).await,
+        &["SQLite", "DATABASE_URL"],
+    );
     refused(&start_in(|_| {}, &[("REDIS_URL", "redis://x")], &DEMO).await, &["REDIS_URL", "later release"]);
 }
 

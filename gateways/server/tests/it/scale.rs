@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-use crate::discord::{Live, PATIENCE, until, verdict, wait_for_live};
+use fake_discord::{FakeDiscord, Settings};
+
+use crate::discord::{self, Live, PATIENCE, Sim, licenses, until, verdict, wait_for_live};
 use crate::nats::Nats;
 use crate::world::{Engine, World};
 
@@ -68,6 +70,61 @@ async fn processes_hear_of_each_other_over_nats() {
     let position = second.cli(&["status"]).await["position"].clone();
     until("the other process copies", || async { (messages(&nats).await == position).then_some(()) }).await;
     second.verify().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_processes_share_the_work() {
+    let (nats, engine) = (Nats::start().await, Engine::postgres().await);
+    let fake = FakeDiscord::start(Settings::local(discord::TOKEN)).await.unwrap();
+    let sim = Sim::at(fake.url());
+    let url = nats.url();
+    let mut processes = Vec::new();
+    let mut ring = None;
+    for role in ["projector", "worker", "bot", "api"] {
+        let mut world = World::empty(engine.clone());
+        discord::configure(&mut world, &fake);
+        world.set("NATS_URL", &url);
+        world.set("DCA_ROLE", role);
+        match &ring {
+            None => ring = Some(world.data_dir().join("live").join("keys").join("ring.json")),
+            Some(ring) => world.set("DCA_KEYS_FILE", ring.to_str().unwrap()),
+        }
+        world.serve().await;
+        assert_eq!(world.cli(&["status"]).await["roles"], json!([role]));
+        processes.push(world);
+    }
+    let (api, mut bot) = (processes.pop().unwrap(), processes.pop().unwrap());
+    discord::connected(&mut bot).await;
+    let elsewhere = bot.owner("GET", "/licenses", Value::Null).await;
+    assert_eq!((elsewhere.status, elsewhere.code()), (503, "UNAVAILABLE"), "{:#}", elsewhere.body);
+    let mut this = Live { _fake: fake, sim, world: api };
+    let guild = this.guild("Parted", json!({ "duration": "PT5S", "expiryBasis": "creation" })).await;
+    let issued = this.world.cli(&["apikey", "issue", "--guild", &guild.id, "--kind", "publishable"]).await;
+    let api_key = issued["key"].as_str().unwrap();
+    let user = this.sim.join(&guild.id, "ada", &[]).await;
+    this.sim.give(&guild.id, &user, &guild.role).await;
+    let key = this.sim.wait_for_key(&user, 0).await;
+    assert_eq!(verdict(&this.world, api_key, &key, None).await, "VALID");
+    let license = licenses(&mut this.world, &guild.id, Some(&user)).await.remove(0);
+    let path = format!("/licenses/{}/history", license["id"].as_str().unwrap());
+    let mut seen = Vec::new();
+    let begin = Instant::now();
+    // What the API recorded, and what the worker found due.
+    while !["license.became_active", "license.expired"].iter().all(|one| seen.contains(&(*one).to_owned())) {
+        assert!(begin.elapsed() < PATIENCE, "{seen:?}");
+        let told = this.world.owner("GET", &path, Value::Null).await.expect(200);
+        let entries = told["data"].as_array().unwrap();
+        seen = entries.iter().map(|entry| entry["type"].as_str().unwrap().to_owned()).collect();
+    }
+    assert_eq!(seen.iter().filter(|one| *one == "license.expired").count(), 1, "{seen:?}");
+    // Without the projector commands and verdicts go on; what it missed it makes up for.
+    processes[0].kill().await;
+    let second = this.sim.join(&guild.id, "bob", &[&guild.role]).await;
+    let key = this.sim.wait_for_key(&second, 0).await;
+    assert_eq!(verdict(&this.world, api_key, &key, None).await, "VALID");
+    processes[0].serve().await;
+    wait_for_live(&mut this.world, &guild.id, &second, 1).await;
+    processes[0].verify().await;
 }
 
 async fn bus_is(world: &World, status: &str) {

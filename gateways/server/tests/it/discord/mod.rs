@@ -23,7 +23,7 @@ use crate::world::{Answer, Engine, World};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The token of the stand-ins that are started here.
-const TOKEN: &str = "a-bot-token-of-the-tests";
+pub(crate) const TOKEN: &str = "a-bot-token-of-the-tests";
 
 /// Waits until `look` finds something.
 #[track_caller]
@@ -200,7 +200,7 @@ pub(crate) struct Guild {
 /// A stand-in of this test, and the program with live data against it.
 pub(crate) struct Live {
     /// Ends with the test.
-    _fake: FakeDiscord,
+    pub(crate) _fake: FakeDiscord,
     pub(crate) sim: Sim,
     pub(crate) world: World,
 }
