@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+#[derive(Debug)]
 pub(crate) struct Nats {
     port: u16,
     folder: tempfile::TempDir,
@@ -44,6 +45,29 @@ impl Nats {
         while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             assert!(begin.elapsed() < Duration::from_secs(20), "nats-server does not listen");
             tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Everything that it keeps on disk, as text; waits until there are events in it.
+    pub(crate) async fn dump(&self) -> String {
+        let begin = Instant::now();
+        loop {
+            let mut text = String::new();
+            let mut folders = vec![self.folder.path().to_owned()];
+            while let Some(folder) = folders.pop() {
+                for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                    if entry.is_dir() {
+                        folders.push(entry);
+                    } else if let Ok(bytes) = std::fs::read(&entry) {
+                        text.push_str(&String::from_utf8_lossy(&bytes));
+                    }
+                }
+            }
+            if text.contains("license.generated") {
+                return text;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(30), "nothing was kept");
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

@@ -1,5 +1,5 @@
-//! End-to-end tests of the built binary over HTTP, the same suite on SQLite and on PostgreSQL. Nothing here reaches
-//! into the program: it is started, asked, killed and started again.
+//! End-to-end tests of the built binary over HTTP, the same suite on SQLite, on PostgreSQL, and on PostgreSQL with NATS.
+//! Nothing here reaches into the program: it is started, asked, killed and started again.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -20,7 +20,7 @@ mod observe;
 mod scale;
 mod secrets;
 
-/// Makes a test of each function, once on each engine.
+/// Makes a test of each function, once on each set of engines.
 macro_rules! on_every_engine {
     ($($name:ident),+ $(,)?) => {
         mod sqlite {
@@ -33,6 +33,12 @@ macro_rules! on_every_engine {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 super::$name($crate::world::Engine::postgres().await).await;
+            })+
+        }
+        mod postgres_nats {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::world::Engine::postgres_nats().await).await;
             })+
         }
     };

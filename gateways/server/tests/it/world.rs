@@ -3,11 +3,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+
+use crate::nats::Nats;
 
 #[path = "../../../../commands/tests/it/engines.rs"]
 mod engines;
@@ -21,12 +24,27 @@ pub(crate) enum Engine {
     Sqlite,
     /// The address of a database of its own.
     Postgres(String),
+    /// The same with a nats-server of its own.
+    PostgresNats(String, Arc<Nats>),
 }
 
 impl Engine {
     /// A new database in the private server.
     pub(crate) async fn postgres() -> Self {
         Self::Postgres(engines::fresh_database().await)
+    }
+
+    /// The same with a nats-server of its own.
+    pub(crate) async fn postgres_nats() -> Self {
+        Self::PostgresNats(engines::fresh_database().await, Arc::new(Nats::start().await))
+    }
+
+    /// The database server's address, if there is one.
+    fn database_url(&self) -> Option<&str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres(url) | Self::PostgresNats(url, _) => Some(url),
+        }
     }
 }
 
@@ -134,10 +152,7 @@ impl World {
 
     /// The PostgreSQL that this world stands on.
     pub(crate) fn database_url(&self) -> Option<&str> {
-        match &self.engine {
-            Engine::Sqlite => None,
-            Engine::Postgres(url) => Some(url),
-        }
+        self.engine.database_url()
     }
 
     /// The program, with nothing of this process's configuration.
@@ -149,8 +164,11 @@ impl World {
                 command.env_remove(name);
             }
         }
-        if let Engine::Postgres(url) = &self.engine {
+        if let Some(url) = self.engine.database_url() {
             command.env("DATABASE_URL", url);
+        }
+        if let Engine::PostgresNats(_, nats) = &self.engine {
+            command.env("NATS_URL", nats.url());
         }
         command.envs(self.environment.clone());
         // Tests run side by side, so none takes the default port.
@@ -353,23 +371,27 @@ impl World {
         use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
         let insert = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                       SELECT 9999, 'from the future', success, checksum, 0 FROM _sqlx_migrations LIMIT 1";
-        match &self.engine {
-            Engine::Sqlite => {
+        match self.engine.database_url() {
+            None => {
                 let path = self.data_dir().join(self.mode).join("dca-auth.db");
                 let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
                 options.connect().await.unwrap().execute(insert).await.unwrap();
             }
-            Engine::Postgres(url) => {
+            Some(url) => {
                 sqlx::PgConnection::connect(url).await.unwrap().execute(insert).await.unwrap();
             }
         }
     }
 
-    /// Every text of every row of every table of the database, one row a line.
+    /// Every text of every row of every table of the database, one row a line, and all that NATS keeps.
     pub(crate) async fn dump(&self) -> String {
-        match &self.engine {
-            Engine::Sqlite => dump_sqlite(&self.data_dir().join(self.mode).join("dca-auth.db")).await,
-            Engine::Postgres(url) => dump_postgres(url).await,
+        let kept = match &self.engine {
+            Engine::PostgresNats(_, nats) => nats.dump().await,
+            _ => String::new(),
+        };
+        kept + &match self.engine.database_url() {
+            None => dump_sqlite(&self.data_dir().join(self.mode).join("dca-auth.db")).await,
+            Some(url) => dump_postgres(url).await,
         }
     }
 }
