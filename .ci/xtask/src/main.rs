@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program speaks by printing")]
 
 mod apart;
+mod cluster;
 mod command;
 mod deny;
 mod keeper;
@@ -30,6 +31,9 @@ cargo xtask advisories
     Known vulnerabilities of dependencies. Needs github.com, so `test` runs it only with DCA_ADVISORIES=1.
 cargo xtask servers
     Starts PostgreSQL, Redis and NATS of its own, prints their addresses and stops them at Ctrl-C.
+cargo xtask cluster [--check]
+    Four processes of separate roles over PostgreSQL and NATS of its own and a simulated Discord, with lines to try it.
+    --check plays the main job (role, key, valid; role taken, revoked) and ends.
 cargo xtask help
     This text.
 ";
@@ -52,6 +56,8 @@ fn run(arguments: &[String]) -> Result<()> {
         ["tidy"] => plan::tidy(&root()?),
         ["advisories"] => plan::advisories(&root()?),
         ["servers"] => plan::servers(),
+        ["cluster"] => cluster::run(&root()?, false),
+        ["cluster", "--check"] => cluster::run(&root()?, true),
         [keeper::COMMAND] => keeper::keep(),
         [apart::COMMAND, filters @ ..] => {
             let filters: Vec<String> = filters.iter().copied().map(str::to_owned).collect();

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::command::{cargo, run};
 use crate::keeper::Kept;
 use crate::steps::Steps;
-use crate::{apart, deny, prerequisites};
+use crate::{apart, cluster, deny, prerequisites};
 
 /// What `cargo xtask test` was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,15 +86,25 @@ const BEFORE_TESTS: [Check; 4] = [
     },
 ];
 
-const AFTER_TESTS: [Check; 1] = [Check {
-    name: "documentation",
-    remedy: "mend the comment that it names",
-    is_slow: IsSlow::Yes,
-    work: |root| {
-        let mut command = cargo(root);
-        run(command.args(["doc", "--workspace", "--no-deps", "--locked"]).env("RUSTDOCFLAGS", "-D warnings"))
+const AFTER_TESTS: [Check; 2] = [
+    Check {
+        name: "cluster",
+        remedy: "play it by hand with `cargo xtask cluster`",
+        is_slow: IsSlow::Yes,
+        work: cluster::check,
     },
-}];
+    Check {
+        name: "documentation",
+        remedy: "mend the comment that it names",
+        is_slow: IsSlow::Yes,
+        work: |root| {
+            let mut command = cargo(root);
+            run(command
+                .args(["doc", "--workspace", "--no-deps", "--locked"])
+                .env("RUSTDOCFLAGS", "-D warnings"))
+        },
+    },
+];
 
 /// Every check, or those that were asked for; prints the summary whatever happens.
 pub(crate) fn test(root: &Path, selection: &Selection) -> Result<()> {

@@ -25,7 +25,7 @@ struct Tool {
     find: fn() -> Option<PathBuf>,
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 5] = [
     Tool {
         name: "PostgreSQL 15 or newer",
         needed: "for the tests of the scale-out store",
@@ -50,6 +50,12 @@ const TOOLS: [Tool; 4] = [
         package: "iproute2",
         find: || on_path("ip"),
     },
+    Tool {
+        name: "curl",
+        needed: "for the requests that are printed to be tried",
+        package: "curl",
+        find: || on_path("curl"),
+    },
 ];
 
 /// Where the servers are.
@@ -64,7 +70,7 @@ pub(crate) struct Programs {
 
 /// Finds the servers; installs nothing.
 pub(crate) fn programs() -> Result<Programs> {
-    let [postgres_bin, redis, nats, ip] = TOOLS.each_ref().map(|tool| {
+    let [postgres_bin, redis, nats, ip, curl] = TOOLS.each_ref().map(|tool| {
         (tool.find)().with_context(|| {
             format!(
                 "{} was not found, and is needed {}: install the package `{}`",
@@ -73,6 +79,7 @@ pub(crate) fn programs() -> Result<Programs> {
         })
     });
     ip?;
+    curl?;
     Ok(Programs { postgres_bin: postgres_bin?, redis: redis?, nats: nats? })
 }
 

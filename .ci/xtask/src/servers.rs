@@ -180,8 +180,9 @@ fn nats(program: &Path, folder: &Path) -> Result<Server> {
         url: |port| format!("nats://127.0.0.1:{port}"),
         command: &|port| {
             let mut command = command::clean(program);
-            command.args(["--jetstream", "--addr", "127.0.0.1", "--port", &port.to_string(), "--store_dir"]);
-            command.arg(folder);
+            let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nats/server.conf");
+            command.arg("--config").arg(config).arg("--store_dir").arg(folder);
+            command.args(["--addr", "127.0.0.1", "--port", &port.to_string()]);
             command
         },
         answers: &|port| says(port, b"", "INFO "),
