@@ -1,15 +1,15 @@
 //! A deployment of several processes on this machine, without containers: PostgreSQL and NATS of its own, a simulated
 //! Discord, and `dca-auth` once for each role. It prints how to try it, and can try it itself. Everything ends with it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::command;
 use crate::keeper::Kept;
@@ -22,11 +22,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 const BOT_TOKEN: &str = "the-clusters-own-bot-token";
 
+/// What the guard does: remembers the ids that it is told, and when nobody can tell it more, ends those processes in order
+/// and removes the folder.
+const GUARD: &str = "ids=; while read -r id; do ids=\"$ids $id\"; done; kill $ids 2>/dev/null; \
+    for wait in 1 2 3 4 5; do kill -0 $ids 2>/dev/null || break; sleep 1; done; \
+    kill -9 $ids 2>/dev/null; rm -rf -- \"$0\"";
+
 /// The running deployment; dropping it ends its processes, then its servers.
 struct Cluster {
     children: Vec<Child>,
+    /// Its input closes however this program goes: at its end, by Ctrl-C or by `kill -9`.
+    guard: Child,
     binary: PathBuf,
-    folder: TempDir,
+    folder: PathBuf,
     api: String,
     control: String,
     _kept: Kept,
@@ -34,11 +42,12 @@ struct Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for child in self.children.iter_mut().rev() {
-            // An error means that it is gone already.
-            let _ = child.kill();
+        drop(self.guard.stdin.take());
+        // An error means that it is gone already.
+        for child in &mut self.children {
             let _ = child.wait();
         }
+        let _ = self.guard.wait();
     }
 }
 
@@ -84,9 +93,12 @@ impl Cluster {
         };
         let (database, nats) = (variable("DCA_TEST_POSTGRES_URL")?, variable("DCA_TEST_NATS_URL")?);
         let target = root.join("target").join("debug");
-        let folder = tempfile::Builder::new().prefix("dca-cluster-").tempdir()?;
+        let folder = tempfile::Builder::new().prefix("dca-cluster-").tempdir()?.keep();
+        let mut guard = command::clean("sh");
+        guard.args(["-c", GUARD]).arg(&folder).stdin(Stdio::piped()).process_group(0);
         let mut cluster = Self {
             children: Vec::new(),
+            guard: guard.spawn().context("sh does not start")?,
             binary: target.join("dca-auth"),
             folder,
             api: String::new(),
@@ -105,9 +117,9 @@ impl Cluster {
             if role != ROLES[0] {
                 process.env("DCA_KEYS_FILE", cluster.ring());
             }
-            let log = std::fs::File::create(cluster.folder.path().join(format!("{role}.log")))?;
+            let log = std::fs::File::create(cluster.folder.join(format!("{role}.log")))?;
             process.stdout(Stdio::null()).stderr(log);
-            cluster.children.push(process.spawn().context("dca-auth does not start")?);
+            cluster.spawn(process)?;
             cluster.api = eventually(&format!("{role} serves"), || cluster.url(role))
                 .with_context(|| format!("its log:\n{}", cluster.log(role)))?;
         }
@@ -117,17 +129,25 @@ impl Cluster {
     fn discord(&mut self, program: &Path) -> Result<String> {
         let mut process = command::clean(program);
         process.args(["--token", BOT_TOKEN]).stdout(Stdio::piped());
-        let mut child = process.spawn().context("the simulated Discord does not start")?;
-        let output = child.stdout.take();
-        self.children.push(child);
+        let output = self.spawn(process)?.stdout.take();
         let mut url = String::new();
         BufReader::new(output.context("the simulated Discord has no output")?).read_line(&mut url)?;
         ensure!(url.starts_with("http://"), "the simulated Discord did not say where it is: {url}");
         Ok(url.trim().to_owned())
     }
 
+    /// Starts a process that ends with this program.
+    fn spawn(&mut self, mut process: Command) -> Result<&mut Child> {
+        let child = process.spawn().context("a program of the cluster does not start")?;
+        if let Some(guard) = &mut self.guard.stdin {
+            writeln!(guard, "{}", child.id()).context("the guard of the processes is gone")?;
+        }
+        self.children.push(child);
+        self.children.last_mut().context("no process")
+    }
+
     fn data(&self, role: &str) -> PathBuf {
-        self.folder.path().join(role)
+        self.folder.join(role)
     }
 
     /// The key ring, which the first process makes and all of them use.
@@ -136,7 +156,7 @@ impl Cluster {
     }
 
     fn log(&self, role: &str) -> String {
-        std::fs::read_to_string(self.folder.path().join(format!("{role}.log"))).unwrap_or_default()
+        std::fs::read_to_string(self.folder.join(format!("{role}.log"))).unwrap_or_default()
     }
 
     /// A command of ours, as JSON.
@@ -196,7 +216,7 @@ impl Cluster {
              -d '{{\"key\":\"…\",\"deviceId\":\"one\"}}'\n  \
              curl -s -X DELETE {control}/guilds/{guild}/members/{ada}/roles/{role}\n",
             ROLES.join(", "),
-            self.folder.path().display(),
+            self.folder.display(),
         )
     }
 
