@@ -25,7 +25,7 @@ struct Tool {
     find: fn() -> Option<PathBuf>,
 }
 
-const TOOLS: [Tool; 5] = [
+const TOOLS: [Tool; 6] = [
     Tool {
         name: "PostgreSQL 15 or newer",
         needed: "for the tests of the scale-out store",
@@ -43,6 +43,12 @@ const TOOLS: [Tool; 5] = [
         needed: "for the tests of the shared bus",
         package: "nats-server",
         find: || on_path("nats-server"),
+    },
+    Tool {
+        name: "pgbouncer",
+        needed: "for the test behind a pooler",
+        package: "pgbouncer",
+        find: || on_path("pgbouncer"),
     },
     Tool {
         name: "ip",
@@ -70,7 +76,7 @@ pub(crate) struct Programs {
 
 /// Finds the servers; installs nothing.
 pub(crate) fn programs() -> Result<Programs> {
-    let [postgres_bin, redis, nats, ip, curl] = TOOLS.each_ref().map(|tool| {
+    let [postgres_bin, redis, nats, pgbouncer, ip, curl] = TOOLS.each_ref().map(|tool| {
         (tool.find)().with_context(|| {
             format!(
                 "{} was not found, and is needed {}: install the package `{}`",
@@ -78,6 +84,7 @@ pub(crate) fn programs() -> Result<Programs> {
             )
         })
     });
+    pgbouncer?;
     ip?;
     curl?;
     Ok(Programs { postgres_bin: postgres_bin?, redis: redis?, nats: nats? })

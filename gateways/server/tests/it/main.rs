@@ -17,6 +17,7 @@ mod lifecycle;
 #[path = "../../../../projections/tests/it/nats.rs"]
 mod nats;
 mod observe;
+mod pgbouncer;
 mod scale;
 mod secrets;
 

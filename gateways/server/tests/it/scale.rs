@@ -11,6 +11,7 @@ use fake_discord::{FakeDiscord, Settings};
 
 use crate::discord::{self, Live, PATIENCE, Sim, licenses, until, verdict, wait_for_live};
 use crate::nats::Nats;
+use crate::pgbouncer::PgBouncer;
 use crate::world::{Engine, World};
 
 /// How often a process looks at the log by itself; whatever it hears of sooner came over NATS.
@@ -125,6 +126,72 @@ async fn four_processes_share_the_work() {
     processes[0].serve().await;
     wait_for_live(&mut this.world, &guild.id, &second, 1).await;
     processes[0].verify().await;
+}
+
+/// Through a pooler in transaction mode statements of one client meet different connections. What must not happen is that
+/// an answer is somebody else's, so every answer is compared, and no error is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answer_through_a_pooler_belongs_to_its_question() {
+    let engine = Engine::postgres().await;
+    let direct = engine.database_url().unwrap().to_owned();
+    let pooler = PgBouncer::before(&direct).await;
+    let variables = [
+        ("DATABASE_URL", &*pooler.url()),
+        ("DCA_DATABASE_DIRECT_URL", &direct),
+        ("DCA_DATABASE_POOLER", "transaction"),
+        ("DCA_CACHE_LICENSES", "0"),
+    ];
+    let mut world = World::demo_with(engine, &variables).await;
+    let made = world.generate("pro", 16).await;
+    let secret = world.api_key("secret", None).await;
+    let token = format!("Bearer {}", world.token().await);
+    let world = std::sync::Arc::new(world);
+    let mut tasks = tokio::task::JoinSet::new();
+    for (id, key) in made {
+        let (world, secret, token) = (world.clone(), secret.clone(), token.clone());
+        tasks.spawn(async move {
+            let (device, mut compared) = (format!("device of {id}"), 0);
+            let asked = json!({ "key": key, "deviceId": device });
+            let bound =
+                world.with_key(&secret, "POST", "/licenses/activate", asked.clone()).await.expect(201);
+            assert_eq!(bound["license"]["id"], *id, "{bound:#}");
+            for _ in 0..25 {
+                let told =
+                    world.with_key(&secret, "POST", "/licenses/validate", asked.clone()).await.expect(200);
+                assert_eq!(
+                    (&told["code"], &told["license"]["id"]),
+                    (&json!("VALID"), &json!(id)),
+                    "{told:#}"
+                );
+                let owner = [("Authorization", &*token)];
+                let path = format!("/licenses/{id}");
+                let shown = world.ask("GET", &path, &owner, Value::Null).await.expect(200);
+                assert_eq!(shown["id"], *id, "{shown:#}");
+                let devices =
+                    world.ask("GET", &format!("{path}/devices"), &owner, Value::Null).await.expect(200);
+                assert_eq!(devices["data"].as_array().unwrap().len(), 1, "{devices:#}");
+                for (what, code) in [("suspend", "SUSPENDED"), ("resume", "VALID")] {
+                    let at = format!("{path}/{what}");
+                    let changed = world.ask("POST", &at, &owner, json!({})).await.expect(200);
+                    assert_eq!(changed["id"], *id, "{changed:#}");
+                    let told = world
+                        .with_key(&secret, "POST", "/licenses/validate", asked.clone())
+                        .await
+                        .expect(200);
+                    assert_eq!(
+                        (&told["code"], &told["license"]["id"]),
+                        (&json!(code), &json!(id)),
+                        "{told:#}"
+                    );
+                }
+                compared += 7;
+            }
+            compared
+        });
+    }
+    let compared: usize = tasks.join_all().await.into_iter().sum();
+    assert_eq!(compared, 16 * 25 * 7);
+    world.verify().await;
 }
 
 async fn bus_is(world: &World, status: &str) {

@@ -40,7 +40,7 @@ impl Engine {
     }
 
     /// The database server's address, if there is one.
-    fn database_url(&self) -> Option<&str> {
+    pub(crate) fn database_url(&self) -> Option<&str> {
         match self {
             Self::Sqlite => None,
             Self::Postgres(url) | Self::PostgresNats(url, _) => Some(url),
@@ -99,7 +99,15 @@ impl Answer {
 impl World {
     /// A demo that is served and ready.
     pub(crate) async fn demo(engine: Engine) -> Self {
+        Self::demo_with(engine, &[]).await
+    }
+
+    /// The same with configuration variables.
+    pub(crate) async fn demo_with(engine: Engine, variables: &[(&str, &str)]) -> Self {
         let mut world = Self::empty(engine);
+        for (name, value) in variables {
+            world.set(name, value);
+        }
         world.serve().await;
         let status = world.cli(&["status"]).await;
         let demo = &status["demo"];
