@@ -178,11 +178,17 @@ impl Relay {
             let position = if longest > 0 { (head - longest).max(0) } else { 0 };
             return Ok(End { position, sequence });
         }
-        let last = stream.get_raw_message(sequence).await;
-        let last = last.map_err(|error| Stopped::Nats(format!("the stream's last message: {error}")))?;
-        let position = last.headers.get(message::POSITION).and_then(|value| value.as_str().parse().ok());
-        let position =
-            position.ok_or_else(|| Stopped::Nats("the stream has messages that are no events".to_owned()))?;
+        // A stranger's message in the middle of a batch makes the stream refuse one event and take the next. Nothing is
+        // written behind that, so it stands among the last ones.
+        let first = sequence.saturating_sub(u64::from(BATCH)).max(info.state.first_sequence);
+        let mut position: Option<i64> = None;
+        for last in join_all((first..=sequence).map(|at| stream.get_raw_message(at))).await {
+            let last = last.map_err(|error| Stopped::Nats(format!("the stream's last messages: {error}")))?;
+            let header = last.headers.get(message::POSITION).and_then(|value| value.as_str().parse().ok());
+            let follows = header.filter(|at| position.is_none_or(|before| *at == before + 1));
+            position = Some(follows.ok_or_else(|| stranger(&info.config.name))?);
+        }
+        let position = position.ok_or_else(|| stranger(&info.config.name))?;
         Ok(End { position, sequence })
     }
 
@@ -213,6 +219,13 @@ impl Relay {
         let position = events.last().map_or(end.position, |event| event.position);
         Ok(End { position, sequence })
     }
+}
+
+fn stranger(stream: &str) -> Stopped {
+    Stopped::Nats(format!(
+        "somebody else wrote into the stream {stream}; let nobody but this program publish below `dca.`, and delete the \
+         stream: it is filled again from the log"
+    ))
 }
 
 fn refused(error: &PublishError) -> Stopped {

@@ -19,7 +19,8 @@ crate::on_both_engines!(
     two_relays_at_once_double_nothing,
     a_lost_stream_is_filled_again,
     a_process_that_is_gone_is_followed_by_another,
-    others_are_woken_and_do_not_depend_on_it
+    others_are_woken_and_do_not_depend_on_it,
+    what_strangers_say_is_not_believed
 );
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -221,4 +222,43 @@ async fn others_are_woken_and_do_not_depend_on_it(engine: Engine) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     stop.cancel();
+}
+
+async fn what_strangers_say_is_not_believed(engine: Engine) {
+    let (mut world, nats) = (World::new(engine).await, Nats::start().await);
+    let id = license_id(1);
+    world.append(vec![registered(1), generated(id)]).await;
+    world.projector.catch_up().await.unwrap();
+    let queries = over(&world, &nats).await;
+    let following = CancellationToken::new();
+    let (follower, token) = (queries.clone(), following.clone());
+    tokio::spawn(async move { follower.follow(token).await });
+    let (_running, stop) = relay(&queries, "a");
+    copied(&nats, 2).await;
+    // Calls that name no position, and one that nobody has: whoever hears them looks, and finds what there is.
+    let client = async_nats::connect(nats.url()).await.unwrap();
+    for body in ["9223372036854775807", "-1", "", "what?"] {
+        client.publish("dca.e1.head", body.into()).await.unwrap();
+    }
+    client.flush().await.unwrap();
+    let head = some(&world, 2..3).await;
+    copied(&nats, head).await;
+    assert_eq!(queries.head(), head);
+    // A message that is no event stops the copying until the stream is deleted, and nothing else.
+    let context = jetstream::new(client);
+    context.publish("dca.e1.event.license.revoked.100", "{}".into()).await.unwrap().await.unwrap();
+    assert!(validate(&queries, GUILD, &key(id, 0)).await.code.is_valid(), "and no license is revoked by it");
+    let head = some(&world, 3..4).await;
+    // The event that its place was taken from is refused; the one after it may slip in, and then nothing more.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let later = some(&world, 4..8).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let written = stream(&nats).await.unwrap().cached_info().state.messages;
+    assert!(written <= 6, "{written} messages: it goes on behind a stranger's");
+    assert!(later > head);
+    let head = later;
+    context.delete_stream("DCA_EVENTS_e1").await.unwrap();
+    copied(&nats, head).await;
+    stop.cancel();
+    following.cancel();
 }
