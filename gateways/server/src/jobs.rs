@@ -142,12 +142,9 @@ impl Jobs {
     /// Does what is due, if the index says that something is, or if everything is to be looked at; then says for how
     /// long nothing will be.
     async fn look(&self, sweep: bool) -> Result<Duration, JobError> {
-        let leases = self.inner.queries.leases();
-        if leases.acquire(LEASE, &self.inner.holder, LEASE_TTL).await?.is_none() {
-            return Ok(TICK);
-        }
         let next = self.inner.queries.next_due().await?;
-        if sweep || next.is_some_and(|due| due <= self.inner.clock.now()) {
+        // The lease is asked for only then: an idle process writes nothing.
+        if (sweep || next.is_some_and(|due| due <= self.inner.clock.now())) && self.is_its_turn().await? {
             self.run_due().await?;
         }
         self.announce(Guilds::AsKnown).await?;
@@ -155,6 +152,12 @@ impl Jobs {
         // What is due and did not change just now (the guild is frozen, or the index lags) waits for the next tick.
         let ahead = next.map(|due| (due - self.inner.clock.now()).ms()).filter(|ms| *ms > 0);
         Ok(ahead.map_or(TICK, |ms| Duration::from_millis(u64::try_from(ms).unwrap_or_default()).min(TICK)))
+    }
+
+    /// Whether this process does what is due, and no other one.
+    async fn is_its_turn(&self) -> Result<bool, JobError> {
+        let leases = self.inner.queries.leases();
+        Ok(leases.acquire(LEASE, &self.inner.holder, LEASE_TTL).await?.is_some())
     }
 
     /// Does everything that is due at this moment and returns when the read models show it.
