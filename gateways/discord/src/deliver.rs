@@ -1,6 +1,6 @@
-//! Keys reach their owners: follows the log into the outbox and sends direct messages from it within their limits. A row holds ids; the key is rendered when it is sent, and
-//! stands in no table and no log. A message is sent once: its nonce is the row's, and Discord keeps nonces apart for a
-//! few minutes; after that the channel itself is asked.
+//! Keys reach their owners: follows the log into the outbox and sends direct messages from it within their limits. A
+//! row holds ids; the key is rendered when it is sent, and stands in no table and no log. A message is sent once: its
+//! nonce is the row's, and Discord keeps nonces apart for a few minutes; after that the channel itself is asked.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -5,6 +5,7 @@ mod license;
 mod operate;
 
 use client::{Answer, Method};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::cli::Command;
@@ -12,6 +13,9 @@ use crate::config::Config;
 use crate::door::Door;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Format, answer};
+
+/// Everything but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One request, and how its answer reads.
 pub(crate) struct Ask {
@@ -76,12 +80,9 @@ fn query(pairs: &[(&str, Option<String>)]) -> String {
     if given.is_empty() { String::new() } else { format!("?{}", given.join("&")) }
 }
 
-/// Percent-encoding of everything but letters, digits, `-`, `.`, `_` and `~` (RFC 3986, unreserved).
+/// A text as a part of an address.
 fn encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    text.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 /// The object without its absent members.
