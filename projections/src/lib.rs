@@ -38,7 +38,7 @@ use tokio::sync::{RwLock, watch};
 
 pub use audit_trail::{AuditEntry, AuditFilter};
 pub use bus::{Bus, MemoryBus, NatsBus, NatsError};
-pub use cache::{CacheStats, TierStats};
+pub use cache::{CacheStats, RedisCache, RedisError, RedisLimits, TierStats};
 pub use checkpoint::ModelHealth;
 pub use config::Config;
 pub use cursor::{Cursor, PAGE_MAX, Page, Paged};
@@ -76,6 +76,8 @@ pub struct Parts {
     pub floors: Arc<Floors>,
     /// Who is woken by new events: the bus that the floors were made with.
     pub bus: Bus,
+    /// The cache that processes share, if there is one.
+    pub redis: Option<RedisCache>,
     /// Limits and intervals.
     pub config: Config,
 }

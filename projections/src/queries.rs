@@ -1,7 +1,7 @@
 //! The questions that the read side answers: the public handle. What each one does stands in the file of its subject.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use domain::guild::Guild;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit_trail::AuditQuery;
-use crate::cache::{Cache, CacheStats};
+use crate::cache::{Cache, CacheStats, Far};
 use crate::checkpoint::{self, ModelHealth};
 use crate::cursor::{Page, Paged};
 use crate::db::{Arg, Row, Sql};
@@ -39,8 +39,9 @@ const CHECKPOINT_POLL: Duration = Duration::from_millis(50);
 impl Queries {
     /// The read side over `parts`. It does nothing until [`Queries::prepare`].
     pub fn new(parts: Parts) -> Self {
-        let Parts { db, epoch, mac, vault, floors, bus, config } = parts;
+        let Parts { db, epoch, mac, vault, floors, bus, redis, config } = parts;
         let sql = Sql::new(db, config.statement_timeout, config.pooler);
+        let far = redis.map(|redis| Far::new(redis, Arc::clone(&mac), &epoch));
         let core = Core {
             slow: sql.with_timeout(SLOW),
             log: EventLog::new(sql.clone()),
@@ -49,7 +50,7 @@ impl Queries {
             vault,
             floors,
             bus,
-            cache: Cache::memory(&config),
+            cache: Cache::new(&config, far),
             last_seen: LastSeen::new(sql.with_timeout(SLOW), config.last_seen_entries),
             first_validations: FirstValidations::new(config.first_validations),
             checkpoint: watch::Sender::new(0),
@@ -304,17 +305,20 @@ impl Queries {
         rows.iter().map(|row| Ok(parsed::<License>(row, 0)?.id)).collect()
     }
 
-    /// Waits until every read model has applied `position`.
+    /// Waits until every read model has applied `position`, and until this process has heard of what stands there, so
+    /// that nothing it has in its cache hides it.
     ///
     /// # Errors
-    /// [`QueryError::Behind`] if that takes longer than `limit`.
+    /// [`QueryError::Behind`] if that takes longer than `limit`; [`QueryError::Unavailable`] if the log does not answer.
     pub async fn wait_for(&self, position: i64, limit: Duration) -> Result<(), QueryError> {
         let mut moved = self.core.checkpoint.subscribe();
         let deadline = Instant::now() + limit;
         loop {
             let checkpoint = *moved.borrow_and_update();
             if checkpoint >= position {
-                return Ok(());
+                // Another process may have appended it, and yet another applied it.
+                let heard = self.core.tail.load(Ordering::Acquire) >= position;
+                return if heard { Ok(()) } else { self.look().await };
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -335,6 +339,11 @@ impl Queries {
     /// What is wrong with the way to other processes; `None` if nothing is, or if there is none.
     pub fn bus_trouble(&self) -> Option<String> {
         self.core.bus.trouble()
+    }
+
+    /// What is wrong with the way to the cache that processes share; `None` if nothing is, or if there is none.
+    pub fn cache_trouble(&self) -> Option<String> {
+        self.core.cache.trouble()
     }
 
     /// The highest position of the log that this process has heard of.

@@ -26,7 +26,8 @@ use crate::mode::Mode;
 use crate::role::Roles;
 
 /// Keys whose values are never shown.
-pub(crate) const SECRETS: [&str; 4] = ["database.url", "database.direct_url", "nats.url", "discord.token"];
+pub(crate) const SECRETS: [&str; 5] =
+    ["database.url", "database.direct_url", "nats.url", "redis.url", "discord.token"];
 
 /// One day in milliseconds.
 const DAY_MS: u64 = 86_400_000;
@@ -48,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) database: Database,
     /// How processes wake each other; holds a password, and is never shown.
     pub(crate) nats: Nats,
+    /// The cache that processes share.
+    pub(crate) redis: Redis,
     /// The key ring, if it does not stand in the data folder.
     pub(crate) keys_file: Option<PathBuf>,
     /// The HTTP side.
@@ -124,6 +127,22 @@ impl std::fmt::Debug for Nats {
     }
 }
 
+/// Redis.
+#[derive(Clone)]
+pub(crate) struct Redis {
+    /// Its address; `None` is no Redis.
+    pub(crate) url: Option<String>,
+    /// How it is asked.
+    pub(crate) limits: projections::RedisLimits,
+}
+
+/// Never shows the address.
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis").field("server", &self.url.is_some()).finish_non_exhaustive()
+    }
+}
+
 /// The HTTP side.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
@@ -191,7 +210,10 @@ impl std::str::FromStr for Cidr {
 impl Config {
     /// Whether any server, or a part of one, is configured, so that this cannot be a first look at the demo.
     pub(crate) fn names_servers(&self) -> bool {
-        self.database.url.is_some() || self.nats.url.is_some() || !self.roles.is_whole()
+        self.database.url.is_some()
+            || self.nats.url.is_some()
+            || self.redis.url.is_some()
+            || !self.roles.is_whole()
     }
 
     /// Reads and judges everything.
@@ -211,6 +233,7 @@ impl Config {
             log: log(r),
             database: database(r),
             nats: nats(r),
+            redis: redis(r),
             keys_file: Some(r.text("keys.file")).filter(|path| !path.is_empty()).map(PathBuf::from),
             http: http(r),
             append: AppendLimits {
@@ -307,6 +330,38 @@ fn refused_nats(url: &str, allow_plain: bool) -> Option<&'static str> {
             "names a server on another machine without TLS; write tls://… instead, or state nats.allow_plain = true",
         ),
         _ => Some("must be addresses that begin with nats:// or tls://, with commas between them"),
+    }
+}
+
+fn redis(r: &mut Reader<'_>) -> Redis {
+    let (url, plain) = (r.secret("redis.url"), r.flag("redis.allow_plain"));
+    if let Some(wrong) = url.as_deref().and_then(|url| refused_redis(url, plain)) {
+        r.refuse("redis.url", wrong);
+    }
+    let limits = projections::RedisLimits {
+        timeout: r.millis("redis.timeout_ms", 1..=60_000),
+        writes_max: r.number("redis.writes", 1..=1_000_000),
+    };
+    Redis { url, limits }
+}
+
+/// What is wrong with the address of Redis; the address itself is never repeated, because it may hold a password.
+fn refused_redis(url: &str, allow_plain: bool) -> Option<&'static str> {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    match scheme {
+        "rediss" | "rediss-sentinel" | "rediss-cluster" if !rest.is_empty() => None,
+        "redis" | "redis-sentinel" | "redis-cluster" if !rest.is_empty() => {
+            let nodes = rest.split_once('?').map_or("", |(_, query)| query);
+            let mut nodes = nodes.split('&').filter_map(|pair| pair.strip_prefix("node="));
+            let local = is_local(url) && nodes.all(|node| is_local(&format!("node://{node}")));
+            (!allow_plain && !local).then_some(
+                "names a server on another machine without TLS; write rediss in place of redis, or state \
+                 redis.allow_plain = true",
+            )
+        }
+        _ => Some(
+            "must begin with redis://, redis-sentinel:// or redis-cluster://, or with rediss in their place for TLS",
+        ),
     }
 }
 

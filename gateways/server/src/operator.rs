@@ -160,10 +160,12 @@ impl Operator for Host {
                 Component { lag_events: lag, ..component("readModels", reading_condition(lag), None) };
             let discord = self.discord.health(self.assembled.simulated).await;
             let mut components = vec![Component { latency_ms, ..store }, reading, discord];
-            if self.assembled.engine.bus == "nats" {
-                let trouble = self.assembled.queries.bus_trouble();
-                let condition = if trouble.is_some() { Condition::Degraded } else { Condition::Ok };
-                components.push(component("bus", condition, trouble));
+            let (engine, queries) = (self.assembled.engine, &self.assembled.queries);
+            if engine.bus == "nats" {
+                components.push(dispensable("bus", queries.bus_trouble()));
+            }
+            if engine.cache == "redis" {
+                components.push(dispensable("cache", queries.cache_trouble()));
             }
             components
         }
@@ -258,6 +260,12 @@ impl Operator for Host {
     fn simulate_member(&self, guild: GuildId, user: DiscordId, roles: Option<Vec<RoleId>>) {
         self.discord.simulate_member(guild, user, roles);
     }
+}
+
+/// A part without which everything goes on, if slower.
+fn dispensable(name: &'static str, trouble: Option<String>) -> Component {
+    let condition = if trouble.is_some() { Condition::Degraded } else { Condition::Ok };
+    component(name, condition, trouble)
 }
 
 fn component(name: &str, status: Condition, detail: Option<String>) -> Component {

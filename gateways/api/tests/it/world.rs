@@ -311,6 +311,7 @@ async fn halves(store: Store, ring: Arc<KeyRing>, clock: api::Clock) -> (Command
         vault: vault.clone(),
         floors: floors.clone(),
         bus,
+        redis: None,
         config: projections::Config::default(),
     });
     queries.prepare().await.unwrap();

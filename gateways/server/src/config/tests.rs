@@ -68,13 +68,13 @@ fn all_problems_are_told_at_once() {
         &[
             ("DCA_HTTP_GENERATE_MAX", "0"),
             ("DCA_LOG_FORMAT", "xml"),
-            ("REDIS_URL", "redis://x"),
+            ("REDIS_URL", "http://x"),
             ("DCA_DATABASE_ALLOW_PLAIN", "1"),
         ],
         &[],
     ));
     assert_eq!(found.len(), 4, "{found:#?}");
-    assert!(found.iter().any(|line| line.contains("comes with the scale-out engine of a later release")));
+    assert!(found.iter().any(|line| line.contains("`redis.url` must begin with redis://")));
     assert!(found.iter().any(|line| line.contains("must be a whole number from 1 to 100000, not 0")));
     assert!(found.iter().any(|line| line.contains("one of `auto`, `human`, `json`, not `xml`")));
 }
@@ -141,6 +141,33 @@ fn nats_on_another_machine_needs_tls_or_a_statement() {
     for url in ["nats://127.0.0.1:4222", "tls://nats.example:4222", "nats://u:p@localhost, nats://[::1]:4223"]
     {
         assert_eq!(problems(&inputs(&[("NATS_URL", url)], &[])), Vec::<String>::new(), "{url}");
+    }
+}
+
+#[test]
+fn redis_on_another_machine_needs_tls_or_a_statement() {
+    for url in [
+        "redis://x:hush@redis.example",
+        "redis-cluster://127.0.0.1:7000?node=10.0.0.5:7001&password=hush",
+        "redis-sentinel://10.0.0.5:26379?sentinelServiceName=hush",
+        "http://x:hush@y",
+        "rediss://",
+    ] {
+        let found = problems(&inputs(&[("REDIS_URL", url)], &[]));
+        assert!(
+            found.len() == 1 && found[0].contains("redis") && !found[0].contains("hush"),
+            "{url}: {found:?}"
+        );
+    }
+    let stated = [("REDIS_URL", "redis://redis.example"), ("DCA_REDIS_ALLOW_PLAIN", "true")];
+    assert_eq!(problems(&inputs(&stated, &[])), Vec::<String>::new());
+    for url in [
+        "redis://127.0.0.1:6379/1",
+        "rediss://redis.example:6380",
+        "redis-cluster://127.0.0.1:7000?node=127.0.0.1:7001&node=localhost:7002",
+        "rediss-sentinel://10.0.0.5:26379?sentinelServiceName=main",
+    ] {
+        assert_eq!(problems(&inputs(&[("REDIS_URL", url)], &[])), Vec::<String>::new(), "{url}");
     }
 }
 
