@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::Core;
 use crate::cache::{Cache, Counters, Found, Slot, Tier};
-use crate::db::Arg;
+use crate::db::{Arg, Row};
 use crate::error::QueryError;
 use crate::floors::FloorKey;
 use crate::guild_view::{GuildFacts, GuildView};
@@ -344,26 +344,49 @@ impl Core {
         Ok(self.load::<F>(id).await?.value)
     }
 
-    /// Reads the row with its checkpoint; if that may hide an event that this process knows of, or if there is no row,
-    /// the stream itself.
+    /// Reads the row with its checkpoint, from a replica that has applied what this process has seen, else from the primary;
+    /// if that may hide an event that this process knows of, or if there is no row, the stream itself.
     async fn load<F: Fact>(&self, id: &F::Id) -> Result<Loaded<F::Value>, QueryError> {
         let stream = F::stream(id);
-        let (key, read_at) = (self.floors.key(&stream), Instant::now());
+        let read_at = Instant::now();
         let args = [Arg::Text(&stream.id), Arg::Text(&self.epoch)];
-        let Some(row) = self.sql.fetch_one(F::READ, &args).await? else {
-            return self.load_stream::<F>(&stream).await;
-        };
+        if let Some(replica) = &self.replica {
+            let seen = self.bus.head();
+            if let Some(row) = replica.fetch_one(F::READ, &args).await
+                && row.int(0)? >= seen
+                && let Some(loaded) = self.row_value::<F>(&stream, &row, read_at)?
+            {
+                return Ok(loaded);
+            }
+        }
+        let row = self.sql.fetch_one(F::READ, &args).await?;
+        let loaded = row.map_or(Ok(None), |row| self.row_value::<F>(&stream, &row, read_at))?;
+        match loaded {
+            Some(loaded) => Ok(loaded),
+            None => self.load_stream::<F>(&stream).await,
+        }
+    }
+
+    /// What a row says, unless that may hide an event that this process knows of, or the row is missing where its absence
+    /// proves nothing.
+    fn row_value<F: Fact>(
+        &self,
+        stream: &StreamId,
+        row: &Row,
+        read_at: Instant,
+    ) -> Result<Option<Loaded<F::Value>>, QueryError> {
         let (checkpoint, position) = (row.int(0)?, row.opt_int(1)?);
-        if !self.floors.allow_fill(key, position.unwrap_or(0), checkpoint) {
-            return self.load_stream::<F>(&stream).await;
+        if !self.floors.allow_fill(self.floors.key(stream), position.unwrap_or(0), checkpoint) {
+            return Ok(None);
         }
         let value = match position {
-            Some(position) => Some(F::value(parsed(&row, 2)?, parsed(&row, 3)?, position)),
+            Some(position) => Some(F::value(parsed(row, 2)?, parsed(row, 3)?, position)),
             // Nothing is remembered of the others: a key that verifies proves that its license was made.
-            None if F::absent().is_none() => return self.load_stream::<F>(&stream).await,
+            None if F::absent().is_none() => return Ok(None),
             None => None,
         };
-        Ok(Loaded { value, position: position.unwrap_or(0), as_of: checkpoint, from_stream: false, read_at })
+        let position = position.unwrap_or(0);
+        Ok(Some(Loaded { value, position, as_of: checkpoint, from_stream: false, read_at }))
     }
 
     async fn load_stream<F: Fact>(&self, stream: &StreamId) -> Result<Loaded<F::Value>, QueryError> {

@@ -20,10 +20,12 @@ mod member_view;
 mod model;
 mod notice_outbox;
 mod operational;
+mod pause;
 mod projector;
 mod queries;
 pub mod rebuild;
 mod relay;
+mod replica;
 mod statements;
 mod user_view;
 mod validation;
@@ -56,6 +58,7 @@ pub use operational::{
 };
 pub use projector::{Projector, Step};
 pub use relay::Relay;
+pub use replica::ReplicaError;
 pub use user_view::UserFacts;
 pub use validation::{Answer, Ask, DeviceAsk, FirstValidation, FirstValidations};
 
@@ -66,6 +69,8 @@ const SLOW: Duration = Duration::from_secs(600);
 pub struct Parts {
     /// The database.
     pub db: Db,
+    /// A copy of it that follows at a distance, if there is one.
+    pub replica: Option<Db>,
     /// The epoch of the log: random, new at every restore.
     pub epoch: String,
     /// Keyed hashes under the ring.
@@ -92,6 +97,7 @@ pub(crate) struct Core {
     sql: db::Sql,
     /// The same database, for work that nobody waits for.
     slow: db::Sql,
+    replica: Option<replica::Replica>,
     log: EventLog,
     epoch: Box<str>,
     mac: Arc<dyn Mac>,

@@ -26,8 +26,8 @@ use crate::mode::Mode;
 use crate::role::Roles;
 
 /// Keys whose values are never shown.
-pub(crate) const SECRETS: [&str; 5] =
-    ["database.url", "database.direct_url", "nats.url", "redis.url", "discord.token"];
+pub(crate) const SECRETS: [&str; 6] =
+    ["database.url", "database.direct_url", "database.replica_url", "nats.url", "redis.url", "discord.token"];
 
 /// One day in milliseconds.
 const DAY_MS: u64 = 86_400_000;
@@ -96,6 +96,8 @@ pub(crate) struct Database {
     pub(crate) url: Option<String>,
     /// PostgreSQL past a pooler.
     pub(crate) direct_url: Option<String>,
+    /// A copy that is only read; `None` if there is none.
+    pub(crate) replica_url: Option<String>,
     /// What stands in between.
     pub(crate) pooler: Pooler,
     /// Connections of this process.
@@ -290,8 +292,11 @@ fn database(r: &mut Reader<'_>) -> Database {
     let instances: u32 = r.number("database.instances", 1..=10_000);
     let pooler = r.word("database.pooler", &poolers, Pooler::None);
     let (url, direct_url) = (r.secret("database.url"), r.secret("database.direct_url"));
+    let replica_url = r.secret("database.replica_url");
     let plain = r.flag("database.allow_plain");
-    for (key, url) in [("database.url", &url), ("database.direct_url", &direct_url)] {
+    for (key, url) in
+        [("database.url", &url), ("database.direct_url", &direct_url), ("database.replica_url", &replica_url)]
+    {
         if let Some(wrong) = url.as_deref().and_then(|url| refused_address(url, plain)) {
             r.refuse(key, wrong);
         }
@@ -302,9 +307,13 @@ fn database(r: &mut Reader<'_>) -> Database {
             "must be set with database.pooler = \"transaction\": migrations go past the pooler",
         );
     }
+    if replica_url.is_some() && url.is_none() {
+        r.refuse("database.replica_url", "is the copy of a PostgreSQL database, and database.url names none");
+    }
     Database {
         url,
         direct_url,
+        replica_url,
         pooler,
         pool_max: (pool_max / instances).max(2),
         readers: r.number("database.readers", 1..=64),

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::assemble::Assembled;
-use crate::bot::{Discord, no_bot};
+use crate::bot::Discord;
 use crate::failure::Outcome;
 use crate::folder::{Lock, Run};
 use crate::jobs::{Guilds, Jobs};
@@ -164,6 +164,9 @@ impl Operator for Host {
             if engine.bus == "nats" {
                 components.push(dispensable("bus", queries.bus_trouble()));
             }
+            if engine.replica {
+                components.push(dispensable("replica", queries.replica_trouble()));
+            }
             if engine.cache == "redis" {
                 components.push(dispensable("cache", queries.cache_trouble()));
             }
@@ -232,7 +235,7 @@ impl Operator for Host {
 
     fn resume_discord(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {
         async move {
-            let bot = self.discord.bot().ok_or_else(no_bot)?;
+            let bot = self.discord.bot().ok_or_else(|| self.discord.no_bot())?;
             bot.resume().await.map_err(unavailable)?;
             Ok(json!({ "resumed": true }))
         }
@@ -246,8 +249,10 @@ impl Operator for Host {
         body: &'a [u8],
     ) -> BoxFuture<'a, Result<Value, InteractionError>> {
         async move {
-            let bot =
-                self.discord.bot().ok_or_else(|| InteractionError::Unavailable(no_bot().to_string()))?;
+            let bot = self
+                .discord
+                .bot()
+                .ok_or_else(|| InteractionError::Unavailable(self.discord.no_bot().to_string()))?;
             bot.interaction(signature, timestamp, body).await.map_err(|refused| match refused {
                 InteractionRefused::Unsigned => InteractionError::Unsigned(refused.to_string()),
                 InteractionRefused::Unreadable(_) => InteractionError::Unreadable(refused.to_string()),

@@ -4,7 +4,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use domain::id::StreamId;
@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::entry::{Entry, Place};
+use crate::pause::Pause;
 
 /// Longest use of an entry, counted from before its fact was read; less than a floor is kept.
 pub(crate) const ENTRY_KEPT: Duration = Duration::from_secs(30);
@@ -103,7 +104,7 @@ impl RedisCache {
         Ok(Self {
             client: client.with_options(&options),
             writes: Arc::new(Semaphore::new(limits.writes_max)),
-            pause: Arc::new(Pause::new()),
+            pause: Arc::new(Pause::new(PAUSE)),
         })
     }
 
@@ -128,8 +129,7 @@ impl RedisCache {
         self.asked(self.client.del::<i64, _>(name)).await;
     }
 
-    /// The answer, if there is one. After a failure nobody asks for a moment, so that a server that swallows questions
-    /// costs one reader its time, and not all of them.
+    /// The answer, if there is one. After a failure nobody asks for a moment.
     async fn asked<T>(&self, question: impl Future<Output = Result<T, fred::error::Error>>) -> Option<T> {
         if self.pause.holds() {
             return None;
@@ -160,30 +160,6 @@ fn report(client: &Client) {
         tracing::info!(%server, "connected to Redis");
         async { Ok(()) }
     });
-}
-
-/// Until when nobody asks.
-struct Pause {
-    base: Instant,
-    until_ms: AtomicU64,
-}
-
-impl Pause {
-    fn new() -> Self {
-        Self { base: Instant::now(), until_ms: AtomicU64::new(0) }
-    }
-
-    fn ms(&self) -> u64 {
-        u64::try_from(self.base.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn holds(&self) -> bool {
-        self.ms() < self.until_ms.load(Ordering::Relaxed)
-    }
-
-    fn begin(&self) {
-        self.until_ms.fetch_max(self.ms() + PAUSE.as_millis() as u64, Ordering::Relaxed);
-    }
 }
 
 /// The shared tier of the cache: sealed entries of one log in Redis.

@@ -288,6 +288,7 @@ fn read_side(
     let mac: Arc<dyn Mac> = Arc::new(TestRing);
     let parts = Parts {
         db: db.clone(),
+        replica: None,
         epoch: epoch.to_owned(),
         mac,
         vault: vault.clone(),

@@ -306,6 +306,7 @@ async fn halves(store: Store, ring: Arc<KeyRing>, clock: api::Clock) -> (Command
     };
     let queries = Queries::new(projections::Parts {
         db,
+        replica: None,
         epoch: store.epoch().await.unwrap(),
         mac: ring.clone(),
         vault: vault.clone(),

@@ -134,6 +134,8 @@ impl Layers {
             let named = match name.as_str() {
                 "DATABASE_URL" => Some("database.url".to_owned()),
                 "DATABASE_URL_FILE" => Some("database.url_file".to_owned()),
+                "DATABASE_REPLICA_URL" => Some("database.replica_url".to_owned()),
+                "DATABASE_REPLICA_URL_FILE" => Some("database.replica_url_file".to_owned()),
                 "NATS_URL" => Some("nats.url".to_owned()),
                 "NATS_URL_FILE" => Some("nats.url_file".to_owned()),
                 "REDIS_URL" => Some("redis.url".to_owned()),

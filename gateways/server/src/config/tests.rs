@@ -191,3 +191,27 @@ fn a_database_on_another_machine_needs_tls_or_a_statement() {
         assert_eq!(problems(&inputs(&[("DATABASE_URL", url)], &[])), Vec::<String>::new(), "{url}");
     }
 }
+
+/// What containers are given is configuration too: each process of compose.yaml starts with it.
+#[test]
+fn the_compose_file_names_settings_that_there_are() {
+    let text = include_str!("../../../../compose.yaml");
+    let mut given = BTreeMap::new();
+    for line in text.lines() {
+        let Some((name, value)) = line.trim().split_once(": ") else { continue };
+        if name.starts_with("DCA_") || name.ends_with("_URL") || name == "DISCORD_TOKEN" {
+            let value = value.trim_matches('"');
+            let asked = value.split_once("${POSTGRES_PASSWORD").map(|(before, after)| {
+                format!("{before}secret{}", after.split_once('}').map_or("", |(_, rest)| rest))
+            });
+            let value = asked.unwrap_or_else(|| value.replace("${DISCORD_TOKEN:-}", ""));
+            given.entry(name.to_owned()).or_insert_with(Vec::new).push(value);
+        }
+    }
+    assert!(given.len() > 12 && given["DCA_ROLE"].len() == 4, "{given:?}");
+    for turn in 0..4 {
+        let env = given.iter().map(|(name, values)| (name.clone(), values[turn % values.len()].clone()));
+        let found = problems(&Inputs { file: None, env: env.collect(), flags: Vec::new() });
+        assert_eq!(found, Vec::<String>::new());
+    }
+}

@@ -19,6 +19,7 @@ mod lifecycle;
 mod nats;
 mod observe;
 mod pgbouncer;
+mod postgres;
 #[path = "../../../../projections/tests/it/redis.rs"]
 mod redis;
 mod scale;

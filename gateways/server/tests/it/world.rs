@@ -259,7 +259,7 @@ impl World {
     /// Where a request goes: the first instance, or each in turn. What is about one process goes to the first one.
     fn instance(&self, path: &str) -> &Self {
         let of_the_process =
-            ["/_admin", "/_internal", "/health", "/ready"].iter().any(|own| path.starts_with(own));
+            ["/_admin", "/health", "/ready", "/discord"].iter().any(|own| path.starts_with(own));
         match &self.second {
             Some(second) if !of_the_process && self.turn.fetch_add(1, Ordering::Relaxed) % 2 == 1 => second,
             _ => self,

@@ -1,3 +1,5 @@
+//! An entry of the shared cache opens as it was sealed, in its own place, or not at all.
+
 use domain::id::{GuildId, LicenseId, StreamId};
 use domain::ports::{Mac, Purpose};
 use hmac::{Hmac, KeyInit as _, Mac as _};
