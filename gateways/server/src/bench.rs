@@ -4,6 +4,7 @@
 mod commands;
 mod discord;
 mod histogram;
+mod instances;
 mod load;
 mod validate;
 
@@ -27,6 +28,8 @@ pub(crate) async fn run(bench: &Bench, format: Format) -> Outcome<()> {
         BenchWhat::Append => commands::append(bench).await?,
         BenchWhat::Bulk => commands::bulk(bench).await?,
         BenchWhat::Rebuild => commands::rebuild(bench).await?,
+        BenchWhat::Project => instances::project(bench).await?,
+        BenchWhat::Revoke => instances::revoke(bench).await?,
         BenchWhat::Discord => discord::run(bench).await?,
     };
     // Figures of an unoptimised build say nothing about the product.
@@ -80,6 +83,8 @@ impl Scratch {
             ("mode", mode.to_owned(), "--mode"),
         ];
         flags.extend(bench.database_url.clone().map(|url| ("database.url", url, "--database-url")));
+        flags.extend(bench.nats_url.clone().map(|url| ("nats.url", url, "--nats-url")));
+        flags.extend(bench.redis_url.clone().map(|url| ("redis.url", url, "--redis-url")));
         Config::load(&Inputs { flags, ..Inputs::default() })
     }
 }

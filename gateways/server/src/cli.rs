@@ -329,6 +329,12 @@ pub(crate) struct Bench {
     /// An empty PostgreSQL database to measure on instead of SQLite; it is filled
     #[arg(long, value_name = "URL")]
     pub(crate) database_url: Option<String>,
+    /// A NATS server over which instances wake each other
+    #[arg(long, value_name = "URL")]
+    pub(crate) nats_url: Option<String>,
+    /// A Redis server in which instances share what they have read
+    #[arg(long, value_name = "URL")]
+    pub(crate) redis_url: Option<String>,
     /// Licenses of five events each that are made before `append` and `rebuild`
     #[arg(long, default_value_t = 20_000)]
     pub(crate) licenses: usize,
@@ -348,6 +354,10 @@ pub(crate) enum BenchWhat {
     Bulk,
     /// Events a second of a rebuild
     Rebuild,
+    /// From a commit until the read models of another instance show it, at 500 commands a second
+    Project,
+    /// From a revoke until another instance refuses the key
+    Revoke,
     /// Roles to licenses and messages, against the simulated Discord
     Discord,
     /// The bare route that `validate` is measured against

@@ -24,7 +24,7 @@ use crate::failure::{Attempt as _, Failure, Outcome};
 use crate::folder::Folder;
 use crate::mode::Mode;
 
-const GUILD: GuildId = GuildId(900_000_000_000_000_001);
+pub(super) const GUILD: GuildId = GuildId(900_000_000_000_000_001);
 const OWNER: DiscordId = DiscordId(900_000_000_000_000_002);
 const KIND: &str = "bench";
 /// Licenses of one bulk order.
@@ -36,13 +36,13 @@ const METADATA: usize = 250;
 const PREPARING: usize = 64;
 
 /// A store of this benchmark's own, with one guild and one type.
-struct Bed {
-    assembled: Assembled,
-    _scratch: Scratch,
+pub(super) struct Bed {
+    pub(super) assembled: Assembled,
+    scratch: Scratch,
 }
 
 impl Bed {
-    async fn new(bench: &Bench) -> Outcome<Self> {
+    pub(super) async fn new(bench: &Bench) -> Outcome<Self> {
         let scratch = Scratch::new()?;
         let config = scratch.config("live", bench)?;
         let folder = Folder::new(scratch.path(), Mode::Live);
@@ -52,7 +52,7 @@ impl Bed {
             return Err(Failure::refused("the database of --database-url is not empty")
                 .help("Make an empty one for the benchmark; it is filled."));
         }
-        let bed = Self { assembled, _scratch: scratch };
+        let bed = Self { assembled, scratch };
         let (commands, name) = (bed.commands(), "Bench".to_owned());
         let registered = commands.register_guild(&bed.context(), GUILD, name, OWNER, BTreeSet::new()).await;
         registered.attempt(|| "the guild cannot be made".to_owned())?;
@@ -65,11 +65,11 @@ impl Bed {
         Ok(bed)
     }
 
-    fn commands(&self) -> &Commands {
+    pub(super) fn commands(&self) -> &Commands {
         &self.assembled.commands
     }
 
-    fn context(&self) -> Context {
+    pub(super) fn context(&self) -> Context {
         let now = self.assembled.clock.now();
         Context { actor: Actor::Operator, ..Context::job("bench", Uuid::new_v4(), now) }
     }
@@ -96,7 +96,7 @@ impl Bed {
     }
 
     /// Licenses of five events each: generated, assigned, two devices, first validation.
-    async fn licenses(&self, count: usize) -> Outcome<Vec<OpenedKey>> {
+    pub(super) async fn licenses(&self, count: usize) -> Outcome<Vec<OpenedKey>> {
         let keys = self.generate(count).await?;
         let prepared = futures::stream::iter(&keys).map(|key| self.prepare(*key)).buffer_unordered(PREPARING);
         prepared.collect::<Vec<_>>().await.into_iter().collect::<Outcome<Vec<()>>>()?;
@@ -111,8 +111,14 @@ impl Bed {
         validated.map(|_| ()).attempt(|| "a license cannot be prepared".to_owned())
     }
 
-    /// `ActivateDevice` as the API sends it: with a sealed name and an idempotency row.
-    async fn activate(&self, key: OpenedKey, device: &str) -> Outcome<()> {
+    /// Another instance over the same log.
+    pub(super) async fn another(&self, bench: &Bench) -> Outcome<Assembled> {
+        let folder = Folder::new(self.scratch.path(), Mode::Live);
+        assemble::open(&self.scratch.config("live", bench)?, &folder).await
+    }
+
+    /// `ActivateDevice` as the API sends it: with a sealed name and an idempotency row. The position that it reached.
+    pub(super) async fn activate(&self, key: OpenedKey, device: &str) -> Outcome<i64> {
         let context = self.context();
         let row = IdempotencyKey {
             credential: "bench".to_owned(),
@@ -132,7 +138,7 @@ impl Bed {
         self.commands()
             .activate(&context, key, order)
             .await
-            .map(|_| ())
+            .map(|activated| activated.done.position.unwrap_or_default())
             .attempt(|| "a device cannot be activated".to_owned())
     }
 
@@ -144,7 +150,7 @@ impl Bed {
             futures::stream::iter(open).map(|key| self.activate(*key, &device)).buffer_unordered(in_flight);
         let done = work.collect::<Vec<_>>().await;
         let seconds = begin.elapsed().as_secs_f64();
-        let count = done.into_iter().collect::<Outcome<Vec<()>>>()?.len();
+        let count = done.into_iter().collect::<Outcome<Vec<i64>>>()?.len();
         Ok(count as f64 / seconds)
     }
 
@@ -170,7 +176,7 @@ impl Bed {
     }
 
     /// Runs the read models until they show the whole log.
-    async fn project(&self) -> Outcome<Duration> {
+    pub(super) async fn project(&self) -> Outcome<Duration> {
         let begin = Instant::now();
         let queries = &self.assembled.queries;
         queries.prepare().await.attempt(|| "the read models cannot be read".to_owned())?;

@@ -116,6 +116,12 @@ pub(super) fn spawned(mut command: Command, bench: &Bench) -> Outcome<Child> {
     if let Some(url) = &bench.database_url {
         command.env("DATABASE_URL", url);
     }
+    for (name, url) in [("NATS_URL", &bench.nats_url), ("REDIS_URL", &bench.redis_url)] {
+        match url {
+            Some(url) => command.env(name, url),
+            None => command.env_remove(name),
+        };
+    }
     command
         .stdout(Stdio::null())
         .stderr(Stdio::null())

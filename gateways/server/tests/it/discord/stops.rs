@@ -68,7 +68,7 @@ async fn without_the_privileged_intent_holders_are_asked_about(engine: Engine) {
     assert!(synced["content"].as_str().unwrap().contains("Granted"), "{synced:#}");
     this.sim.wait_for_key(&user, 0).await;
     this.sim.take(&guild.id, &user, &guild.role).await;
-    assert_eq!(super::live(&mut this.world, &guild.id, &user).await.len(), 1);
+    wait_for_live(&mut this.world, &guild.id, &user, 1).await;
     this.world.cli(&["job", "run", "role-sync"]).await;
     wait_for_live(&mut this.world, &guild.id, &user, 0).await;
     let lists = this.sim.requests().await;
