@@ -24,6 +24,7 @@ mod projector;
 mod queries;
 pub mod rebuild;
 mod relay;
+mod seal_log;
 mod statements;
 mod user_view;
 mod validation;
@@ -56,6 +57,9 @@ pub use operational::{
 };
 pub use projector::{Projector, Step};
 pub use relay::Relay;
+pub use seal_log::{
+    ConsistencyProof, EventProof, GuildExport, SealFault, SealLog, SealReport, SealStep, Sealed,
+};
 pub use user_view::UserFacts;
 pub use validation::{Answer, Ask, DeviceAsk, FirstValidation, FirstValidations};
 
