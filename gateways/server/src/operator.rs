@@ -11,6 +11,7 @@ use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::{Span, Timestamp};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use projections::QueryError;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -183,8 +184,13 @@ impl Operator for Host {
             let assembled = Arc::clone(&self.assembled);
             let work = async move {
                 let log = assembled.store.check().await.map_err(unavailable)?;
-                let models = projections::rebuild::verify(&assembled.queries).await.map_err(unavailable)?;
-                Ok(crate::verify::report(&log, &models))
+                let seal = assembled.seal_log.verify().await.map_err(unavailable)?;
+                let models = match projections::rebuild::verify(&assembled.queries).await {
+                    // An event that cannot be read any more is found by the seal, and no read model can be built.
+                    Err(QueryError::Damaged(_)) if seal.fault.is_some() => None,
+                    models => Some(models.map_err(unavailable)?),
+                };
+                Ok(crate::verify::report(&log, &seal, models.as_ref()))
             };
             self.long.run("verify", work).await
         }

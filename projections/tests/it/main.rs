@@ -13,6 +13,7 @@ mod projecting;
 mod reading;
 mod rebuilding;
 mod relay;
+mod sealing;
 mod support;
 mod validating;
 mod world;

@@ -162,22 +162,22 @@ impl Fault {
     /// A stable name.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Header(_) => "HEADER",
-            Self::Checkpoint(_) => "CHECKPOINT",
-            Self::OtherKey { .. } => "OTHER_KEY",
-            Self::OtherEpoch { .. } => "OTHER_EPOCH",
-            Self::Head => "HEAD",
-            Self::Unreadable { .. } => "UNREADABLE",
-            Self::Altered { .. } => "ALTERED",
-            Self::RootAltered { .. } => "ROOT_ALTERED",
-            Self::Foreign { .. } => "FOREIGN",
-            Self::Moved { .. } => "MOVED",
-            Self::Twice { .. } => "TWICE",
-            Self::Removed { .. } => "REMOVED",
-            Self::Truncated { .. } => "TRUNCATED",
-            Self::Cut { .. } => "CUT",
-            Self::Surplus { .. } => "SURPLUS",
-            Self::Rewritten { .. } => "REWRITTEN",
+            Self::Header(_) => "header",
+            Self::Checkpoint(_) => "checkpoint",
+            Self::OtherKey { .. } => "otherKey",
+            Self::OtherEpoch { .. } => "otherEpoch",
+            Self::Head => "head",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Altered { .. } => "altered",
+            Self::RootAltered { .. } => "rootAltered",
+            Self::Foreign { .. } => "foreign",
+            Self::Moved { .. } => "moved",
+            Self::Twice { .. } => "twice",
+            Self::Removed { .. } => "removed",
+            Self::Truncated { .. } => "truncated",
+            Self::Cut { .. } => "cut",
+            Self::Surplus { .. } => "surplus",
+            Self::Rewritten { .. } => "rewritten",
         }
     }
 

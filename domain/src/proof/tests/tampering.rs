@@ -21,7 +21,7 @@ fn an_altered_event_is_named() {
         let mut file = lines();
         file[number] = file[number].replace("fraud", "freud");
         let [fault] = &faults(&file)[..] else { panic!("one fault") };
-        assert_eq!((fault.code(), fault.number()), ("ALTERED", Some(number as u64)));
+        assert_eq!((fault.code(), fault.number()), ("altered", Some(number as u64)));
         assert_eq!(fault.position(), Some(3 * number as i64));
     }
 }
@@ -32,13 +32,13 @@ fn an_altered_number_position_or_guild_is_no_other_event() {
         let mut file = lines();
         file[7] = file[7].replace(from, to);
         let [fault] = &faults(&file)[..] else { panic!("one fault: {:?}", faults(&file)) };
-        assert_eq!((fault.code(), fault.number()), ("ALTERED", Some(7)), "{to}");
+        assert_eq!((fault.code(), fault.number()), ("altered", Some(7)), "{to}");
     }
     for number in [7, 20] {
         let mut file = lines();
         file[number] = file[number].replace("\"guildId\":\"100\"", "\"guildId\":\"101\"");
         let [fault] = &faults(&file)[..] else { panic!("one fault: {:?}", faults(&file)) };
-        assert_eq!((fault.code(), fault.number()), ("ALTERED", Some(number as u64)));
+        assert_eq!((fault.code(), fault.number()), ("altered", Some(number as u64)));
     }
     let mut file = lines();
     file[20] = file[20].replace("\"number\":20,", "\"number\":21,");
@@ -53,7 +53,7 @@ fn an_altered_root_is_not_taken_for_an_altered_event() {
         let other = if &file[number][at..=at] == "A" { "B" } else { "A" };
         file[number].replace_range(at..=at, other);
         let [fault] = &faults(&file)[..] else { panic!("one fault") };
-        assert_eq!((fault.code(), fault.number()), ("ROOT_ALTERED", Some(number as u64)));
+        assert_eq!((fault.code(), fault.number()), ("rootAltered", Some(number as u64)));
     }
 }
 
@@ -62,11 +62,11 @@ fn a_line_that_cannot_be_read_is_named() {
     let mut file = lines();
     file[7] = "nothing\n".to_owned();
     let [fault] = &faults(&file)[..] else { panic!("one fault") };
-    assert_eq!((fault.code(), fault.number(), fault.position()), ("UNREADABLE", Some(7), Some(18)));
+    assert_eq!((fault.code(), fault.number(), fault.position()), ("unreadable", Some(7), Some(18)));
     // Another spelling of the same is not the same.
     let mut file = lines();
     file[7] = file[7].replace("{\"event\"", "{ \"event\"");
-    assert_eq!(faults(&file)[0].code(), "UNREADABLE");
+    assert_eq!(faults(&file)[0].code(), "unreadable");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_removed_event_is_named() {
         let mut file = lines();
         file.remove(number);
         let [fault] = &faults(&file)[..] else { panic!("one fault: {:?}", faults(&file)) };
-        assert_eq!((fault.code(), fault.number()), ("REMOVED", Some(number as u64)));
+        assert_eq!((fault.code(), fault.number()), ("removed", Some(number as u64)));
         assert_eq!(fault.position(), Some(3 * (number as i64 - 1)));
     }
 }
@@ -85,17 +85,17 @@ fn a_moved_event_is_named() {
     let mut file = lines();
     file.swap(7, 8);
     let [fault] = &faults(&file)[..] else { panic!("one fault: {:?}", faults(&file)) };
-    assert_eq!((fault.code(), fault.number(), fault.position()), ("MOVED", Some(7), Some(21)));
+    assert_eq!((fault.code(), fault.number(), fault.position()), ("moved", Some(7), Some(21)));
     let mut file = lines();
     let moved = file.remove(3);
     file.push(moved);
     let [fault] = &faults(&file)[..] else { panic!("one fault: {:?}", faults(&file)) };
-    assert_eq!((fault.code(), fault.number(), fault.position()), ("MOVED", Some(3), Some(9)));
+    assert_eq!((fault.code(), fault.number(), fault.position()), ("moved", Some(3), Some(9)));
     let mut file = lines();
     let again = file[5].clone();
     file.insert(6, again);
     let [fault] = &faults(&file)[..] else { panic!("one fault: {:?}", faults(&file)) };
-    assert_eq!((fault.code(), fault.number()), ("TWICE", Some(5)));
+    assert_eq!((fault.code(), fault.number()), ("twice", Some(5)));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_tail_that_was_cut_off_is_named() {
     assert_eq!(found[0], Fault::Cut { line: 21, after: 57 });
     assert_eq!(found[1], Fault::Truncated { from: 20, to: 20, after: 57 });
     assert_eq!(check(&whole[..whole.len() - 1]).unwrap_err(), [Fault::Cut { line: 21, after: 60 }]);
-    assert_eq!(check("").unwrap_err()[0].code(), "HEADER");
+    assert_eq!(check("").unwrap_err()[0].code(), "header");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn an_event_of_another_guild_is_named() {
         let mut file = lines();
         file.insert(at, line(&foreign, leaf_hash(foreign.as_bytes())));
         let [fault] = &faults(&file)[..] else { panic!("one fault: {:?}", faults(&file)) };
-        assert_eq!((fault.code(), fault.position()), ("FOREIGN", Some(1)), "{fault}");
+        assert_eq!((fault.code(), fault.position()), ("foreign", Some(1)), "{fault}");
     }
 }
 
@@ -133,7 +133,7 @@ fn an_event_that_was_added_is_named() {
         file[20].replace("\"number\":20,", "\"number\":21,").replace("\"position\":60,", "\"position\":63,");
     file.push(more);
     let [fault] = &faults(&file)[..] else { panic!("one fault: {:?}", faults(&file)) };
-    assert_eq!((fault.code(), fault.position()), ("SURPLUS", Some(63)));
+    assert_eq!((fault.code(), fault.position()), ("surplus", Some(63)));
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_wrong_signature_or_key_is_named() {
     let forged = log.export().replacen(&log.header().line().unwrap(), &header.line().unwrap(), 1);
     assert!(check(&forged).unwrap().key_fingerprint != check(&lines().concat()).unwrap().key_fingerprint);
     let found = check_with(forged.as_bytes(), Some(key("e1")), false).unwrap_err();
-    assert_eq!(found[0].code(), "OTHER_KEY");
+    assert_eq!(found[0].code(), "otherKey");
     assert!(found[0].to_string().contains(&crate::proof::fingerprint(&KEY.0)), "{}", found[0]);
 }
 
@@ -181,7 +181,7 @@ fn a_wrong_signature_or_key_is_named() {
 fn a_checkpoint_of_another_epoch_is_named() {
     let (mut ours, restored) = (log("e1", 60), log("e2", 60));
     let whole = restored.export();
-    assert_eq!(check_with(whole.as_bytes(), Some(key("e1")), false).unwrap_err()[0].code(), "OTHER_EPOCH");
+    assert_eq!(check_with(whole.as_bytes(), Some(key("e1")), false).unwrap_err()[0].code(), "otherEpoch");
     assert!(check_with(whole.as_bytes(), Some(key("e1")), true).is_ok(), "the key alone may be asked for");
     // A checkpoint of another epoch put into the header.
     let mut header = ours.header();
@@ -190,7 +190,7 @@ fn a_checkpoint_of_another_epoch_is_named() {
     let found = check(&mixed).unwrap_err();
     assert_eq!(found[0], Fault::OtherEpoch { found: "e2".to_owned(), wanted: "e1".to_owned() });
     ours.note = Note::new("nothing");
-    assert_eq!(check(&ours.export()).unwrap_err()[0].code(), "CHECKPOINT");
+    assert_eq!(check(&ours.export()).unwrap_err()[0].code(), "checkpoint");
 }
 
 #[test]
@@ -213,7 +213,7 @@ proptest! {
         if line > 0 {
             let named: Vec<_> = found.iter().filter_map(Fault::number).collect();
             let is_named = named.iter().any(|number| number.abs_diff(line as u64) <= 1);
-            prop_assert!(is_named || found[0].code() == "CUT", "line {line}: {found:?}");
+            prop_assert!(is_named || found[0].code() == "cut", "line {line}: {found:?}");
         }
     }
 }
