@@ -107,13 +107,13 @@ impl Growing {
         edge(size).map(move |(place, _)| id(name, place))
     }
 
-    /// A tree of `size` leaves.
+    /// A tree of `size` leaves. What is stored may have grown since the size was read.
     pub(super) fn open(name: String, size: u64, stored: &Tiles) -> Result<Self, QueryError> {
         let mut tree = Self { size, ..Self::empty(name) };
         for (place, entries) in edge(size) {
             let id = id(&tree.name, place);
-            let tile = stored.get(&id).filter(|tile| tile.len() == entries).ok_or_else(|| damaged(&id))?;
-            tree.tiles.insert(place, tile.clone());
+            let tile = stored.get(&id).and_then(|tile| tile.get(..entries)).ok_or_else(|| damaged(&id))?;
+            tree.tiles.insert(place, tile.to_vec());
         }
         Ok(tree)
     }
