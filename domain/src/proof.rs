@@ -9,7 +9,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use checkpoint::{Checkpoint, InvalidCheckpoint, LogKey, Note, fingerprint};
+pub use checkpoint::{Checkpoint, InvalidCheckpoint, LogKey, Note, Verify, fingerprint};
 pub use export::{Checked, Expected, ExportCheck, Fault, Header, line};
 pub use guilds::{GuildHead, guilds_root};
 pub use record::record;

@@ -18,6 +18,9 @@ const ED25519: u8 = 0x01;
 const SIGNATURE_BYTES: usize = 64;
 const KEY_ID_BYTES: usize = 4;
 
+/// Whether a signature over a message is one of a public key (Ed25519).
+pub type Verify = dyn Fn(&[u8; 32], &[u8], &[u8; 64]) -> bool;
+
 /// What is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -119,16 +122,11 @@ impl Note {
         self.parts()?.0.parse()
     }
 
-    /// What it says, if `key` signed it. `verify` says whether a signature (64 bytes) over a message is one of a public
-    /// key (Ed25519).
+    /// What it says, if `key` signed it.
     ///
     /// # Errors
     /// [`InvalidCheckpoint`].
-    pub fn open(
-        &self,
-        key: &LogKey,
-        verify: &dyn Fn(&[u8; 32], &[u8], &[u8; 64]) -> bool,
-    ) -> Result<Checkpoint, InvalidCheckpoint> {
+    pub fn open(&self, key: &LogKey, verify: &Verify) -> Result<Checkpoint, InvalidCheckpoint> {
         let (text, signatures) = self.parts()?;
         let checkpoint = text.parse()?;
         let ours = signatures.lines().filter_map(|line| {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Checkpoint, GuildHead, LogKey, Note, fingerprint};
+use super::{Checkpoint, GuildHead, LogKey, Note, Verify, fingerprint};
 use crate::id::GuildId;
 use crate::merkle::proof::proves_inclusion;
 use crate::merkle::{Frontier, Hash, leaf_hash};
@@ -86,7 +86,7 @@ struct Line<'a> {
 }
 
 /// What of a record says where it belongs.
-#[derive(Deserialize, Default)]
+#[derive(Clone, Copy, Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Place {
     position: Option<i64>,
@@ -100,8 +100,8 @@ pub struct Expected<'a> {
     pub key: Option<LogKey>,
     /// Whether only the key itself counts, and not the log that it is named for.
     pub any_epoch: bool,
-    /// Whether a signature (64 bytes) over a message is one of a public key (Ed25519).
-    pub verify: &'a dyn Fn(&[u8; 32], &[u8], &[u8; 64]) -> bool,
+    /// How a signature is checked.
+    pub verify: &'a Verify,
 }
 
 /// What a file without fault proves.
@@ -162,6 +162,7 @@ struct At {
     after: i64,
 }
 
+#[derive(Clone, Copy)]
 struct Held {
     line: u64,
     /// `None` if the line cannot be read.

@@ -114,6 +114,9 @@ pub(crate) struct Verify {
     /// A file of `export audit`, checked by itself
     #[arg(long, value_name = "FILE")]
     pub(crate) export: Option<PathBuf>,
+    /// A checkpoint that was kept elsewhere, or an export with one: whether the log still begins as it was signed then
+    #[arg(long, value_name = "FILE", conflicts_with = "export")]
+    pub(crate) checkpoint: Option<PathBuf>,
     /// The key that must have signed it, as /.well-known/dca-log.json shows it: `key`, the public key in base64, or a
     /// file with one of them
     #[arg(long, value_name = "KEY|FILE", requires = "export")]

@@ -160,7 +160,11 @@ impl Operator for Host {
             let reading =
                 Component { lag_events: lag, ..component("readModels", reading_condition(lag), None) };
             let discord = self.discord.health(self.assembled.simulated).await;
-            let mut components = vec![Component { latency_ms, ..store }, reading, discord];
+            let unsealed = match (&head, self.assembled.seal_log.sealed_position().await) {
+                (Ok(head), Ok(sealed)) => Some(head - sealed),
+                _ => None,
+            };
+            let mut components = vec![Component { latency_ms, ..store }, reading, sealing(unsealed), discord];
             if self.assembled.engine.bus == "nats" {
                 let trouble = self.assembled.queries.bus_trouble();
                 let condition = if trouble.is_some() { Condition::Degraded } else { Condition::Ok };
@@ -268,6 +272,18 @@ impl Operator for Host {
 
 fn component(name: &str, status: Condition, detail: Option<String>) -> Component {
     Component { name: name.to_owned(), status, latency_ms: None, lag_events: None, detail }
+}
+
+/// The Merkle log, with how many events it is behind; a log that is shorter than it was is no lateness.
+fn sealing(unsealed: Option<i64>) -> Component {
+    let (condition, detail) = match unsealed {
+        Some(..0) => {
+            let cut = "the log ends before what was sealed: it was cut off; `dca-auth verify` says where";
+            (Condition::Down, Some(cut.to_owned()))
+        }
+        other => (reading_condition(other), None),
+    };
+    Component { lag_events: unsealed.map(|events| events.max(0)), ..component("auditLog", condition, detail) }
 }
 
 /// More than a second's work behind is late, and an unknown lag is as bad.

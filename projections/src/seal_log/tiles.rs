@@ -203,7 +203,7 @@ mod tests {
                 .unwrap()
                 .into_iter()
                 .chain(consistency(size / 3 + 1, size).unwrap());
-            for range in ranges.chain([0..size]) {
+            for range in ranges.chain(std::iter::once(0..size)) {
                 let needed: Tiles = tiles_of("t", std::slice::from_ref(&range))
                     .into_iter()
                     .map(|id| (id.clone(), stored[&id].clone()))

@@ -1,13 +1,16 @@
-//! `export audit` and `verify --export`: a guild's events as a file, and the check of such a file, which needs nothing but
-//! the file. What is wrong with a file is judged in the domain; here it is read and told.
+//! `export audit`, `verify --export` and `verify --checkpoint`: a guild's events as a file, the check of such a file, which
+//! needs nothing but the file, and the log against a checkpoint that was kept elsewhere. What is wrong with a file is judged in the domain; here it is read and told.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write};
 use std::path::{Path, PathBuf};
 
+use client::Method;
 use commands::signer;
 use data_encoding::BASE64;
-use domain::proof::{Checked, Expected, ExportCheck, Fault, LogKey};
+use domain::merkle::Hash;
+use domain::merkle::proof::proves_consistency;
+use domain::proof::{Checked, Checkpoint, Expected, ExportCheck, Fault, LogKey, Note};
 use serde_json::{Value, json};
 
 use super::{encoded, unsound};
@@ -119,6 +122,65 @@ pub(crate) fn verify(asked: &Verify, path: &Path, format: Format) -> Outcome<()>
                 .help("Fetch the export anew; if it is like this every time, ask the operator for `dca-auth verify`."))
         }
     }
+}
+
+/// Compares the log with a checkpoint that somebody kept: by a path alone, whatever the server says.
+///
+/// # Errors
+/// A file without a checkpoint of this log's key, or a log that does not begin as it was signed.
+pub(super) async fn compare(config: &Config, file: &Path, format: Format) -> Outcome<()> {
+    let text = std::fs::read_to_string(file).attempt(|| format!("{} cannot be read", file.display()))?;
+    let header: Value = serde_json::from_str(text.lines().next().unwrap_or_default()).unwrap_or_default();
+    let kept = Note::new(header["checkpoint"].as_str().unwrap_or(&text));
+    let door = Door::open(config, "verify").await?;
+    let compared = grown(&door, &kept).await;
+    door.close().await;
+    let (kept, now) = compared?;
+    let told = json!({ "ok": true, "kept": kept.size, "now": now.size });
+    answer(format, &told, |_| {
+        format!("the log of {} events begins with the {} that were signed then", now.size, kept.size)
+    });
+    Ok(())
+}
+
+/// The kept checkpoint and the present one, if the log grew from the one to the other.
+async fn grown(door: &Door, kept: &Note) -> Outcome<(Checkpoint, Checkpoint)> {
+    let get = async |path: &str| door.call(Method::Get, path, None).await.map(|answer| answer.body);
+    let key = get("/.well-known/dca-log.json").await?;
+    let key: LogKey = cell(&key, "/key").parse().attempt(|| "the server's key cannot be read".to_owned())?;
+    let open = |note: &Note, name: String| {
+        note.open(&LogKey { name, ..key.clone() }, &signer::verify)
+            .map_err(|why| Failure::new(why.to_string()))
+    };
+    let epoch = kept.read().map(|said| said.epoch).unwrap_or_default();
+    let kept = open(kept, Checkpoint::origin(&epoch)).map_err(|why| {
+        Failure::new(format!("the kept checkpoint: {}", why.what())).help(
+            "Give a file with a note of `GET /admin/audit-log/checkpoint`, or an export of this server.",
+        )
+    })?;
+    let now = get("/admin/audit-log/checkpoint").await?;
+    let now = open(&Note::new(cell(&now, "/checkpoint")), key.name.clone())?;
+    let changed = |what: String| {
+        unsound(what).help(
+            "Events were changed or cut off since, or a backup was restored; `dca-auth verify` says what this log lacks.",
+        )
+    };
+    if kept.size > now.size {
+        let (then, now) = (kept.size, now.size);
+        return Err(changed(format!("{then} events were signed, and the log has only {now}")));
+    }
+    let path = match kept.size {
+        0 => Value::Null,
+        from => get(&format!("/admin/audit-log/consistency?from={from}&to={}", now.size)).await?,
+    };
+    let hashes: Vec<Hash> = serde_json::from_value(path["path"].clone()).unwrap_or_default();
+    if kept.size > 0 && !proves_consistency(kept.size, kept.root, now.size, now.root, &hashes) {
+        let size = kept.size;
+        return Err(changed(format!(
+            "the first {size} events of the log are not those that were signed then"
+        )));
+    }
+    Ok((kept, now))
 }
 
 fn sound(checked: &Checked) -> Value {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Ask, audit, encoded, object, page, query, rows, text, unsound};
 use crate::cli::{
-    Admin, Apikey, ClockCommand, Command, DiscordCommand, Export, Job, KeyKind, Member, Removals,
+    Admin, Apikey, ClockCommand, Command, DiscordCommand, Export, Job, KeyKind, Member, Removals, Verify,
 };
 use crate::config::Config;
 use crate::door;
@@ -44,6 +44,9 @@ pub(super) async fn without_request(
     match command {
         Command::Admin(Admin::Token { user }) => Some(token(config, user.as_deref(), format).await),
         Command::Healthcheck => Some(healthcheck(config, format).await),
+        Command::Verify(Verify { checkpoint: Some(file), .. }) => {
+            Some(audit::compare(config, file, format).await)
+        }
         Command::Export(Export::Audit { guild, out }) => {
             Some(audit::export(config, guild, out.as_deref(), format).await)
         }

@@ -109,6 +109,19 @@ async fn an_event_altered_in_the_database_is_named(engine: crate::world::Engine)
     for statement in triggers {
         world.alter(statement).await;
     }
+    // Kept elsewhere: the note, and an export.
+    let folder = tempfile::tempdir().unwrap();
+    let (note, export) = (folder.path().join("note"), folder.path().join("export.jsonl"));
+    std::fs::write(&note, checkpoint["checkpoint"].as_str().unwrap()).unwrap();
+    let guild = world.facts.guild.clone();
+    world.cli(&["export", "audit", "--guild", &guild, "--out", export.to_str().unwrap()]).await;
+    for kept in [&note, &export] {
+        let told = world.cli(&["verify", "--checkpoint", kept.to_str().unwrap()]).await;
+        assert_eq!(told["ok"], true);
+    }
+    std::fs::write(folder.path().join("none"), "nothing").unwrap();
+    let none = world.run(&["verify", "--checkpoint", folder.path().join("none").to_str().unwrap()]).await;
+    assert_eq!(none.status.code(), Some(1));
     let last = size - 1;
     world.alter(&format!("UPDATE events SET recorded_at = recorded_at + 1 WHERE position = {last}")).await;
     let output = world.run(&["verify", "--json"]).await;
@@ -118,6 +131,18 @@ async fn an_event_altered_in_the_database_is_named(engine: crate::world::Engine)
     let text = world.run(&["verify"]).await;
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(text.contains(&format!("BROKEN at position {last}")), "{text}");
+    // Whoever made the trees anew to match is found by what was kept.
+    world.stop().await;
+    for statement in [
+        "DELETE FROM merkle_tile",
+        "DELETE FROM merkle_tree WHERE id <> 'log'",
+        "UPDATE merkle_tree SET size = 0",
+    ] {
+        world.alter(statement).await;
+    }
+    let kept = world.run(&["verify", "--checkpoint", note.to_str().unwrap()]).await;
+    let why = String::from_utf8_lossy(&kept.stderr).into_owned();
+    assert!(kept.status.code() == Some(1) && why.contains("not those that were signed"), "{why}");
 }
 
 async fn a_server_that_is_killed_goes_on_sealing(engine: crate::world::Engine) {
