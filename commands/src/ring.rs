@@ -188,6 +188,12 @@ impl KeyRing {
         Ok(self.with_lists(lists))
     }
 
+    /// The private key of the log's checkpoints. It is derived and not listed: a log is known by its key, so the key lasts
+    /// as long as the log, and rings that were made before there were checkpoints have it too.
+    pub(crate) fn log_secret(&self) -> Zeroizing<[u8; SECRET_BYTES]> {
+        derived(&self.root, "dca-auth/log-signing/v1")
+    }
+
     /// A list.
     pub(crate) fn list(&self, list: List) -> &SecretList {
         self.lists.get(list)

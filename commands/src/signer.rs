@@ -1,5 +1,5 @@
-//! Ed25519 signing keys out of the ring: for access tokens, signed answers and offline licenses. What is signed,
-//! and how it is laid out, is for others to say.
+//! Ed25519 signing keys out of the ring: for access tokens, signed answers, offline licenses and checkpoints of the log.
+//! What is signed, and how it is laid out, is for others to say.
 
 #[cfg(test)]
 mod tests;
@@ -8,7 +8,7 @@ use std::fmt;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use domain::ports::Sign;
-use ed25519_dalek::{Signer as _, SigningKey};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -54,14 +54,14 @@ impl Signer {
         Self::new(ring.list(purpose.list()).active_secret().bytes())
     }
 
+    /// The key of the log's checkpoints (record 0014 in docs/decisions).
+    pub fn of_log(ring: &KeyRing) -> Self {
+        Self::new(&ring.log_secret())
+    }
+
     fn new(secret: &[u8; 32]) -> Self {
         let key = SigningKey::from_bytes(secret);
         Self { key_id: key_id(&key.verifying_key().to_bytes()), key }
-    }
-
-    /// The public key: what `jsonwebtoken::DecodingKey::from_ed_der` takes.
-    pub fn public_key(&self) -> [u8; 32] {
-        self.key.verifying_key().to_bytes()
     }
 
     /// The private key as PKCS#8: what `jsonwebtoken::EncodingKey::from_ed_der` takes.
@@ -76,6 +76,10 @@ impl Signer {
 impl Sign for Signer {
     fn key_id(&self) -> String {
         self.key_id.clone()
+    }
+
+    fn public_key(&self) -> [u8; 32] {
+        self.key.verifying_key().to_bytes()
     }
 
     fn sign(&self, message: &[u8]) -> [u8; 64] {
@@ -131,6 +135,12 @@ impl PublicKey {
             x: BASE64URL_NOPAD.encode(&signer.public_key()),
         }
     }
+}
+
+/// Whether `signature` is one of `public_key` over `message`. Keys and signatures that stand for several are refused.
+pub fn verify(public_key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+    VerifyingKey::from_bytes(public_key)
+        .is_ok_and(|key| key.verify_strict(message, &Signature::from_bytes(signature)).is_ok())
 }
 
 /// Names a public key: the first 8 hexadecimal digits of its SHA-256.

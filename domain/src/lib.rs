@@ -12,8 +12,10 @@ pub mod id;
 pub mod key;
 pub mod license;
 pub mod member;
+pub mod merkle;
 pub mod ports;
 pub mod private;
+pub mod proof;
 pub mod roles;
 pub mod terms;
 #[cfg(test)]

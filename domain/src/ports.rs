@@ -103,6 +103,9 @@ pub trait Sign: Send + Sync {
     /// The id of the active key, as published in the key set.
     fn key_id(&self) -> String;
 
+    /// The public key, 32 bytes.
+    fn public_key(&self) -> [u8; 32];
+
     /// Signs `message`; 64 bytes.
     fn sign(&self, message: &[u8]) -> [u8; 64];
 }

@@ -39,6 +39,12 @@ pub struct Config {
     pub rebuild_page: u32,
     /// Aggregates that a rebuild keeps in memory.
     pub rebuild_entries: usize,
+    /// Events that the sealer takes into the Merkle log in one transaction, and that an export reads at once.
+    pub seal_batch: u32,
+    /// How often the sealer looks for new events.
+    pub seal_pace: Duration,
+    /// How often a checkpoint is signed, if there is anything new.
+    pub checkpoint_every: Duration,
 }
 
 impl Default for Config {
@@ -59,6 +65,9 @@ impl Default for Config {
             last_seen_flush: Duration::from_secs(5),
             rebuild_page: 5_000,
             rebuild_entries: 100_000,
+            seal_batch: 1_000,
+            seal_pace: Duration::from_secs(1),
+            checkpoint_every: Duration::from_secs(60),
         }
     }
 }

@@ -14,6 +14,10 @@ const AFTER: &str = "SELECT position, aggregate_type, aggregate_id, sequence, ev
 const STREAM: &str = "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, \
     CAST(payload AS TEXT), CAST(metadata AS TEXT), guild_id, recorded_at \
     FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence";
+const OF_GUILD: &str = "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, \
+    CAST(payload AS TEXT), CAST(metadata AS TEXT), guild_id, recorded_at \
+    FROM events WHERE guild_id = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $4";
+const NUMBER: &str = "SELECT count(*) FROM events WHERE guild_id = $1 AND position <= $2";
 const HEAD: &str = "SELECT coalesce(max(position), 0) FROM events";
 const TAIL: &str = "SELECT position, aggregate_type, aggregate_id, event_type, recorded_at \
     FROM events WHERE position > $1 AND position <= $2 ORDER BY position";
@@ -24,7 +28,8 @@ const BROKEN_STREAM: &str = "SELECT aggregate_type, aggregate_id FROM events \
     ORDER BY aggregate_type, aggregate_id LIMIT 1";
 
 /// Every statement of this file.
-pub(crate) const STATEMENTS: &[&str] = &[AFTER, STREAM, HEAD, TAIL, CONTIGUITY, BROKEN_STREAM];
+pub(crate) const STATEMENTS: &[&str] =
+    &[AFTER, STREAM, OF_GUILD, NUMBER, HEAD, TAIL, CONTIGUITY, BROKEN_STREAM];
 
 /// The log.
 #[derive(Debug, Clone)]
@@ -53,11 +58,34 @@ impl EventLog {
     /// [`QueryError::Unavailable`] if the database does not answer, [`QueryError::Damaged`] for a gap or a row that
     /// names no known kind of stream.
     pub async fn read(&self, after: i64, limit: u32) -> Result<Vec<StoredEvent>, QueryError> {
-        let to = after.saturating_add(i64::from(limit));
-        let rows = self.sql.fetch(AFTER, &[Arg::Int(after), Arg::Int(to)]).await?;
-        let events = rows.iter().map(stored).collect::<Result<Vec<_>, _>>()?;
+        let events = self.as_stored(after, after.saturating_add(i64::from(limit))).await?;
         contiguous(after, events.iter().map(|event| event.position))?;
         Ok(events)
+    }
+
+    /// The events after `after`, up to and with `to`, as far as there are any: whether one is missing is for the caller.
+    pub(crate) async fn as_stored(&self, after: i64, to: i64) -> Result<Vec<StoredEvent>, QueryError> {
+        self.sql.fetch(AFTER, &[Arg::Int(after), Arg::Int(to)]).await?.iter().map(stored).collect()
+    }
+
+    /// Up to `limit` events of `guild` after `after`, up to and with `to`, in order of position.
+    pub(crate) async fn of_guild(
+        &self,
+        guild: GuildId,
+        after: i64,
+        to: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>, QueryError> {
+        let guild = guild.to_string();
+        let args = [Arg::Text(&guild), Arg::Int(after), Arg::Int(to), Arg::Int(i64::from(limit))];
+        self.sql.fetch(OF_GUILD, &args).await?.iter().map(stored).collect()
+    }
+
+    /// Which event of `guild` the one at `position` is, from 1.
+    pub(crate) async fn number_in_guild(&self, guild: GuildId, position: i64) -> Result<u64, QueryError> {
+        let guild = guild.to_string();
+        let row = self.sql.fetch_one(NUMBER, &[Arg::Text(&guild), Arg::Int(position)]).await?;
+        Ok(row.map_or(Ok(0), |row| row.int(0))?.unsigned_abs())
     }
 
     /// All events of `stream`, in order of sequence; empty if nothing ever happened to it.

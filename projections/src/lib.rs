@@ -26,6 +26,7 @@ mod queries;
 pub mod rebuild;
 mod relay;
 mod replica;
+mod seal_log;
 mod statements;
 mod user_view;
 mod validation;
@@ -59,6 +60,9 @@ pub use operational::{
 pub use projector::{Projector, Step};
 pub use relay::Relay;
 pub use replica::ReplicaError;
+pub use seal_log::{
+    ConsistencyProof, EventProof, GuildExport, SealFault, SealLog, SealReport, SealStep, Sealed,
+};
 pub use user_view::UserFacts;
 pub use validation::{Answer, Ask, DeviceAsk, FirstValidation, FirstValidations};
 

@@ -12,7 +12,7 @@ use crate::license_view::{LicenseFilter, ListQuery};
 use crate::model::Model;
 use crate::{
     checkpoint, event_log, facts, guild_view, license_view, member_view, notice_outbox, operational, rebuild,
-    replica, user_view, view,
+    replica, seal_log, user_view, view,
 };
 
 /// A sign of life.
@@ -41,6 +41,7 @@ pub(crate) async fn check(sql: &Sql) -> Result<usize, QueryError> {
         .iter()
         .chain(&operational::STATEMENTS)
         .chain(&notice_outbox::STATEMENTS)
+        .chain(&seal_log::STATEMENTS)
         .copied()
         .flatten()
         .map(|text| (*text).to_owned())
@@ -56,8 +57,9 @@ pub(crate) async fn check(sql: &Sql) -> Result<usize, QueryError> {
             all.push(view::load_sql(table.name));
         }
     }
-    let last_seen = operational::table();
-    all.push(sql.upsert(&Rows::new(last_seen, last_seen.name)));
+    for table in [operational::table()].into_iter().chain(seal_log::tables()) {
+        all.push(sql.upsert(&Rows::new(table, table.name)));
+    }
     for text in &all {
         let failed =
             |error| QueryError::Damaged(format!("a statement is not understood: {error}; it reads: {text}"));

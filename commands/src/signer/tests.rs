@@ -2,10 +2,11 @@
 
 use data_encoding::HEXLOWER;
 use domain::ports::Sign as _;
+use domain::proof::{Expected, ExportCheck, LogKey, Note};
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde_json::json;
 
-use super::{KeySet, Signer, SigningPurpose};
+use super::{KeySet, Signer, SigningPurpose, verify};
 use crate::ring::os_random;
 use crate::ring::tests::{MADE_AT, assert_gives_nothing_away, known_ring};
 
@@ -37,6 +38,39 @@ fn each_purpose_signs_with_its_own_known_key() {
         assert!(public.verify_strict(b"known answer", &Signature::from_bytes(&signed)).is_ok());
         assert!(public.verify_strict(b"known answers", &Signature::from_bytes(&signed)).is_err());
     }
+}
+
+/// It is derived from the root, so that rings of before have it.
+#[test]
+fn checkpoints_of_the_log_have_a_key_of_their_own() {
+    let signer = Signer::of_log(&known_ring());
+    assert_eq!(signer.key_id(), "2eb98a32");
+    let signed = signer.sign(b"known answer");
+    assert_eq!(
+        HEXLOWER.encode(&signed),
+        "a7ade24207e76f3b4df5fb0088b6f951d7ad044e363693cfbeee4d8e6668ba23456ee89e9fa0e5e27f81390c9ceaad6c7f18a673aa6bbcec64f3de86891da90c"
+    );
+    assert!(verify(&signer.public_key(), b"known answer", &signed));
+    assert!(!verify(&signer.public_key(), b"known answers", &signed));
+    assert!(!verify(&[0; 32], b"known answer", &signed));
+}
+
+/// The export in `docs/vectors`, which another program made with the key of the known ring.
+#[test]
+fn the_published_export_is_proved() {
+    let vectors: serde_json::Value =
+        serde_json::from_str(include_str!("../../../docs/vectors/log.json")).unwrap();
+    let key: LogKey = vectors["checkpoint"]["key"].as_str().unwrap().parse().unwrap();
+    assert_eq!(key.public, Signer::of_log(&known_ring()).public_key());
+    let mut check = ExportCheck::new(Expected { key: Some(key), any_epoch: false, verify: &verify });
+    for line in vectors["export"].as_array().unwrap() {
+        check.take(format!("{}\n", line.as_str().unwrap()).as_bytes());
+    }
+    let checked = check.finish().unwrap();
+    assert_eq!((checked.events, checked.last_position, checked.checkpoint), (3, 5, 5));
+    assert_eq!(checked.key_fingerprint, vectors["keyFingerprint"]);
+    let note = Note::new(vectors["checkpoint"]["note"].as_str().unwrap());
+    assert_eq!(note.read().unwrap().sign(&Signer::of_log(&known_ring())), note);
 }
 
 #[test]

@@ -431,7 +431,7 @@ impl ApiError {
         Self::new(Code::Internal, detail)
     }
 
-    fn damaged() -> Self {
+    pub(crate) fn damaged() -> Self {
         let detail = "The server holds something that it cannot read. Its log names it under the request id; \
                       the operator can check with `dca-auth verify`.";
         Self::new(Code::Damaged, detail)

@@ -26,9 +26,9 @@ pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
 pub use token::{TokenKeys, mint};
 
 use crate::routes::{
-    activate, api_keys, demo, devices, generate, guilds, heartbeat, held_removals, history, interactions,
-    license_types, licenses, lifecycle, operations, operator as admin, redeem, role_rules, terms, transfer,
-    users, validate,
+    activate, api_keys, audit_log, demo, devices, generate, guilds, heartbeat, held_removals, history,
+    interactions, license_types, licenses, lifecycle, operations, operator as admin, redeem, role_rules,
+    terms, transfer, users, validate,
 };
 
 /// Where Discord posts interactions.
@@ -64,6 +64,12 @@ pub fn router(state: ApiState) -> Router {
         .route("/admin/licenses/generate", post(generate::generate))
         .route("/admin/users/{id}/ban", post(users::ban))
         .route("/admin/users/{id}/unban", post(users::unban))
+        // the log
+        .route("/admin/audit-log/checkpoint", get(audit_log::checkpoint))
+        .route("/admin/audit-log/proof", get(audit_log::proof))
+        .route("/admin/audit-log/consistency", get(audit_log::consistency))
+        .route("/guilds/{guild}/audit-log/export", get(audit_log::export))
+        .route("/.well-known/dca-log.json", get(audit_log::key))
         // a guild
         .route("/guilds/{guild}", get(guilds::one))
         .route("/guilds/{guild}/settings", patch(guilds::change_settings))

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use commands::Commands;
+use commands::signer::Signer;
 use commands::store::IdempotencyKey;
 use domain::ports::Mac;
 use domain::time::Timestamp;
-use projections::Queries;
+use projections::{Queries, SealLog};
 
 use crate::operator::Operator;
 use crate::token::TokenKeys;
@@ -106,13 +107,16 @@ pub struct ApiState {
 
 struct Inner {
     parts: Parts,
+    seal_log: SealLog,
     in_flight: Mutex<HashSet<IdempotencyKey>>,
 }
 
 impl ApiState {
     /// Puts it together.
     pub fn new(parts: Parts) -> Self {
-        Self { inner: Arc::new(Inner { parts, in_flight: Mutex::default() }) }
+        let sign = Arc::new(Signer::of_log(parts.commands.ring()));
+        let seal_log = SealLog::new(&parts.queries, sign);
+        Self { inner: Arc::new(Inner { parts, seal_log, in_flight: Mutex::default() }) }
     }
 
     /// The instant of a request: asked once each.
@@ -126,6 +130,10 @@ impl ApiState {
 
     pub(crate) fn queries(&self) -> &Queries {
         &self.inner.parts.queries
+    }
+
+    pub(crate) fn seal_log(&self) -> &SealLog {
+        &self.inner.seal_log
     }
 
     pub(crate) fn mac(&self) -> &dyn Mac {

@@ -77,6 +77,24 @@ pub struct Answer {
     pub body: Value,
 }
 
+/// A body that is still coming.
+#[derive(Debug)]
+pub struct Download {
+    response: reqwest::Response,
+    base: String,
+}
+
+impl Download {
+    /// The next bytes; `None` once the body is whole.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] if it broke off: what came so far is not the whole.
+    pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let chunk = self.response.chunk().await.map_err(|e| Error::unreachable(&self.base, &e))?;
+        Ok(chunk.map(Into::into))
+    }
+}
+
 /// A connection to one server. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -191,6 +209,21 @@ impl Client {
             serde_json::from_str(&text).map_err(|_| Error::unexpected(status, &text))?
         };
         Ok(Answer { status, position, etag, body })
+    }
+
+    /// A body that may be large, read piece by piece. `path` as in [`Client::call`].
+    ///
+    /// # Errors
+    /// [`Error::Problem`] for every answer of 400 and above that the server explains.
+    pub async fn download(&self, path: &str) -> Result<Download, Error> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        let response = request.send().await.map_err(|e| Error::unreachable(&self.base, &e))?;
+        let status = response.status().as_u16();
+        if !(200..300).contains(&status) {
+            let text = response.text().await.map_err(|e| Error::unreachable(&self.base, &e))?;
+            return Err(Error::refused(status, &text));
+        }
+        Ok(Download { response, base: self.base.clone() })
     }
 
     async fn typed<A: DeserializeOwned>(&self, path: &str, request: &impl Serialize) -> Result<A, Error> {

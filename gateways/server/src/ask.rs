@@ -1,6 +1,7 @@
 //! The commands that ask a server something: each builds one request, sends it through the door, and shows the
 //! answer. Rules, permissions and effects are the server's; nothing here opens a store.
 
+pub(crate) mod audit;
 mod license;
 mod operate;
 

@@ -7,8 +7,9 @@ use std::sync::atomic::AtomicI64;
 use commands::Commands;
 use commands::ring::KeyRing;
 use commands::seal::{SubjectKeyTable, Vault};
+use commands::signer::Signer;
 use commands::store::{EngineConfig, Pooler, Pools, Store, StoreConfig};
-use projections::{Bus, Db, Floors, Queries, RedisCache};
+use projections::{Bus, Db, Floors, Queries, RedisCache, SealLog};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -32,6 +33,8 @@ pub(crate) struct Assembled {
     pub(crate) commands: Commands,
     /// The door to read.
     pub(crate) queries: Queries,
+    /// The Merkle log.
+    pub(crate) seal_log: SealLog,
     /// The event store.
     pub(crate) store: Store,
     /// The one clock.
@@ -139,9 +142,10 @@ async fn halves(
         floor: floors,
         simulated: simulated(config, mode),
     });
+    let seal_log = SealLog::new(&queries, Arc::new(Signer::of_log(commands.ring())));
     let simulated = simulated(config, mode);
     let roles = config.roles.names();
-    Ok(Assembled { commands, queries, store, clock, mode, simulated, engine, roles })
+    Ok(Assembled { commands, queries, seal_log, store, clock, mode, simulated, engine, roles })
 }
 
 impl Assembled {

@@ -88,8 +88,12 @@ pub(crate) enum Command {
     /// Background jobs
     #[command(subcommand)]
     Job(Job),
-    /// Compare the read models with a rebuild from the log, and check the log itself
-    Verify,
+    /// Compare the read models with a rebuild from the log, and the log with what was sealed and signed; or check an
+    /// exported file, with no server, database or folder
+    Verify(Verify),
+    /// Take data out
+    #[command(subcommand)]
+    Export(Export),
     /// Build a read model anew from the log; readers go on meanwhile
     Rebuild {
         /// Name of the read model, or `all`
@@ -102,6 +106,35 @@ pub(crate) enum Command {
     Healthcheck,
     /// Measure this machine: ratios, side by side in one run
     Bench(Bench),
+}
+
+/// What is checked.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Verify {
+    /// A file of `export audit`, checked by itself
+    #[arg(long, value_name = "FILE")]
+    pub(crate) export: Option<PathBuf>,
+    /// A checkpoint that was kept elsewhere, or an export with one: whether the log still begins as it was signed then
+    #[arg(long, value_name = "FILE", conflicts_with = "export")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// The key that must have signed it, as /.well-known/dca-log.json shows it: `key`, the public key in base64, or a
+    /// file with one of them
+    #[arg(long, value_name = "KEY|FILE", requires = "export")]
+    pub(crate) public_key: Option<String>,
+}
+
+/// What can be taken out.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Export {
+    /// Every event of a guild, as JSON Lines that prove themselves (`verify --export`)
+    Audit {
+        /// Discord server id
+        #[arg(long, value_name = "ID")]
+        guild: String,
+        /// Where to write; a file that is there already is refused [default: the standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// API keys.

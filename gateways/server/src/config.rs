@@ -441,6 +441,9 @@ fn reading(r: &mut Reader<'_>) -> Reading {
         last_seen_flush: r.millis("jobs.last_seen_flush_ms", 100..=3_600_000),
         rebuild_page: r.number("rebuild.page", 1..=100_000),
         rebuild_entries: r.number("rebuild.entries", 1..=100_000_000),
+        seal_batch: r.number("audit.seal_batch", 1..=100_000),
+        seal_pace: r.millis("audit.seal_pace_ms", 10..=60_000),
+        checkpoint_every: r.millis("audit.checkpoint_ms", 100..=DAY_MS),
         ..projections::Config::default()
     };
     Reading { config, subject_keys: r.number("cache.subject_keys", 1..=100_000_000) }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use client::{Answer, Client, Credential, Method};
+use client::{Answer, Client, Credential, Download, Method};
 use domain::time::Timestamp;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -72,6 +72,14 @@ impl Door {
     /// The server's refusal, with its code.
     pub(crate) async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Outcome<Answer> {
         self.client.call(method, path, body).await.map_err(failure)
+    }
+
+    /// A body that may be large.
+    ///
+    /// # Errors
+    /// The server's refusal, with its code.
+    pub(crate) async fn download(&self, path: &str) -> Outcome<Download> {
+        self.client.download(path).await.map_err(failure)
     }
 
     /// Where the server answers.

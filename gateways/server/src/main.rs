@@ -57,6 +57,11 @@ fn run(cli: Cli) -> Outcome<()> {
     if let Some(Command::Bench(bench)) = &cli.command {
         return runtime()?.block_on(bench::run(bench, format));
     }
+    if let Some(Command::Verify(verify)) = &cli.command
+        && let Some(path) = &verify.export
+    {
+        return ask::audit::verify(verify, path, format);
+    }
     let config = Config::load(&inputs)?;
     match cli.command {
         None | Some(Command::Serve(_)) => {

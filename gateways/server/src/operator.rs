@@ -11,6 +11,7 @@ use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::{Span, Timestamp};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use projections::QueryError;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -159,7 +160,11 @@ impl Operator for Host {
             let reading =
                 Component { lag_events: lag, ..component("readModels", reading_condition(lag), None) };
             let discord = self.discord.health(self.assembled.simulated).await;
-            let mut components = vec![Component { latency_ms, ..store }, reading, discord];
+            let unsealed = match (&head, self.assembled.seal_log.sealed_position().await) {
+                (Ok(head), Ok(sealed)) => Some(head - sealed),
+                _ => None,
+            };
+            let mut components = vec![Component { latency_ms, ..store }, reading, sealing(unsealed), discord];
             let (engine, queries) = (self.assembled.engine, &self.assembled.queries);
             if engine.bus == "nats" {
                 components.push(dispensable("bus", queries.bus_trouble()));
@@ -188,8 +193,13 @@ impl Operator for Host {
             let assembled = Arc::clone(&self.assembled);
             let work = async move {
                 let log = assembled.store.check().await.map_err(unavailable)?;
-                let models = projections::rebuild::verify(&assembled.queries).await.map_err(unavailable)?;
-                Ok(crate::verify::report(&log, &models))
+                let seal = assembled.seal_log.verify().await.map_err(unavailable)?;
+                let models = match projections::rebuild::verify(&assembled.queries).await {
+                    // An event that cannot be read any more is found by the seal, and no read model can be built.
+                    Err(QueryError::Damaged(_)) if seal.fault.is_some() => None,
+                    models => Some(models.map_err(unavailable)?),
+                };
+                Ok(crate::verify::report(&log, &seal, models.as_ref()))
             };
             self.long.run("verify", work).await
         }
@@ -275,6 +285,18 @@ fn dispensable(name: &'static str, trouble: Option<String>) -> Component {
 
 fn component(name: &str, status: Condition, detail: Option<String>) -> Component {
     Component { name: name.to_owned(), status, latency_ms: None, lag_events: None, detail }
+}
+
+/// The Merkle log, with how many events it is behind; a log that is shorter than it was is no lateness.
+fn sealing(unsealed: Option<i64>) -> Component {
+    let (condition, detail) = match unsealed {
+        Some(..0) => {
+            let cut = "the log ends before what was sealed: it was cut off; `dca-auth verify` says where";
+            (Condition::Down, Some(cut.to_owned()))
+        }
+        other => (reading_condition(other), None),
+    };
+    Component { lag_events: unsealed.map(|events| events.max(0)), ..component("auditLog", condition, detail) }
 }
 
 /// More than a second's work behind is late, and an unknown lag is as bad.

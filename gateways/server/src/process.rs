@@ -105,11 +105,8 @@ impl Process {
         if roles.has(Role::Projector) {
             background.spawn(Projector::new(&assembled.queries).run(stopping.clone()));
         }
-        if purpose == Purpose::Serve
-            && roles.has(Role::Projector)
-            && let Some(relay) = Relay::new(&assembled.queries, &keys::random_hex::<8>()?)
-        {
-            background.spawn(relay.run(stopping.clone()));
+        if purpose == Purpose::Serve && roles.has(Role::Projector) {
+            copy_and_seal(&assembled, &mut background, &stopping)?;
         }
         let state = api_state(config, &assembled, &host, address)?;
         let router = match roles.has(Role::Api) {
@@ -212,6 +209,19 @@ impl Process {
         self.http.abort();
         self.assembled.store.clone().close().await;
     }
+}
+
+/// What follows the log beside the read models: the copy for programs outside, and the Merkle log.
+fn copy_and_seal(
+    assembled: &Assembled,
+    background: &mut JoinSet<()>,
+    stopping: &CancellationToken,
+) -> Outcome<()> {
+    if let Some(relay) = Relay::new(&assembled.queries, &keys::random_hex::<8>()?) {
+        background.spawn(relay.run(stopping.clone()));
+    }
+    background.spawn(assembled.seal_log.clone().run(keys::random_hex::<8>()?, stopping.clone()));
+    Ok(())
 }
 
 /// How long one request waits for a verify or a rebuild, before it is told to ask again.

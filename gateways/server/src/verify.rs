@@ -4,16 +4,17 @@
 use api::OperatorError;
 use commands::store::LogCheck;
 use projections::rebuild::{self, Difference, VerifyReport};
-use projections::{Queries, QueryError};
+use projections::{Queries, QueryError, SealReport};
 use serde_json::{Value, json};
 
 use crate::output::cell;
 
 /// What a look at the log and at every read model found. `ok` says whether all is as it should be.
-pub(crate) fn report(log: &LogCheck, models: &VerifyReport) -> Value {
+pub(crate) fn report(log: &LogCheck, seal: &SealReport, models: Option<&VerifyReport>) -> Value {
     let fault = log.fault.as_ref().map(|fault| json!({ "position": fault.position, "what": fault.what }));
+    let broken = seal.fault.as_ref().map(|fault| json!({ "position": fault.position, "what": fault.what }));
     let rows: Vec<Value> = models
-        .models
+        .map_or(&[][..], |models| &models.models)
         .iter()
         .map(|model| {
             let differences: Vec<Value> = model.differences.iter().map(difference).collect();
@@ -21,8 +22,15 @@ pub(crate) fn report(log: &LogCheck, models: &VerifyReport) -> Value {
         })
         .collect();
     json!({
-        "ok": log.fault.is_none() && models.is_clean(),
-        "log": { "head": log.head, "sound": log.sound, "fault": fault, "order": models.log },
+        "ok": log.fault.is_none() && seal.fault.is_none() && models.is_some_and(VerifyReport::is_clean),
+        "log": { "head": log.head, "sound": log.sound, "fault": fault, "order": models.and_then(|m| m.log.as_ref()) },
+        "seal": {
+            "sealed": seal.sealed,
+            "unsealed": seal.unsealed,
+            "checkpoints": seal.checkpoints,
+            "keyFingerprint": seal.key_fingerprint,
+            "fault": broken,
+        },
         "models": rows,
     })
 }
@@ -64,6 +72,17 @@ pub(crate) fn lines(report: &Value) -> String {
         "" => lines.push(format!("log: {} events, whole", log["head"])),
         what => lines.push(format!("log: DAMAGED, sound up to {}: {what}", log["sound"])),
     }
+    let seal = &report["seal"];
+    lines.push(match cell(seal, "/fault/what").as_str() {
+        "" => format!(
+            "seal: {} events as they were sealed and signed in {} checkpoints, {} not yet sealed; key {}",
+            seal["sealed"],
+            seal["checkpoints"],
+            seal["unsealed"],
+            cell(seal, "/keyFingerprint")
+        ),
+        what => format!("seal: BROKEN at position {}: {what}", seal["fault"]["position"]),
+    });
     for model in report["models"].as_array().into_iter().flatten() {
         let (name, rows) = (cell(model, "/name"), &model["rows"]);
         match model["differences"].as_array().map_or(&[][..], Vec::as_slice) {

@@ -14,6 +14,7 @@ mod reading;
 mod rebuilding;
 mod redis;
 mod relay;
+mod sealing;
 mod sharing;
 mod support;
 mod validating;

@@ -32,6 +32,8 @@ enum OwnerMay {
 
 /// See licenses, devices, history, types and rules.
 pub(crate) const READ: Right = Right::staff(StaffRole::Auditor, Scope::LicensesRead).or_owner();
+/// Take the events of the guild out, with their proof.
+pub(crate) const AUDIT: Right = Right::staff(StaffRole::Auditor, Scope::AuditRead);
 /// Hold, resume.
 pub(crate) const MODERATE: Right = Right::staff(StaffRole::Moderator, Scope::LicensesWrite);
 /// Rename and free devices.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod access;
+mod audit_log;
 mod bad_input;
 mod conventions;
 mod credentials;

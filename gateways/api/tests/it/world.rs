@@ -127,7 +127,12 @@ impl Ask<'_> {
         let response = self.world.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 1 << 26).await.unwrap();
-        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        let is_lines = parts.headers.get("content-type").is_some_and(|kind| kind == "application/jsonl");
+        let body = match &bytes[..] {
+            [] => Value::Null,
+            lines if is_lines => Value::String(String::from_utf8(lines.to_vec()).unwrap()),
+            body => serde_json::from_slice(body).unwrap(),
+        };
         Reply { status: parts.status, headers: parts.headers, body }
     }
 }

@@ -1,10 +1,12 @@
-//! The operator's commands: status, keys, tokens, the demo's clock and members, verify and rebuild.
+//! The operator's commands: status, keys, tokens, the demo's clock and members, verify, rebuild and export.
 
 use domain::id::DiscordId;
 use serde_json::{Value, json};
 
-use super::{Ask, encoded, object, page, query, rows, text, unsound};
-use crate::cli::{Admin, Apikey, ClockCommand, Command, DiscordCommand, Job, KeyKind, Member, Removals};
+use super::{Ask, audit, encoded, object, page, query, rows, text, unsound};
+use crate::cli::{
+    Admin, Apikey, ClockCommand, Command, DiscordCommand, Export, Job, KeyKind, Member, Removals, Verify,
+};
 use crate::config::Config;
 use crate::door;
 use crate::failure::{Failure, Outcome};
@@ -24,7 +26,8 @@ pub(super) fn name(command: &Command) -> &'static str {
         Command::Discord(_) => "discord",
         Command::Removals(_) => "removals",
         Command::Job(_) => "job",
-        Command::Verify => "verify",
+        Command::Verify(_) => "verify",
+        Command::Export(_) => "export",
         Command::Rebuild { .. } => "rebuild",
         Command::Config(_) => "config",
         Command::Healthcheck => "healthcheck",
@@ -41,6 +44,12 @@ pub(super) async fn without_request(
     match command {
         Command::Admin(Admin::Token { user }) => Some(token(config, user.as_deref(), format).await),
         Command::Healthcheck => Some(healthcheck(config, format).await),
+        Command::Verify(Verify { checkpoint: Some(file), .. }) => {
+            Some(audit::compare(config, file, format).await)
+        }
+        Command::Export(Export::Audit { guild, out }) => {
+            Some(audit::export(config, guild, out.as_deref(), format).await)
+        }
         _ => None,
     }
 }
@@ -88,7 +97,7 @@ pub(super) fn ask(command: Command) -> Outcome<Ask> {
             let path = format!("/_admin/jobs/{}/run", encoded(&name));
             Ask { body: None, ..Ask::post(path, Value::Null, Value::to_string) }
         }
-        Command::Verify => Ask {
+        Command::Verify(_) => Ask {
             verdict: sound,
             body: None,
             ..Ask::post("/_admin/verify", Value::Null, crate::verify::lines)
@@ -135,7 +144,8 @@ fn sound(body: &Value) -> Outcome<()> {
         return Ok(());
     }
     Err(unsound("the log or a read model is not as it should be").help(
-        "A read model that differs is mended by `dca-auth rebuild NAME`; a log that is damaged needs a backup.",
+        "A read model that differs is mended by `dca-auth rebuild NAME`; a log that is damaged, or not as it was sealed, \
+         needs a backup.",
     ))
 }
 

@@ -1,0 +1,156 @@
+//! The log as others can check it: the export of a guild, which proves itself, checkpoints, and proofs of single events
+//! and of the log's growth. Sealed fields go out sealed; nothing is opened here.
+
+use std::io;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use domain::credential::Scope;
+use domain::id::GuildId;
+use domain::merkle::{Hash, leaf_hash};
+use domain::proof::{Checkpoint, LogKey, Note, fingerprint};
+use futures::{StreamExt as _, stream};
+use projections::GuildExport;
+use serde::Serialize;
+
+use crate::error::ApiError;
+use crate::extract::access;
+use crate::extract::path::PathIds;
+use crate::extract::principal::Principal;
+use crate::extract::read::Read;
+use crate::render::json;
+use crate::state::ApiState;
+
+/// Every event of a guild up to now as JSON Lines, read from the log while it is sent.
+pub(crate) async fn export(read: Read, ids: PathIds) -> Result<Response, ApiError> {
+    read.query(&[])?;
+    let guild: GuildId = ids.id("guild", "guild")?;
+    access::guild(&read.state, &read.principal, guild, access::AUDIT).await?;
+    let export = read.state.seal_log().export(guild).await?.ok_or_else(|| ApiError::not_found("guild"))?;
+    let header = export.header()?;
+    let lines = stream::once(async move { Ok(header) }).chain(stream::try_unfold(export, next_lines));
+    let mut response = Response::new(Body::from_stream(lines));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/jsonl"));
+    Ok(response)
+}
+
+/// A stream that breaks off breaks the connection, so that nobody takes its beginning for the whole; the file says by
+/// itself that its end is missing.
+async fn next_lines(mut export: GuildExport) -> io::Result<Option<(String, GuildExport)>> {
+    match export.next().await {
+        Ok(lines) => Ok(lines.map(|lines| (lines, export))),
+        Err(error) => {
+            tracing::error!(%error, "an export broke off");
+            Err(io::Error::other(error))
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyBody {
+    origin: String,
+    key: String,
+    fingerprint: String,
+}
+
+/// The public key of checkpoints. It is asked for without a credential, so nothing of a tenant stands here.
+pub(crate) async fn key(State(state): State<ApiState>) -> Response {
+    let key = state.seal_log().key();
+    let fingerprint = fingerprint(&key.public);
+    json(StatusCode::OK, &KeyBody { key: key.to_string(), fingerprint, origin: key.name })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CheckpointBody<'a> {
+    epoch: &'a str,
+    size: u64,
+    root: Hash,
+    checkpoint: &'a str,
+    key: String,
+}
+
+impl<'a> CheckpointBody<'a> {
+    fn new(said: &'a Checkpoint, note: &'a Note, key: &LogKey) -> Self {
+        let (epoch, size, root) = (&*said.epoch, said.size, said.root);
+        Self { epoch, size, root, checkpoint: note.as_str(), key: key.to_string() }
+    }
+}
+
+/// A checkpoint of now, or the one that was signed when the log had `size` events.
+pub(crate) async fn checkpoint(read: Read) -> Result<Response, ApiError> {
+    match &read.principal {
+        Principal::Key(key) => key.scope(Scope::AuditRead)?,
+        other => other.operator()?,
+    }
+    let query = read.query(&["size"])?;
+    let log = read.state.seal_log();
+    let note = match query.get::<i64>("size")? {
+        Some(size) => log.note(size).await?.ok_or_else(|| ApiError::not_found("checkpoint"))?,
+        None => log.checkpoint().await?.note,
+    };
+    let said = note.read().map_err(|_| ApiError::damaged())?;
+    Ok(json(StatusCode::OK, &CheckpointBody::new(&said, &note, &log.key())))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProofBody<'a> {
+    position: i64,
+    /// The text that is hashed.
+    record: &'a str,
+    leaf: Hash,
+    path: &'a [Hash],
+    #[serde(flatten)]
+    checkpoint: CheckpointBody<'a>,
+}
+
+/// That the event at `position` is in the log.
+pub(crate) async fn proof(read: Read) -> Result<Response, ApiError> {
+    read.principal.operator()?;
+    let query = read.query(&["position"])?;
+    let position: i64 = query.get("position")?.ok_or_else(|| missing("position"))?;
+    let log = read.state.seal_log();
+    let proof = log.prove_event(position).await?.ok_or_else(|| ApiError::not_found("position"))?;
+    let body = ProofBody {
+        position,
+        record: &proof.record,
+        leaf: leaf_hash(proof.record.as_bytes()),
+        path: &proof.path,
+        checkpoint: CheckpointBody::new(&proof.sealed.checkpoint, &proof.sealed.note, &log.key()),
+    };
+    Ok(json(StatusCode::OK, &body))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ConsistencyBody {
+    from: i64,
+    from_root: Hash,
+    to: i64,
+    to_root: Hash,
+    path: Vec<Hash>,
+}
+
+/// That the log of `to` events begins with the log of `from` events; without `to`, the log of now.
+pub(crate) async fn consistency(read: Read) -> Result<Response, ApiError> {
+    read.principal.operator()?;
+    let query = read.query(&["from", "to"])?;
+    let from: i64 = query.get("from")?.ok_or_else(|| missing("from"))?;
+    let log = read.state.seal_log();
+    let sealed = log.catch_up().await?;
+    let to = query.get("to")?.unwrap_or(sealed);
+    let proof = log.prove_consistency(from, to).await?.ok_or_else(|| {
+        ApiError::impossible("?from", format!("must be from 1 to `to`, and `to` at most {sealed}"))
+    })?;
+    let (from_root, to_root) = (proof.from_root, proof.to_root);
+    Ok(json(StatusCode::OK, &ConsistencyBody { from, from_root, to, to_root, path: proof.path }))
+}
+
+fn missing(name: &str) -> ApiError {
+    ApiError::invalid(format!("?{name}"), "MISSING_MEMBER", "is needed here")
+}

@@ -1,0 +1,48 @@
+-- The Merkle log (record 0014 in docs/decisions): the trees over the log, as far as they were written, and the signed
+-- checkpoints. Trees can be made anew from the log; checkpoints cannot, so the database refuses to change one. The same
+-- tables and columns stand in sqlite/0004_merkle.sql.
+
+-- One row a tree: `log` over all events, and one for each guild, under its id, over the guild's events.
+CREATE TABLE merkle_tree (
+    id TEXT NOT NULL PRIMARY KEY,
+    -- Leaves. For the log it is the position up to which it is sealed; for a guild the number of its last event.
+    size BIGINT NOT NULL,
+    -- Over those leaves, base64.
+    root TEXT NOT NULL,
+    -- The last event in it.
+    position BIGINT NOT NULL
+);
+
+INSERT INTO merkle_tree (id, size, root, position) VALUES
+    ('log', 0, '47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=', 0);
+
+-- The nodes of the trees, sixteen of a level in a row: `<tree>/<level>/<place>`. Level 0 are leaves; an entry of level
+-- n + 1 is the root over a whole row of level n.
+CREATE TABLE merkle_tile (
+    id TEXT NOT NULL PRIMARY KEY,
+    -- Up to 16 hashes of 32 bytes, one after the other, base64.
+    hashes TEXT NOT NULL
+);
+
+-- Every checkpoint that was ever signed.
+CREATE TABLE log_checkpoint (
+    epoch TEXT NOT NULL,
+    -- Events in the log, which is the position of the last one.
+    size BIGINT NOT NULL,
+    note TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (epoch, size)
+);
+CREATE INDEX log_checkpoint_size ON log_checkpoint (size);
+
+CREATE FUNCTION refuse_change_of_checkpoints() RETURNS trigger
+LANGUAGE plpgsql AS $refuse$
+BEGIN
+    RAISE EXCEPTION 'signed checkpoints are kept: % on table log_checkpoint is refused', TG_OP
+        USING ERRCODE = 'restrict_violation',
+              HINT = 'Somebody may hold a copy, and compare.';
+END
+$refuse$;
+
+CREATE TRIGGER log_checkpoint_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON log_checkpoint
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_checkpoints();
