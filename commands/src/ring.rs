@@ -125,9 +125,8 @@ impl KeyRing {
         let (ours, theirs) = (self.rotating(), file.rotating());
         let mut lists = ours.lists.clone();
         for list in List::ALL {
-            lists.get_mut(list).take_over(theirs.lists.get(list)).map_err(|id| RingMismatch::OtherSecret {
-                secret: SecretId { list, id },
-                ring: self.fingerprint.clone(),
+            lists.get_mut(list).take_over(theirs.lists.get(list)).map_err(|id| {
+                RingMismatch::OtherSecret { secret: SecretId { list, id }, ring: self.fingerprint.clone() }
             })?;
         }
         check_active(&lists, active)?;

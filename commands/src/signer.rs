@@ -116,7 +116,13 @@ impl KeySet {
     /// one as long as its signatures are about.
     pub fn of(ring: &KeyRing, purpose: SigningPurpose) -> Self {
         let list = ring.list(purpose.list());
-        Self { keys: list.entries().iter().map(|entry| PublicKey::of(&Signer::new(entry.secret.bytes()))).collect() }
+        Self {
+            keys: list
+                .entries()
+                .iter()
+                .map(|entry| PublicKey::of(&Signer::new(entry.secret.bytes())))
+                .collect(),
+        }
     }
 }
 

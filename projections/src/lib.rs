@@ -52,7 +52,8 @@ pub use license_view::{Due, LicenseFacts, LicenseFilter};
 pub use member_view::MemberFacts;
 pub use notice_outbox::{Announcement, Cause, Delivery, DeliveryState, Followed, Outbox, SendLimits};
 pub use operational::{
-    BotState, GatewaySession, HeldRemoval, HeldRemovals, LastSeen, Lease, Leases, Standing,
+    Activated, BotState, GatewaySession, HeldRemoval, HeldRemovals, LastSeen, Lease, Leases, Retirement,
+    Retirements, RingHolder, RingHolders, RingSecret, RingState, Standing,
 };
 pub use projector::{Projector, Step};
 pub use relay::Relay;

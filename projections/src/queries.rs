@@ -25,7 +25,7 @@ use crate::facts::{Fact, GuildFact, LicenseFact, MemberFact, UserFact};
 use crate::history::{AsOf, HistoryEntry};
 use crate::license_view::{DUE, Due, EXPIRING, LicenseFacts, LicenseFilter, ListQuery, NEXT_DUE};
 use crate::notice_outbox::Outbox;
-use crate::operational::{BotState, HeldRemovals, LastSeen, Leases};
+use crate::operational::{BotState, HeldRemovals, LastSeen, Leases, Retirements, RingHolders};
 use crate::validation::{Answer, Ask, FirstValidations};
 use crate::view::{View, parsed};
 use crate::{
@@ -416,6 +416,16 @@ impl Queries {
     /// Who works under which name.
     pub fn leases(&self) -> Leases {
         Leases::new(self.core.sql.clone())
+    }
+
+    /// Which processes know which secrets of the key ring.
+    pub fn ring_holders(&self) -> RingHolders {
+        RingHolders::new(self.core.sql.clone())
+    }
+
+    /// License-key secrets that are being retired.
+    pub fn retirements(&self) -> Retirements {
+        Retirements::new(self.core.sql.clone())
     }
 
     /// What the bot must still know after a restart.

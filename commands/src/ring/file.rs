@@ -89,7 +89,10 @@ impl KeyRing {
             let (kept, old) = (self.list(list), old.list(list));
             let lost = old.entries().iter().find(|entry| !kept.entries().contains(entry));
             if let Some(entry) = lost {
-                return Err(RingError::WouldLose { path: shown(path), secret: SecretId { list, id: entry.id } });
+                return Err(RingError::WouldLose {
+                    path: shown(path),
+                    secret: SecretId { list, id: entry.id },
+                });
             }
         }
         let failed = |reason| RingError::Unwritable { path: shown(path), reason };

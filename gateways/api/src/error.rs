@@ -40,6 +40,8 @@ pub enum Code {
     NotYetExisting,
     /// The license has another key by now.
     KeySuperseded,
+    /// The key ring has no such secret.
+    SecretNotFound,
     /// Another method is needed.
     MethodNotAllowed,
     /// The body did not arrive in time.
@@ -50,6 +52,14 @@ pub enum Code {
     IdempotencyInFlight,
     /// The operator's wish is being done already.
     Busy,
+    /// A running process does not know a secret of the key ring.
+    SecretNotKnown,
+    /// New things are made with the secret.
+    SecretActive,
+    /// The secret was retired.
+    SecretRetired,
+    /// The list of the key ring can take no more secrets.
+    RingFull,
     /// `If-Match` names another version.
     VersionMismatch,
     /// The body is too long.
@@ -76,7 +86,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of statuses.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 34] = [
         Self::InvalidRequest,
         Self::KeyInUrl,
         Self::PositionUnknown,
@@ -89,11 +99,16 @@ impl Code {
         Self::NotFound,
         Self::NotYetExisting,
         Self::KeySuperseded,
+        Self::SecretNotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::Conflict,
         Self::IdempotencyInFlight,
         Self::Busy,
+        Self::SecretNotKnown,
+        Self::SecretActive,
+        Self::SecretRetired,
+        Self::RingFull,
         Self::VersionMismatch,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
@@ -132,11 +147,16 @@ impl Code {
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
             Self::NotYetExisting => ("NOT_YET_EXISTING", StatusCode::NOT_FOUND),
             Self::KeySuperseded => ("KEY_SUPERSEDED", StatusCode::NOT_FOUND),
+            Self::SecretNotFound => ("SECRET_NOT_FOUND", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
             Self::RequestTimeout => ("REQUEST_TIMEOUT", StatusCode::REQUEST_TIMEOUT),
             Self::Conflict => ("CONFLICT", StatusCode::CONFLICT),
             Self::IdempotencyInFlight => ("IDEMPOTENCY_IN_FLIGHT", StatusCode::CONFLICT),
             Self::Busy => ("BUSY", StatusCode::CONFLICT),
+            Self::SecretNotKnown => ("SECRET_NOT_KNOWN", StatusCode::CONFLICT),
+            Self::SecretActive => ("SECRET_ACTIVE", StatusCode::CONFLICT),
+            Self::SecretRetired => ("SECRET_RETIRED", StatusCode::CONFLICT),
+            Self::RingFull => ("RING_FULL", StatusCode::CONFLICT),
             Self::VersionMismatch => ("VERSION_MISMATCH", StatusCode::PRECONDITION_FAILED),
             Self::BodyTooLarge => ("BODY_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMediaType => ("UNSUPPORTED_MEDIA_TYPE", StatusCode::UNSUPPORTED_MEDIA_TYPE),

@@ -20,15 +20,15 @@ use axum::Router;
 use axum::routing::{delete, get, patch, post};
 
 pub use error::{ApiError, Code, FieldError};
-pub use operator::{Component, Condition, InteractionError, Operator, OperatorError};
+pub use operator::{Component, Condition, InteractionError, KeyWish, Operator, OperatorError};
 pub use serve::serve;
 pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
 pub use token::{TokenKeys, mint};
 
 use crate::routes::{
     activate, api_keys, demo, devices, generate, guilds, heartbeat, held_removals, history, interactions,
-    license_types, licenses, lifecycle, operations, operator as admin, redeem, role_rules, terms, transfer,
-    users, validate,
+    key_ring, license_types, licenses, lifecycle, operations, operator as admin, redeem, role_rules, terms,
+    transfer, users, validate,
 };
 
 /// The whole API as a service.
@@ -98,6 +98,10 @@ fn operator_routes() -> Router<ApiState> {
         .route("/_admin/rebuild", post(admin::rebuild))
         .route("/_admin/jobs/{name}/run", post(admin::run_job))
         .route("/_admin/discord/resume", post(admin::resume_discord))
+        .route("/_admin/keys", get(key_ring::list).post(key_ring::add))
+        .route("/_admin/keys/rotate", post(key_ring::rotate))
+        .route("/_admin/keys/{id}/activate", post(key_ring::activate))
+        .route("/_admin/keys/{id}/retire", post(key_ring::retire))
 }
 
 fn framed(routes: Router<ApiState>, state: ApiState) -> Router {

@@ -1,6 +1,7 @@
 //! The commands that ask a server something: each builds one request, sends it through the door, and shows the
 //! answer. Rules, permissions and effects are the server's; nothing here opens a store.
 
+mod keys;
 mod license;
 mod operate;
 
@@ -49,6 +50,7 @@ pub(crate) async fn ask(config: &Config, command: Command, format: Format) -> Ou
     }
     let ask = match command {
         Command::License(license) => license::ask(license),
+        Command::Keys(keys) => keys::ask(keys),
         other => operate::ask(other)?,
     };
     let door = Door::open(config, name).await?;

@@ -88,6 +88,9 @@ pub(crate) enum Command {
     /// Background jobs
     #[command(subcommand)]
     Job(Job),
+    /// Secrets of the key ring
+    #[command(subcommand)]
+    Keys(Keys),
     /// Compare the read models with a rebuild from the log, and check the log itself
     Verify,
     /// Build a read model anew from the log; readers go on meanwhile
@@ -193,6 +196,41 @@ pub(crate) enum Job {
     Run {
         /// Its name
         name: String,
+    },
+}
+
+/// Secrets of the key ring. Ids are a list and a number, such as license-1.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// List them: id, when made, which are active, who lacks one; never a secret
+    List,
+    /// Add a secret; it is not active yet
+    Add {
+        /// license, encryption, access (tokens), response, certificate or cache
+        #[arg(long, value_name = "LIST")]
+        kind: String,
+    },
+    /// Make new things with a secret, once every running process knows it
+    Activate {
+        /// Its id, for example license-1
+        id: String,
+    },
+    /// Add a secret, and activate it when every running process knows it
+    Rotate {
+        /// license, encryption, access (tokens), response, certificate or cache
+        #[arg(long, value_name = "LIST")]
+        kind: String,
+        /// How long to wait for processes that do not know it yet
+        #[arg(long, value_name = "DURATION", default_value = "PT1M")]
+        wait: Span,
+    },
+    /// Give a new key to every license whose key was made with a secret that leaked
+    Retire {
+        /// Its id, for example license-0
+        id: String,
+        /// Only say how many licenses that concerns
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 

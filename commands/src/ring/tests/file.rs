@@ -144,7 +144,10 @@ fn replacing_never_loses_a_secret() {
     newer.create_file(&path).unwrap();
 
     let error = counted_ring().replace_file(&path).unwrap_err();
-    assert!(matches!(error, RingError::WouldLose { secret: SecretId { list: List::Access, id: 1 }, .. }), "{error}");
+    assert!(
+        matches!(error, RingError::WouldLose { secret: SecretId { list: List::Access, id: 1 }, .. }),
+        "{error}"
+    );
     let (twin, _) = counted_ring().with_added(List::Access, MADE_AT, &mut os_random).unwrap();
     assert!(matches!(twin.replace_file(&path), Err(RingError::WouldLose { .. })));
     let error = other_ring().replace_file(&path).unwrap_err();
@@ -239,7 +242,9 @@ fn a_file_that_is_no_text_is_refused_without_its_bytes() {
 fn secrets_added_by_many_at_once_are_all_kept() {
     let (folder, path) = folder();
     counted_ring().create_file(&path).unwrap();
-    let add = || KeyRing::change_file(&path, |ring| ring.with_added(List::Cache, MADE_AT, &mut os_random)).unwrap().1;
+    let add = || {
+        KeyRing::change_file(&path, |ring| ring.with_added(List::Cache, MADE_AT, &mut os_random)).unwrap().1
+    };
     let mut ids: Vec<u32> = std::thread::scope(|scope| {
         let threads: Vec<_> =
             (0..4).map(|_| scope.spawn(|| (0..5).map(|_| add()).collect::<Vec<_>>())).collect();

@@ -3,7 +3,9 @@
 use domain::ports::{Mac as _, Purpose};
 
 use super::{MADE_AT, assert_gives_nothing_away, counted, known_ring, other_ring};
-use crate::ring::{ActiveIds, KeyRing, LICENSE_SECRETS_MAX, List, RingError, RingMismatch, SecretId, os_random};
+use crate::ring::{
+    ActiveIds, KeyRing, LICENSE_SECRETS_MAX, List, RingError, RingMismatch, SecretId, os_random,
+};
 
 fn added(ring: &KeyRing, list: List) -> (KeyRing, u32) {
     ring.with_added(list, MADE_AT, &mut os_random).unwrap()
@@ -152,10 +154,7 @@ fn a_ring_that_follows_keeps_what_the_file_lost_and_takes_nothing_that_is_not_it
     assert!(error.to_string().contains("`license-2`"), "{error}");
     assert_gives_nothing_away(&error.to_string());
 
-    assert!(matches!(
-        ring.follow(&other_ring(), &ring.active_ids()),
-        Err(RingMismatch::OtherRoot { .. })
-    ));
+    assert!(matches!(ring.follow(&other_ring(), &ring.active_ids()), Err(RingMismatch::OtherRoot { .. })));
     let unknown = added(&added(&before, List::Cache).0, List::Cache).0;
     let active = unknown.with_activated(List::Cache, 2).unwrap().active_ids();
     let error = ring.follow(&before, &active).unwrap_err();

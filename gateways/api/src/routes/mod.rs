@@ -11,6 +11,7 @@ pub(crate) mod heartbeat;
 pub(crate) mod held_removals;
 pub(crate) mod history;
 pub(crate) mod interactions;
+pub(crate) mod key_ring;
 pub(crate) mod license_types;
 pub(crate) mod licenses;
 pub(crate) mod lifecycle;

@@ -24,6 +24,7 @@ pub(super) fn name(command: &Command) -> &'static str {
         Command::Discord(_) => "discord",
         Command::Removals(_) => "removals",
         Command::Job(_) => "job",
+        Command::Keys(_) => "keys",
         Command::Verify => "verify",
         Command::Rebuild { .. } => "rebuild",
         Command::Config(_) => "config",

@@ -18,6 +18,7 @@ mod lifecycle;
 mod nats;
 mod observe;
 mod pgbouncer;
+mod rotation;
 mod scale;
 mod secrets;
 
