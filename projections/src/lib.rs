@@ -20,6 +20,7 @@ mod member_view;
 mod model;
 mod notice_outbox;
 mod operational;
+mod past;
 mod projector;
 mod queries;
 pub mod rebuild;
@@ -47,7 +48,7 @@ pub use error::QueryError;
 pub use event_log::EventLog;
 pub use floors::{FLOOR_KEPT, FLOORS_MAX, Floors};
 pub use guild_view::GuildFacts;
-pub use history::{AsOf, HistoryEntry};
+pub use history::HistoryEntry;
 pub use license_view::{Due, LicenseFacts, LicenseFilter};
 pub use member_view::MemberFacts;
 pub use notice_outbox::{Announcement, Cause, Delivery, DeliveryState, Followed, Outbox, SendLimits};
@@ -55,6 +56,7 @@ pub use operational::{
     Activated, BotState, GatewaySession, HeldRemoval, HeldRemovals, LastSeen, Lease, Leases, Retirement,
     Retirements, RingHolder, RingHolders, RingSecret, RingState, Standing,
 };
+pub use past::{AsOf, Owned};
 pub use projector::{Projector, Step};
 pub use relay::Relay;
 pub use user_view::UserFacts;

@@ -22,7 +22,7 @@ use crate::db::{Arg, Row, Sql};
 use crate::error::QueryError;
 use crate::event_log::EventLog;
 use crate::facts::{Fact, GuildFact, LicenseFact, MemberFact, UserFact};
-use crate::history::{AsOf, HistoryEntry};
+use crate::history::HistoryEntry;
 use crate::license_view::{DUE, Due, EXPIRING, LicenseFacts, LicenseFilter, ListQuery, NEXT_DUE};
 use crate::notice_outbox::Outbox;
 use crate::operational::{BotState, HeldRemovals, LastSeen, Leases, Retirements, RingHolders};
@@ -102,18 +102,6 @@ impl Queries {
         Ok(self.core.fact::<LicenseFact>(&id).await?.value)
     }
 
-    /// A license as of an earlier instant; `None` if it was not yet made.
-    ///
-    /// # Errors
-    /// [`QueryError::Unavailable`] or [`QueryError::Damaged`].
-    pub async fn license_as_of(
-        &self,
-        id: LicenseId,
-        as_of: AsOf,
-    ) -> Result<Option<LicenseFacts>, QueryError> {
-        self.core.license_as_of(id, as_of).await
-    }
-
     /// Licenses, newest first. `now` is the instant that a status is asked for.
     ///
     /// # Errors
@@ -141,7 +129,7 @@ impl Queries {
         id: LicenseId,
         page: Page,
     ) -> Result<Option<Paged<HistoryEntry>>, QueryError> {
-        self.core.history(id, &page).await
+        self.core.history(id, (0, i64::MAX), &page).await
     }
 
     /// A guild; `None` if it is not known.

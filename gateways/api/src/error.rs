@@ -20,7 +20,7 @@ pub enum Code {
     InvalidValue,
     /// A credential or license key stands in the address.
     KeyInUrl,
-    /// `DCA-Min-Position` names a position that this log has not reached, or another log.
+    /// A position that this log has not reached, or of another log.
     PositionUnknown,
     /// The text is no license key.
     MalformedKey,
@@ -38,6 +38,8 @@ pub enum Code {
     NotFound,
     /// It was made later than the instant asked for.
     NotYetExisting,
+    /// It was not changed as often as was asked for.
+    VersionUnknown,
     /// The license has another key by now.
     KeySuperseded,
     /// The key ring has no such secret.
@@ -86,7 +88,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of statuses.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::InvalidRequest,
         Self::KeyInUrl,
         Self::PositionUnknown,
@@ -98,6 +100,7 @@ impl Code {
         Self::Forbidden,
         Self::NotFound,
         Self::NotYetExisting,
+        Self::VersionUnknown,
         Self::KeySuperseded,
         Self::SecretNotFound,
         Self::MethodNotAllowed,
@@ -146,6 +149,7 @@ impl Code {
             Self::Forbidden => ("FORBIDDEN", StatusCode::FORBIDDEN),
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
             Self::NotYetExisting => ("NOT_YET_EXISTING", StatusCode::NOT_FOUND),
+            Self::VersionUnknown => ("VERSION_UNKNOWN", StatusCode::NOT_FOUND),
             Self::KeySuperseded => ("KEY_SUPERSEDED", StatusCode::NOT_FOUND),
             Self::SecretNotFound => ("SECRET_NOT_FOUND", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
@@ -423,6 +427,14 @@ impl From<QueryError> for ApiError {
                 "?cursor",
                 "WRONG_FORM",
                 "is not a cursor of this list; use `nextCursor` of its last page, or leave it out to begin anew",
+            ),
+            QueryError::VersionUnknown { asked, has } => Self::new(
+                Code::VersionUnknown,
+                format!("It has {has} versions so far, and version {asked} was asked for; its history shows them."),
+            ),
+            QueryError::PositionUnknown { asked, head } => Self::new(
+                Code::PositionUnknown,
+                format!("The log ends at position {head}, and position {asked} was asked for; take one from an answer of this server."),
             ),
             QueryError::Damaged(why) => {
                 tracing::error!(why, "a query met damaged data");

@@ -27,8 +27,8 @@ pub use token::{TokenKeys, mint};
 
 use crate::routes::{
     activate, api_keys, demo, devices, generate, guilds, heartbeat, held_removals, history, interactions,
-    key_ring, license_types, licenses, lifecycle, operations, operator as admin, redeem, role_rules, terms,
-    transfer, users, validate,
+    key_ring, license_types, licenses, lifecycle, operations, operator as admin, past, redeem, role_rules,
+    terms, transfer, users, validate,
 };
 
 /// The whole API as a service.
@@ -44,6 +44,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/licenses", get(licenses::list))
         .route("/licenses/{id}", get(licenses::one))
         .route("/licenses/{id}/history", get(history::history))
+        .route("/licenses/{id}/diff", get(past::license_diff))
+        .route("/licenses/{id}/replay", get(past::replay))
         .route("/licenses/{id}/devices", get(licenses::devices))
         .route("/licenses/{id}/devices/{deviceId}", patch(devices::rename))
         .route("/licenses/{id}/deactivate", delete(devices::free))
@@ -63,6 +65,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/admin/users/{id}/unban", post(users::unban))
         // a guild
         .route("/guilds/{guild}", get(guilds::one))
+        .route("/guilds/{guild}/diff", get(past::guild_diff))
         .route("/guilds/{guild}/settings", patch(guilds::change_settings))
         .route("/guilds/{guild}/held-removals", get(held_removals::list))
         .route("/guilds/{guild}/held-removals/{batch}/confirm", post(held_removals::confirm))

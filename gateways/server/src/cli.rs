@@ -79,6 +79,9 @@ pub(crate) enum Command {
     /// Licenses
     #[command(subcommand)]
     License(License),
+    /// Discord servers
+    #[command(subcommand)]
+    Guild(Guild),
     /// The Discord bot
     #[command(subcommand)]
     Discord(DiscordCommand),
@@ -289,6 +292,9 @@ pub(crate) enum License {
         /// Slug of the license type
         #[arg(long = "type", value_name = "TYPE")]
         license_type: Option<String>,
+        /// As they were then, of one user: a time or `position:N`
+        #[arg(long, value_name = "INSTANT", requires = "user")]
+        as_of: Option<String>,
         /// How many at most
         #[arg(long)]
         limit: Option<u32>,
@@ -308,6 +314,25 @@ pub(crate) enum License {
     History {
         /// License id
         id: String,
+    },
+    /// What changed between two instants, member by member, and who did it
+    Diff {
+        /// License id
+        id: String,
+        /// A time, `position:N` or `version:N`
+        #[arg(long, value_name = "INSTANT")]
+        from: String,
+        /// The same [default: now]
+        #[arg(long, value_name = "INSTANT")]
+        to: Option<String>,
+    },
+    /// Fold the events of a license one by one, and compare the end with the read model
+    Replay {
+        /// License id
+        id: String,
+        /// Where the last page ended
+        #[arg(long)]
+        cursor: Option<String>,
     },
     /// Hold a license
     Suspend(Change),
@@ -334,6 +359,30 @@ pub(crate) enum License {
         /// manual, refund, chargeback, fraud, abuse or leaked
         #[arg(long, default_value = "manual")]
         category: String,
+    },
+}
+
+/// Discord servers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Guild {
+    /// One server
+    Show {
+        /// Discord server id
+        id: String,
+        /// As it was then: a time, `position:N` or `version:N`
+        #[arg(long, value_name = "INSTANT")]
+        as_of: Option<String>,
+    },
+    /// What changed between two instants, with its license types and rules, and who did it
+    Diff {
+        /// Discord server id
+        id: String,
+        /// A time, `position:N` or `version:N`
+        #[arg(long, value_name = "INSTANT")]
+        from: String,
+        /// The same [default: now]
+        #[arg(long, value_name = "INSTANT")]
+        to: Option<String>,
     },
 }
 

@@ -257,7 +257,7 @@ impl Retiring {
                     return Ok(Rekeyed::Refused);
                 }
                 Err(CommandError::VersionMismatch { .. } | CommandError::Conflict(_)) if tries < TRIES => {
-                    tries += 1
+                    tries += 1;
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -105,7 +105,7 @@ impl RingKeeper {
             if trouble != *kept {
                 match &trouble {
                     Some(why) => {
-                        tracing::error!(why, "the key ring could not be followed; it is tried again")
+                        tracing::error!(why, "the key ring could not be followed; it is tried again");
                     }
                     None => tracing::info!("the key ring is followed again"),
                 }

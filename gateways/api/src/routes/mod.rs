@@ -17,6 +17,7 @@ pub(crate) mod licenses;
 pub(crate) mod lifecycle;
 pub(crate) mod operations;
 pub(crate) mod operator;
+pub(crate) mod past;
 pub(crate) mod redeem;
 pub(crate) mod role_rules;
 pub(crate) mod terms;

@@ -17,6 +17,7 @@ mod lifecycle;
 #[path = "../../../../projections/tests/it/nats.rs"]
 mod nats;
 mod observe;
+mod past;
 mod pgbouncer;
 mod rotation;
 mod scale;

@@ -376,17 +376,24 @@ impl World {
 
     /// Makes the database say that a later version of the program was here.
     pub(crate) async fn pretend_newer_schema(&self) {
+        self.sql(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             SELECT 9999, 'from the future', success, checksum, 0 FROM _sqlx_migrations LIMIT 1",
+        )
+        .await;
+    }
+
+    /// Changes the database behind the program's back.
+    pub(crate) async fn sql(&self, statement: &str) {
         use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
-        let insert = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
-                      SELECT 9999, 'from the future', success, checksum, 0 FROM _sqlx_migrations LIMIT 1";
         match self.engine.database_url() {
             None => {
                 let path = self.data_dir().join(self.mode).join("dca-auth.db");
                 let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-                options.connect().await.unwrap().execute(insert).await.unwrap();
+                options.connect().await.unwrap().execute(statement).await.unwrap();
             }
             Some(url) => {
-                sqlx::PgConnection::connect(url).await.unwrap().execute(insert).await.unwrap();
+                sqlx::PgConnection::connect(url).await.unwrap().execute(statement).await.unwrap();
             }
         }
     }
