@@ -12,6 +12,7 @@ use domain::license::{License, Stage};
 use futures::StreamExt as _;
 use projections::{Lease, Queries, Retirement};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -38,6 +39,8 @@ pub(crate) struct Retiring {
     keeper: Arc<RingKeeper>,
     limits: config::Jobs,
     holder: String,
+    /// Whoever works, be it the loop or a command: the lease is the process's, and tells the two not apart.
+    working: Mutex<()>,
 }
 
 /// What became of one license.
@@ -57,7 +60,7 @@ impl Retiring {
         limits: config::Jobs,
         holder: String,
     ) -> Self {
-        Self { assembled, keeper, limits, holder }
+        Self { assembled, keeper, limits, holder, working: Mutex::default() }
     }
 
     fn queries(&self) -> &Queries {
@@ -171,6 +174,7 @@ impl Retiring {
 
     /// Works on everything that is to be retired, unless somebody else does.
     async fn work(&self) -> Result<(), JobError> {
+        let Ok(_one) = self.working.try_lock() else { return Ok(()) };
         let leases = self.queries().leases();
         let Some(lease) = leases.acquire(LEASE, &self.holder, LEASE_TTL).await? else { return Ok(()) };
         let done = self.all(&lease).await;

@@ -14,6 +14,7 @@ mod projecting;
 mod reading;
 mod rebuilding;
 mod relay;
+mod ring;
 mod support;
 mod validating;
 mod world;

@@ -300,6 +300,42 @@ async fn a_retirement_survives_the_process_that_works_on_it() {
     world.verify().await;
 }
 
+/// Two copies of one key file that were added to apart have the same root, and two secrets under one id.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_secrets_under_one_id_are_refused_by_name() {
+    let engine = Engine::postgres().await;
+    let mut first = World::empty(engine.clone());
+    first.live();
+    first.serve().await;
+    let mut apart = World::empty(Engine::Sqlite);
+    apart.live();
+    copy_ring(&first, &apart);
+    apart.serve().await;
+    for world in [&first, &apart] {
+        world.cli(&["keys", "add", "--kind", "license"]).await;
+    }
+    let mut second = World::empty(engine);
+    second.live();
+    copy_ring(&apart, &second);
+    let mut command = second.program();
+    command.args(["serve", "--mode", "live"]).arg("--data-dir").arg(second.data_dir());
+    let output = command.output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("two different secrets are known as `license-1`"),
+        "{said}"
+    );
+    // A running process keeps what it has, and says what is wrong.
+    copy_ring(&apart, &first);
+    until("the first says so", || async {
+        let health = first.ask("GET", "/health", &[], Value::Null).await.body;
+        let keys =
+            health["components"].as_array().unwrap().iter().find(|one| one["name"] == "keys").cloned()?;
+        keys["detail"].as_str().filter(|detail| detail.contains("`license-1`")).map(|_| ())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_rings_over_one_database_are_refused_with_both_fingerprints() {
     let engine = Engine::postgres().await;
