@@ -22,12 +22,17 @@ use crate::{Core, GuildFacts, Queries};
 /// Licenses that a person has.
 const OWNED: &str = "SELECT id, first_position FROM license_view \
     WHERE owner = $1 AND first_position < $2 ORDER BY first_position DESC LIMIT $3";
-/// Licenses that a person has or once had. An owner is lost by a transfer only, and those are few.
-const EVER_OWNED: &str = "SELECT id, first_position FROM license_view WHERE (owner = CAST($1 AS TEXT) OR id IN ( \
-    SELECT trail.aggregate_id FROM audit_trail AS trail JOIN events ON events.position = trail.position \
+/// Licenses that a person has or once had. An owner is lost by a transfer only, and those are few; each half has an index
+/// of its own to begin with.
+const EVER_OWNED: &str = "SELECT id, first_position FROM license_view \
+    WHERE owner = CAST($1 AS TEXT) AND first_position < $2 \
+    UNION \
+    SELECT license_view.id, license_view.first_position FROM license_view JOIN ( \
+    SELECT DISTINCT trail.aggregate_id FROM audit_trail AS trail JOIN events ON events.position = trail.position \
     WHERE trail.event_type = 'license.transferred' \
-    AND CAST(events.payload AS TEXT) LIKE '%' || CAST($1 AS TEXT) || '%')) \
-    AND first_position < $2 ORDER BY first_position DESC LIMIT $3";
+    AND CAST(events.payload AS TEXT) LIKE '%' || CAST($1 AS TEXT) || '%') AS transferred \
+    ON license_view.id = transferred.aggregate_id WHERE license_view.first_position < $2 \
+    ORDER BY first_position DESC LIMIT $3";
 
 /// Every statement of this file.
 pub(crate) const STATEMENTS: &[&str] = &[OWNED, EVER_OWNED];

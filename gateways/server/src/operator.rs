@@ -30,9 +30,6 @@ use crate::seed;
 /// The jobs that can be run by name.
 const JOBS: [&str; 3] = ["role-sync", "role-sync-full", "expiry"];
 
-/// How long an activation waits for the other processes to go by it; they look every second.
-const FOLLOWED_WITHIN: Duration = Duration::from_secs(10);
-
 /// The process around the API.
 pub(crate) struct Host {
     assembled: Arc<Assembled>,
@@ -134,7 +131,7 @@ impl Host {
                 let id = secret(&id)?;
                 self.check_not_retired(id).await?;
                 let what = format!("keys activate {id}");
-                self.long.run(&what, async move { keeper.activate(id, FOLLOWED_WITHIN).await }).await
+                self.long.run(&what, async move { keeper.activate(id).await }).await
             }
             KeyWish::Rotate { kind, wait } => {
                 let limit = Duration::from_millis(u64::try_from(wait.ms()).unwrap_or_default());
@@ -233,10 +230,7 @@ impl Operator for Host {
                 Component { lag_events: lag, ..component("readModels", reading_condition(lag), None) };
             let discord = self.discord.health(self.assembled.simulated).await;
             let mut components = vec![Component { latency_ms, ..store }, reading, discord];
-            // Keys that others make may not be taken here.
-            let trouble = self.keeper.trouble();
-            let condition = if trouble.is_some() { Condition::Degraded } else { Condition::Ok };
-            components.push(component("keys", condition, trouble));
+            components.push(self.keeper.health().await);
             if self.assembled.engine.bus == "nats" {
                 let trouble = self.assembled.queries.bus_trouble();
                 let condition = if trouble.is_some() { Condition::Degraded } else { Condition::Ok };

@@ -20,7 +20,7 @@ use crate::keys;
 use crate::mode::Mode;
 use crate::operator::Host;
 use crate::retire::Retiring;
-use crate::ring_keeper::{Name, RingKeeper};
+use crate::ring_keeper::{Ended, Name, RingKeeper};
 use crate::role::{Role, Roles};
 use crate::seed;
 
@@ -29,6 +29,9 @@ const LONG_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How long background work may take to end.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// As good as never: ten years.
+const NEVER: Duration = Duration::from_secs(315_360_000);
 
 /// What a process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,21 +243,31 @@ async fn ring_keeper(
     purpose: Purpose,
     url: &str,
 ) -> Outcome<Arc<RingKeeper>> {
-    let (name, ended) = match purpose {
+    let (name, former) = match purpose {
         Purpose::Serve => {
             let instance = keys::random_hex::<8>()?;
-            let ended = lock.name_holder(&instance)?;
+            let former = lock.name_holder(&instance)?;
             let folder = std::path::absolute(lock.folder().path()).unwrap_or_default();
             let place = format!("the server {url} (process {}, {})", std::process::id(), folder.display());
-            (Some(Name { instance, place }), ended)
+            (Some(Name { instance, place }), former)
         }
         Purpose::Command => (None, lock.former_holder()),
+    };
+    let mut limits = config.keys;
+    let ended = match former {
+        // Nobody else is there who would have to be told that this process still runs: it writes nothing while it idles.
+        _ if config.database.url.is_none() => {
+            limits.lapse = NEVER;
+            Ended::Others
+        }
+        Some(former) => Ended::Former(former),
+        None => Ended::Nobody,
     };
     let ring = Arc::clone(assembled.commands.ring());
     let path = keys::path(config, lock.folder());
     let holders = assembled.queries.ring_holders();
-    let keeper = RingKeeper::new(ring, path, holders, assembled.clock.clone(), config.keys, name);
-    keeper.enter(ended.as_deref()).await?;
+    let keeper = RingKeeper::new(ring, path, holders, assembled.clock.clone(), limits, name);
+    keeper.enter(&ended).await?;
     Ok(Arc::new(keeper))
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use api::{Code, OperatorError};
+use api::{Code, Component, Condition, OperatorError};
 use commands::ring::{ActiveIds, KeyRing, List, RingError, SecretFacts, SecretId, os_random};
 use projections::{Activated, RingHolder, RingHolders, RingSecret};
 use serde_json::{Value, json};
@@ -21,6 +21,8 @@ use crate::operator::unavailable;
 
 /// How often somebody who waits for other processes looks.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long an activation waits for the other processes to go by it; they look every second.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Keeps one process's ring.
 pub(crate) struct RingKeeper {
@@ -34,6 +36,17 @@ pub(crate) struct RingKeeper {
     kept: Mutex<Kept>,
     trouble: SyncMutex<Option<String>>,
     retiring: watch::Sender<bool>,
+}
+
+/// Who is known to have ended when a process begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Nobody.
+    Nobody,
+    /// The one that had the folder before.
+    Former(String),
+    /// Every other one: the database is a file of the folder, and the folder's lock is held.
+    Others,
 }
 
 /// How a process is announced.
@@ -79,18 +92,21 @@ impl RingKeeper {
         }
     }
 
-    /// Announces the process before it serves. `ended` is the process that had the folder before and is gone.
+    /// Announces the process before it serves.
     ///
     /// # Errors
     /// If the database does not answer, or the ring lacks what is active or has another secret under a known id.
-    pub(crate) async fn enter(&self, ended: Option<&str>) -> Outcome<()> {
-        let entered = async {
-            if let Some(ended) = ended {
-                self.holders.leave(ended).await.map_err(away)?;
+    pub(crate) async fn enter(&self, ended: &Ended) -> Outcome<()> {
+        let gone = match ended {
+            Ended::Nobody => Ok(()),
+            Ended::Former(name) => self.holders.leave(name).await,
+            Ended::Others => {
+                let own = self.name.as_ref().map_or("", |name| name.instance.as_str());
+                self.holders.alone(own).await
             }
-            self.look().await
         };
-        entered.await.map_err(Failure::new)
+        gone.map_err(|error| Failure::new(error.to_string()))?;
+        self.look().await.map_err(Failure::new)
     }
 
     /// Looks again and again until `stop`, then says that the process has ended.
@@ -119,9 +135,30 @@ impl RingKeeper {
         }
     }
 
-    /// What keeps this process from following the ring, for `/health`.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// How the ring is kept, for `/health`: what keeps this process from following it, or which secrets some process does
+    /// not know.
+    pub(crate) async fn health(&self) -> Component {
+        let shown = |status, detail| Component {
+            name: "keys".to_owned(),
+            status,
+            latency_ms: None,
+            lag_events: None,
+            detail,
+        };
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if trouble.is_some() {
+            return shown(Condition::Degraded, trouble);
+        }
+        // Without an answer the component `store` says what is wrong.
+        let live = self.holders.live().await.unwrap_or_default();
+        let lacks = |secret: &SecretFacts| {
+            let id = secret.id.to_string();
+            let lacking: Vec<RingHolder> =
+                live.iter().filter(|holder| !holder.secrets.contains(&id)).cloned().collect();
+            (!lacking.is_empty()).then(|| format!("`{id}` is not known to {}", places(&lacking).join(", ")))
+        };
+        let lacking: Vec<String> = self.ring.secrets().iter().filter_map(lacks).collect();
+        shown(Condition::Ok, (!lacking.is_empty()).then(|| lacking.join("; ")))
     }
 
     /// Wakes when a secret is to be retired.
@@ -255,9 +292,9 @@ impl RingKeeper {
         Ok(())
     }
 
-    /// Makes a secret the active one, if every process that runs knows it. Returns when every one goes by it, or after
-    /// `wait`.
-    pub(crate) async fn activate(&self, secret: SecretId, wait: Duration) -> Result<Value, OperatorError> {
+    /// Makes a secret the active one, if every process that runs knows it. Returns when every one goes by it, or names
+    /// those that do not after a while.
+    pub(crate) async fn activate(&self, secret: SecretId) -> Result<Value, OperatorError> {
         if !self.ring.ids(secret.list).contains(&secret.id) {
             let known = RingError::NoSuchSecret { secret, known: numbers(&self.ring.ids(secret.list)) };
             return Err(OperatorError::Refused { code: Code::SecretNotFound, detail: format!("{known}.") });
@@ -267,7 +304,7 @@ impl RingKeeper {
             Activated::Done(active) => {
                 self.look().await.map_err(OperatorError::Unavailable)?;
                 self.keep_in_file(secret);
-                let late = self.followed(&active, wait).await?;
+                let late = self.followed(&active, FOLLOWED_WITHIN).await?;
                 Ok(json!({ "id": secret.to_string(), "active": true, "notYetFollowedBy": places(&late) }))
             }
         }
@@ -277,7 +314,7 @@ impl RingKeeper {
     pub(crate) async fn rotate(&self, kind: &str, wait: Duration) -> Result<Value, OperatorError> {
         let (secret, until) = (self.add(kind).await?, Instant::now() + wait);
         loop {
-            match self.activate(secret, self.limits.lapse).await {
+            match self.activate(secret).await {
                 Err(OperatorError::Refused { code: Code::SecretNotKnown, .. }) if Instant::now() < until => {
                     tokio::time::sleep(LOOK).await;
                 }

@@ -26,13 +26,14 @@ const ANNOUNCE: &str = "INSERT INTO ring_holder (instance, place, secrets, activ
 const BEAT: &str = "UPDATE ring_holder SET active = $2, expires_at = {now_ms} + CAST($3 AS BIGINT) \
     WHERE instance = $1 AND expires_at > {now_ms}";
 const LEAVE: &str = "DELETE FROM ring_holder WHERE instance = $1";
+const LEAVE_OTHERS: &str = "DELETE FROM ring_holder WHERE instance <> $1";
 const PRUNE: &str = "DELETE FROM ring_holder WHERE expires_at <= {now_ms}";
 const LIVE: &str = "SELECT instance, place, secrets, active, expires_at FROM ring_holder \
     WHERE expires_at > {now_ms} ORDER BY place, instance";
 
 /// Every statement of this file.
 pub(crate) const STATEMENTS: &[&str] =
-    &[GATE, STATE, SET_ACTIVE, RECORD, RECORDED, ANNOUNCE, BEAT, LEAVE, PRUNE, LIVE];
+    &[GATE, STATE, SET_ACTIVE, RECORD, RECORDED, ANNOUNCE, BEAT, LEAVE, LEAVE_OTHERS, PRUNE, LIVE];
 
 /// A secret as the database knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,6 +180,15 @@ impl RingHolders {
     /// [`QueryError::Unavailable`] if the database does not answer.
     pub async fn leave(&self, instance: &str) -> Result<(), QueryError> {
         self.sql.run(LEAVE, &[Arg::Text(instance)]).await?;
+        Ok(())
+    }
+
+    /// Every process but `instance` has ended, because nobody else can have this database open.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if the database does not answer.
+    pub async fn alone(&self, instance: &str) -> Result<(), QueryError> {
+        self.sql.run(LEAVE_OTHERS, &[Arg::Text(instance)]).await?;
         Ok(())
     }
 

@@ -61,6 +61,10 @@ async fn a_secret_becomes_active_when_everybody_knows_it(engine: Engine) {
     assert_eq!(holders.live().await.unwrap()[0].active, active);
     holders.leave("b").await.unwrap();
     assert_eq!(holders.live().await.unwrap().len(), 1);
+    holders.announce(&holder("c", &["license-0"]), LONG).await.unwrap();
+    holders.alone("c").await.unwrap();
+    assert_eq!(holders.live().await.unwrap()[0].instance, "c");
+    assert_eq!(holders.live().await.unwrap().len(), 1);
 }
 
 /// Whatever comes first: an activation that did not see a process is seen by it.

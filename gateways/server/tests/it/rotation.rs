@@ -185,6 +185,9 @@ async fn a_secret_is_activated_only_when_every_process_knows_it() {
     assert!(text.contains(second.url()) && !text.contains(first.url()), "who lacks it is named: {text}");
     assert!(secret(&first, "license-1").await["notKnownTo"][0].as_str().unwrap().contains(second.url()));
     assert_eq!(secret(&second, "license-1").await["inThisRing"], false);
+    let health = first.ask("GET", "/health", &[], Value::Null).await.body;
+    let keys = health["components"].as_array().unwrap().iter().find(|one| one["name"] == "keys").unwrap();
+    assert!(keys["detail"].as_str().unwrap().contains(second.url()), "{health:#}");
     let (code, text) = refused(&first, &["keys", "rotate", "--kind", "cache", "--wait", "PT1S"]).await;
     assert_eq!(code, "SECRET_NOT_KNOWN", "{text}");
     let (code, text) = refused(&second, &["keys", "add", "--kind", "license"]).await;
