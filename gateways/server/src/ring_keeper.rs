@@ -106,7 +106,20 @@ impl RingKeeper {
             }
         };
         gone.map_err(|error| Failure::new(error.to_string()))?;
-        self.look().await.map_err(Failure::new)
+        let looked = self.look().await;
+        if looked.is_err() {
+            // It does not serve: nobody is to wait for it.
+            self.leave().await;
+        }
+        looked.map_err(Failure::new)
+    }
+
+    async fn leave(&self) {
+        if let Some(name) = &self.name
+            && let Err(error) = self.holders.leave(&name.instance).await
+        {
+            tracing::warn!(%error, "this process counts as running until its announcement lapses");
+        }
     }
 
     /// Looks again and again until `stop`, then says that the process has ended.
@@ -128,15 +141,10 @@ impl RingKeeper {
                 *kept = trouble;
             }
         }
-        if let Some(name) = &self.name
-            && let Err(error) = self.holders.leave(&name.instance).await
-        {
-            tracing::warn!(%error, "this process counts as running until its announcement lapses");
-        }
+        self.leave().await;
     }
 
-    /// How the ring is kept, for `/health`: what keeps this process from following it, or which secrets some process does
-    /// not know.
+    /// How the ring is kept, for `/health`. Anybody may ask that, so it names neither files nor processes.
     pub(crate) async fn health(&self) -> Component {
         let shown = |status, detail| Component {
             name: "keys".to_owned(),
@@ -145,20 +153,21 @@ impl RingKeeper {
             lag_events: None,
             detail,
         };
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if trouble.is_some() {
-            return shown(Condition::Degraded, trouble);
+        if self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            let detail = "the key ring cannot be followed, so keys that others make may not be taken here; the log of \
+                          this process says why";
+            return shown(Condition::Degraded, Some(detail.to_owned()));
         }
         // Without an answer the component `store` says what is wrong.
         let live = self.holders.live().await.unwrap_or_default();
         let lacks = |secret: &SecretFacts| {
             let id = secret.id.to_string();
-            let lacking: Vec<RingHolder> =
-                live.iter().filter(|holder| !holder.secrets.contains(&id)).cloned().collect();
-            (!lacking.is_empty()).then(|| format!("`{id}` is not known to {}", places(&lacking).join(", ")))
+            let count = live.iter().filter(|holder| !holder.secrets.contains(&id)).count();
+            (count > 0).then(|| format!("`{id}` is not known to {count} of {} processes", live.len()))
         };
         let lacking: Vec<String> = self.ring.secrets().iter().filter_map(lacks).collect();
-        shown(Condition::Ok, (!lacking.is_empty()).then(|| lacking.join("; ")))
+        let named = || format!("{}: `dca-auth keys list` names them", lacking.join("; "));
+        shown(Condition::Ok, (!lacking.is_empty()).then(named))
     }
 
     /// Wakes when a secret is to be retired.
@@ -166,21 +175,31 @@ impl RingKeeper {
         self.retiring.subscribe()
     }
 
-    /// Takes over what is new in the file and in the database, and announces it.
+    /// Takes over what is new in the file and in the database, and announces it. A file that cannot be used is no reason
+    /// to miss what was activated, nor to count as ended.
     async fn look(&self) -> Result<(), String> {
         let mut kept = self.kept.lock().await;
-        let stamp = std::fs::metadata(&self.path).and_then(|file| Ok((file.modified()?, file.len()))).ok();
-        let file = if stamp.is_some() && stamp != kept.read { Some(self.read().await?) } else { None };
         let Some(state) = self.holders.state().await.map_err(away)? else {
             return Err("the database has lost its row `ring_active`; restore a backup".to_owned());
         };
-        self.follow(file.as_ref(), &state.active)?;
-        kept.read = stamp;
         self.retiring.send_if_modified(|retiring| {
             let now = state.retiring > 0;
             std::mem::replace(retiring, now) != now || now
         });
-        self.announce(&mut kept, state.active).await
+        let stamp = std::fs::metadata(&self.path).and_then(|file| Ok((file.modified()?, file.len()))).ok();
+        let is_new = stamp.is_some() && stamp != kept.read;
+        let file = if is_new { self.read().await.map(Some) } else { Ok(None) };
+        let followed = self.follow(file.as_ref().ok().and_then(Option::as_ref), &state.active);
+        if file.is_ok() && followed.is_ok() {
+            kept.read = stamp;
+        }
+        let goes_by = match (&followed, &kept.announced) {
+            (Ok(_), _) => state.active,
+            (Err(_), Some((_, earlier, _))) => earlier.clone(),
+            (Err(_), None) => String::new(),
+        };
+        self.announce(&mut kept, goes_by).await?;
+        file.and(followed).map(|_| ())
     }
 
     /// The ring in the file, if its secrets are those that the database knows by these ids.
@@ -299,11 +318,20 @@ impl RingKeeper {
             let known = RingError::NoSuchSecret { secret, known: numbers(&self.ring.ids(secret.list)) };
             return Err(OperatorError::Refused { code: Code::SecretNotFound, detail: format!("{known}.") });
         }
+        // With a file that cannot be used it is not known whether this secret is the one that others have by this id.
+        self.look()
+            .await
+            .map_err(|why| OperatorError::Unavailable(format!("{why}. Nothing was activated.")))?;
         match self.holders.activate(secret.list.as_str(), secret.id).await.map_err(unavailable)? {
             Activated::NotKnownTo(live) => Err(not_known(secret, &live)),
             Activated::Done(active) => {
-                self.look().await.map_err(OperatorError::Unavailable)?;
                 self.keep_in_file(secret);
+                if let Err(why) = self.look().await {
+                    tracing::warn!(
+                        why,
+                        "the secret {secret} is active, and this process goes by it at its next look"
+                    );
+                }
                 let late = self.followed(&active, FOLLOWED_WITHIN).await?;
                 Ok(json!({ "id": secret.to_string(), "active": true, "notYetFollowedBy": places(&late) }))
             }

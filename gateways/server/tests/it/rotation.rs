@@ -187,7 +187,8 @@ async fn a_secret_is_activated_only_when_every_process_knows_it() {
     assert_eq!(secret(&second, "license-1").await["inThisRing"], false);
     let health = first.ask("GET", "/health", &[], Value::Null).await.body;
     let keys = health["components"].as_array().unwrap().iter().find(|one| one["name"] == "keys").unwrap();
-    assert!(keys["detail"].as_str().unwrap().contains(second.url()), "{health:#}");
+    assert!(keys["detail"].as_str().unwrap().contains("`license-1` is not known to 1 of 2"), "{health:#}");
+    assert!(!health.to_string().contains(second.url()), "anybody may ask: {health:#}");
     let (code, text) = refused(&first, &["keys", "rotate", "--kind", "cache", "--wait", "PT1S"]).await;
     assert_eq!(code, "SECRET_NOT_KNOWN", "{text}");
     let (code, text) = refused(&second, &["keys", "add", "--kind", "license"]).await;
@@ -328,15 +329,27 @@ async fn two_secrets_under_one_id_are_refused_by_name() {
         !output.status.success() && said.contains("two different secrets are known as `license-1`"),
         "{said}"
     );
-    // A running process keeps what it has, and says what is wrong.
+    // A running process keeps what it has, says what is wrong, and goes on following what is activated.
+    let good = std::fs::read(ring_of(&first)).unwrap();
     copy_ring(&apart, &first);
-    until("the first says so", || async {
-        let health = first.ask("GET", "/health", &[], Value::Null).await.body;
-        let keys =
-            health["components"].as_array().unwrap().iter().find(|one| one["name"] == "keys").cloned()?;
-        keys["detail"].as_str().filter(|detail| detail.contains("`license-1`")).map(|_| ())
-    })
-    .await;
+    let keys = |status: &'static str| {
+        let first = &first;
+        until("the health of the ring", move || async move {
+            let health = first.ask("GET", "/health", &[], Value::Null).await.body;
+            let components = health["components"].as_array().unwrap();
+            components.iter().any(|one| one["name"] == "keys" && one["status"] == status).then_some(())
+        })
+    };
+    keys("degraded").await;
+    assert!(first.log().contains("two different secrets are known as `license-1`"), "{}", first.log());
+    let (code, text) = refused(&first, &["keys", "activate", "license-1"]).await;
+    assert!(code == "UNAVAILABLE" && text.contains("Nothing was activated"), "{text}");
+    std::fs::write(ring_of(&second), &good).unwrap();
+    second.serve().await;
+    second.cli(&["keys", "activate", "license-1"]).await;
+    assert_eq!(secret(&first, "license-1").await["active"], true);
+    std::fs::write(ring_of(&first), good).unwrap();
+    keys("ok").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -358,4 +371,22 @@ async fn two_rings_over_one_database_are_refused_with_both_fingerprints() {
         let fingerprint = world.cli(&["keys", "list"]).await["ring"].as_str().unwrap().to_owned();
         assert!(said.contains(&fingerprint), "{fingerprint} is named: {said}");
     }
+}
+
+/// A license key has one byte for its version: after 255 new keys there is no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_license_that_can_get_no_other_key_is_counted_and_named() {
+    let mut world = World::demo(Engine::Sqlite).await;
+    free(&mut world).await;
+    let (id, _) = world.generate("free", 1).await.remove(0);
+    for _ in 0..255 {
+        world.owner("POST", &format!("/licenses/{id}/rekey"), json!({})).await.expect(200);
+    }
+    world.cli(&["keys", "rotate", "--kind", "license"]).await;
+    let done = world.cli(&["keys", "retire", "license-0"]).await;
+    assert_eq!(done["refused"], 1, "{done:#}");
+    let log = world.log();
+    assert!(log.contains(&id) && log.contains("REKEY_LIMIT"), "{log}");
+    let again = world.cli(&["keys", "retire", "license-0"]).await;
+    assert_eq!((&again["refused"], &again["rekeyed"]), (&json!(1), &done["rekeyed"]), "{again:#}");
 }
