@@ -11,6 +11,9 @@ pub(crate) mod tests;
 mod text;
 
 use std::fmt;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use data_encoding::HEXLOWER;
 use domain::ports::{Mac, Purpose};
@@ -22,7 +25,7 @@ use zeroize::Zeroizing;
 
 pub use error::{RingError, RingMismatch, RingWarning};
 pub use file::LoadedRing;
-pub use lists::{ActiveIds, LICENSE_SECRETS_MAX, List, PerList};
+pub use lists::{ActiveIds, LICENSE_SECRETS_MAX, List, PerList, SecretId};
 use secret::{SECRET_BYTES, Secret, SecretList};
 
 /// Where new secrets come from: fills the slice, or says that it cannot.
@@ -36,24 +39,33 @@ pub fn os_random(bytes: &mut [u8]) -> Result<(), RingError> {
     getrandom::fill(bytes).map_err(|error| RingError::NoRandomness(error.to_string()))
 }
 
-/// Every secret of a deployment. Shared by `Arc`; a change makes a new ring.
+/// Every secret of a deployment. Shared by `Arc`: whoever holds it sees at once what [`KeyRing::follow`] brings, which
+/// is how a running process learns of a secret that was added, and of one that was activated. The root never changes.
 pub struct KeyRing {
     root: Secret,
     created_at: Timestamp,
-    lists: PerList<SecretList>,
     fingerprint: String,
+    purposes: [Hmac<Sha256>; PURPOSES.len()],
+    /// What can be rotated, replaced as a whole. Held for the length of a clone or a lookup, never over a wait.
+    rotating: RwLock<Arc<Rotating>>,
+    /// How often `rotating` was replaced: what tells whoever derived something from it to derive it again.
+    generation: AtomicU64,
+}
+
+/// The lists at one moment.
+struct Rotating {
+    lists: PerList<SecretList>,
     hashes: KeyedHashes,
 }
 
 /// HMAC states that have already taken in their key: a call clones one and so saves half the work.
 struct KeyedHashes {
-    purposes: [Hmac<Sha256>; PURPOSES.len()],
     license: Vec<Option<Hmac<Sha256>>>,
     cache: Vec<(u32, Hmac<Sha256>)>,
     cache_active: Hmac<Sha256>,
 }
 
-/// Every purpose, in the order of [`KeyedHashes::purposes`], with the HKDF label that its key is derived under.
+/// Every purpose, in the order of [`KeyRing::purposes`], with the HKDF label that its key is derived under.
 /// A changed label changes every pseudonym, id or API key of every deployment.
 const PURPOSES: [(Purpose, &str); 6] = [
     (Purpose::SubjectPepper, "dca-auth/subject-pepper/v1"),
@@ -88,12 +100,50 @@ impl KeyRing {
 
     fn assembled(root: Secret, created_at: Timestamp, lists: PerList<SecretList>) -> Self {
         let fingerprint = fingerprint_of(&root);
-        let hashes = KeyedHashes::new(&root, &lists);
-        Self { root, created_at, lists, fingerprint, hashes }
+        let purposes = PURPOSES.map(|(_, label)| keyed(&derived(&root, label)));
+        let rotating = RwLock::new(Arc::new(Rotating::new(lists)));
+        Self { root, created_at, fingerprint, purposes, rotating, generation: AtomicU64::new(0) }
     }
 
     fn with_lists(&self, lists: PerList<SecretList>) -> Self {
         Self::assembled(self.root.clone(), self.created_at, lists)
+    }
+
+    /// The lists as they are now. Nothing can panic while the lock is held, so a poisoned one is as good.
+    fn rotating(&self) -> Arc<Rotating> {
+        Arc::clone(&self.rotating.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes over the secrets that `file` has and this ring lacks, and makes those active that `active` names. Secrets
+    /// that `file` lacks stay: what was made with them has to be proved on. True if that changed anything.
+    ///
+    /// # Errors
+    /// [`RingMismatch::OtherRoot`], [`RingMismatch::OtherSecret`] if `file` has another secret under an id of this ring,
+    /// [`RingMismatch::MissingActive`]; nothing was taken over then.
+    pub fn follow(&self, file: &Self, active: &ActiveIds) -> Result<bool, RingMismatch> {
+        file.check_against(Some(&self.fingerprint), None)?;
+        let (ours, theirs) = (self.rotating(), file.rotating());
+        let mut lists = ours.lists.clone();
+        for list in List::ALL {
+            lists.get_mut(list).take_over(theirs.lists.get(list)).map_err(|id| {
+                RingMismatch::OtherSecret { secret: SecretId { list, id }, ring: self.fingerprint.clone() }
+            })?;
+        }
+        check_active(&lists, active)?;
+        for list in List::ALL {
+            lists.get_mut(list).activate(*active.get(list));
+        }
+        if lists == ours.lists {
+            return Ok(false);
+        }
+        *self.rotating.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Rotating::new(lists));
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(true)
+    }
+
+    /// How often [`KeyRing::follow`] changed this ring.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Names the root without giving it away: 16 hexadecimal digits.
@@ -118,7 +168,23 @@ impl KeyRing {
 
     /// The active id of every list.
     pub fn active_ids(&self) -> ActiveIds {
-        self.lists.map(SecretList::active)
+        self.rotating().lists.map(SecretList::active)
+    }
+
+    /// Every secret by its id, with when it was made and a fingerprint that names it without giving it away: two rings
+    /// of one root that went apart have different secrets under one id.
+    pub fn secrets(&self) -> Vec<SecretFacts> {
+        let rotating = self.rotating();
+        let of_list = |list: List| {
+            let secrets = rotating.lists.get(list);
+            secrets.entries().iter().map(move |entry| SecretFacts {
+                id: SecretId { list, id: entry.id },
+                fingerprint: secret_fingerprint(&entry.secret),
+                created_at: entry.created_at,
+                is_active: entry.id == secrets.active(),
+            })
+        };
+        List::ALL.into_iter().flat_map(of_list).collect()
     }
 
     /// This ring and one more secret in `list`, under the next id; it is not active yet. Returns the id too.
@@ -131,11 +197,11 @@ impl KeyRing {
         now: Timestamp,
         random: Random<'_>,
     ) -> Result<(Self, u32), RingError> {
-        let id = self.list(list).next_id();
+        let mut lists = self.rotating().lists.clone();
+        let id = lists.get(list).next_id();
         if id >= list.most() {
             return Err(RingError::Full { list, most: list.most() });
         }
-        let mut lists = self.lists.clone();
         lists.get_mut(list).add(draw(random)?, now);
         Ok((self.with_lists(lists), id))
     }
@@ -145,11 +211,11 @@ impl KeyRing {
     /// # Errors
     /// [`RingError::NoSuchSecret`].
     pub fn with_activated(&self, list: List, id: u32) -> Result<Self, RingError> {
-        let mut lists = self.lists.clone();
+        let mut lists = self.rotating().lists.clone();
         if lists.get_mut(list).activate(id) {
             Ok(self.with_lists(lists))
         } else {
-            Err(RingError::NoSuchSecret { list, id, known: self.known(list) })
+            Err(RingError::NoSuchSecret { secret: SecretId { list, id }, known: known(lists.get(list)) })
         }
     }
 
@@ -167,11 +233,7 @@ impl KeyRing {
             let (ring, database) = (self.fingerprint.clone(), database.chars().take(64).collect());
             return Err(RingMismatch::OtherRoot { ring, database });
         }
-        let Some(active) = active else { return Ok(()) };
-        let lacks = List::ALL.into_iter().find(|list| self.list(*list).get(*active.get(*list)).is_none());
-        lacks.map_or(Ok(()), |list| {
-            Err(RingMismatch::MissingActive { list, id: *active.get(list), known: self.known(list) })
-        })
+        active.map_or(Ok(()), |active| check_active(&self.rotating().lists, active))
     }
 
     /// This ring with the secrets active that the database names, which speaks for all instances: a key file
@@ -181,7 +243,7 @@ impl KeyRing {
     /// [`RingMismatch::MissingActive`].
     pub fn with_active(&self, active: &ActiveIds) -> Result<Self, RingMismatch> {
         self.check_against(None, Some(active))?;
-        let mut lists = self.lists.clone();
+        let mut lists = self.rotating().lists.clone();
         for list in List::ALL {
             lists.get_mut(list).activate(*active.get(list));
         }
@@ -194,18 +256,46 @@ impl KeyRing {
         derived(&self.root, "dca-auth/log-signing/v1")
     }
 
-    /// A list.
-    pub(crate) fn list(&self, list: List) -> &SecretList {
-        self.lists.get(list)
+    /// A list as it is now.
+    pub(crate) fn list(&self, list: List) -> ListNow {
+        ListNow { rotating: self.rotating(), list }
     }
+}
 
-    fn known(&self, list: List) -> String {
-        self.ids(list).iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+/// A list at one moment.
+pub(crate) struct ListNow {
+    rotating: Arc<Rotating>,
+    list: List,
+}
+
+impl Deref for ListNow {
+    type Target = SecretList;
+    fn deref(&self) -> &SecretList {
+        self.rotating.lists.get(self.list)
+    }
+}
+
+fn check_active(lists: &PerList<SecretList>, active: &ActiveIds) -> Result<(), RingMismatch> {
+    let lacks = List::ALL.into_iter().find(|list| lists.get(*list).get(*active.get(*list)).is_none());
+    lacks.map_or(Ok(()), |list| {
+        let secret = SecretId { list, id: *active.get(list) };
+        Err(RingMismatch::MissingActive { secret, known: known(lists.get(list)) })
+    })
+}
+
+fn known(list: &SecretList) -> String {
+    list.entries().iter().map(|entry| entry.id.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+impl Rotating {
+    fn new(lists: PerList<SecretList>) -> Self {
+        let hashes = KeyedHashes::new(&lists);
+        Self { lists, hashes }
     }
 }
 
 impl KeyedHashes {
-    fn new(root: &Secret, lists: &PerList<SecretList>) -> Self {
+    fn new(lists: &PerList<SecretList>) -> Self {
         let mut license = vec![None; LICENSE_SECRETS_MAX as usize];
         for entry in lists.license.entries() {
             if let Some(state) = license.get_mut(entry.id as usize) {
@@ -214,7 +304,6 @@ impl KeyedHashes {
         }
         let cache = lists.cache.entries();
         Self {
-            purposes: PURPOSES.map(|(_, label)| keyed(&derived(root, label))),
             license,
             cache: cache.iter().map(|entry| (entry.id, keyed(entry.secret.bytes()))).collect(),
             cache_active: keyed(lists.cache.active_secret().bytes()),
@@ -224,11 +313,12 @@ impl KeyedHashes {
 
 impl Mac for KeyRing {
     fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
-        tag(&self.hashes.purposes[place(purpose)], parts)
+        tag(&self.purposes[place(purpose)], parts)
     }
 
     fn license_key_mac(&self, secret_id: u8, parts: &[&[u8]]) -> Option<[u8; 32]> {
-        let state = self.hashes.license.get(usize::from(secret_id))?.as_ref()?;
+        let rotating = self.rotating();
+        let state = rotating.hashes.license.get(usize::from(secret_id))?.as_ref()?;
         Some(tag(state, parts))
     }
 
@@ -238,11 +328,13 @@ impl Mac for KeyRing {
     }
 
     fn cache_mac(&self, parts: &[&[u8]]) -> (u32, [u8; 32]) {
-        (self.active(List::Cache), tag(&self.hashes.cache_active, parts))
+        let rotating = self.rotating();
+        (rotating.lists.cache.active(), tag(&rotating.hashes.cache_active, parts))
     }
 
     fn cache_mac_under(&self, id: u32, parts: &[&[u8]]) -> Option<[u8; 32]> {
-        let (_, state) = self.hashes.cache.iter().find(|(known, _)| *known == id)?;
+        let rotating = self.rotating();
+        let (_, state) = rotating.hashes.cache.iter().find(|(known, _)| *known == id)?;
         Some(tag(state, parts))
     }
 }
@@ -255,6 +347,19 @@ impl fmt::Debug for KeyRing {
             .field("active", &self.active_ids())
             .finish_non_exhaustive()
     }
+}
+
+/// What may be shown of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretFacts {
+    /// Its list and number.
+    pub id: SecretId,
+    /// Names the secret without giving it away: 16 hexadecimal digits.
+    pub fingerprint: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Whether new things are made with it.
+    pub is_active: bool,
 }
 
 fn draw(random: Random<'_>) -> Result<Secret, RingError> {
@@ -274,7 +379,15 @@ fn derived(root: &Secret, label: &str) -> Zeroizing<[u8; SECRET_BYTES]> {
 }
 
 fn fingerprint_of(root: &Secret) -> String {
-    let hash = Sha256::digest(derived(root, "dca-auth/root-fingerprint/v1").as_slice());
+    fingerprint(root, "dca-auth/root-fingerprint/v1")
+}
+
+fn secret_fingerprint(secret: &Secret) -> String {
+    fingerprint(secret, "dca-auth/secret-fingerprint/v1")
+}
+
+fn fingerprint(secret: &Secret, label: &str) -> String {
+    let hash = Sha256::digest(derived(secret, label).as_slice());
     HEXLOWER.encode(&hash[..8])
 }
 

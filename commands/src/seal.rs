@@ -56,7 +56,7 @@ pub enum VaultError {
     /// The ring is older than the table.
     #[error(
         "the key of subject {subject} is wrapped by key-encryption key {kek_id}, which this process's key ring \
-         {ring} lacks: copy the key file from the machine on which `dca-auth keys add encryption` was run, then \
+         {ring} lacks: copy the key file from the machine on which `dca-auth keys add --kind encryption` was run, then \
          start again"
     )]
     NoKek {
@@ -258,7 +258,8 @@ fn wrapped_new(ring: &KeyRing, subject: &Subject, now: Timestamp) -> Result<Subj
 }
 
 fn unwrap(ring: &KeyRing, row: &SubjectKeyRow) -> Result<DataKey, VaultError> {
-    let kek = u32::try_from(row.kek_id).ok().and_then(|id| ring.list(List::Encryption).get(id));
+    let keks = ring.list(List::Encryption);
+    let kek = u32::try_from(row.kek_id).ok().and_then(|id| keks.get(id));
     let Some(kek) = kek else {
         let (subject, ring) = (row.subject.clone(), ring.fingerprint().to_owned());
         return Err(VaultError::NoKek { subject, kek_id: row.kek_id, ring });

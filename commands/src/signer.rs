@@ -119,8 +119,14 @@ impl KeySet {
     /// Every key of `purpose`, whether active or not: the next one has to be known before it signs, and an earlier
     /// one as long as its signatures are about.
     pub fn of(ring: &KeyRing, purpose: SigningPurpose) -> Self {
-        let entries = ring.list(purpose.list()).entries();
-        Self { keys: entries.iter().map(|entry| PublicKey::of(&Signer::new(entry.secret.bytes()))).collect() }
+        let list = ring.list(purpose.list());
+        Self {
+            keys: list
+                .entries()
+                .iter()
+                .map(|entry| PublicKey::of(&Signer::new(entry.secret.bytes())))
+                .collect(),
+        }
     }
 }
 

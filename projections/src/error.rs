@@ -19,6 +19,22 @@ pub enum QueryError {
     /// A cursor that was not made by this deployment, or before it was restored.
     #[error("the cursor is none of ours, or the deployment was restored since; begin at the first page")]
     CursorInvalid,
+    /// A thing has not been changed so often.
+    #[error("it has {has} versions, and version {asked} was asked for")]
+    VersionUnknown {
+        /// Which one was asked for.
+        asked: u64,
+        /// The latest one.
+        has: u64,
+    },
+    /// The log does not reach so far.
+    #[error("the log ends at position {head}, and position {asked} was asked for")]
+    PositionUnknown {
+        /// Which one was asked for.
+        asked: i64,
+        /// The last one.
+        head: i64,
+    },
     /// Something stored cannot be understood.
     #[error("{0}")]
     Damaged(String),

@@ -1,5 +1,5 @@
 //! The history of a license, from its own stream: every event with its payload opened and the license as it was after
-//! it; and the license as of an earlier instant. It reads no read model, so it is never behind.
+//! it. It reads no read model, so it is never behind.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,13 +9,12 @@ use domain::id::{LicenseId, StreamId};
 use domain::license::{License, Personal};
 use domain::ports::Seal;
 use domain::private::{Private, PrivateFields as _, SealedText, Subject};
-use domain::time::Timestamp;
 use serde_json::Value;
 
 use crate::Core;
-use crate::cursor::{Page, Paged};
+use crate::cursor::{Cursor, Page, Paged};
 use crate::error::QueryError;
-use crate::license_view::{LicenseFacts, LicenseView};
+use crate::license_view::LicenseView;
 use crate::view::View as _;
 
 /// One event of a license.
@@ -33,31 +32,12 @@ pub struct HistoryEntry {
     pub personal_after: Personal,
 }
 
-/// An earlier instant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AsOf {
-    /// After this many events of the license.
-    Version(u64),
-    /// After the event at this position of the log, whatever it was about.
-    Position(i64),
-    /// After all that was recorded up to this instant, which is included.
-    Time(Timestamp),
-}
-
-impl AsOf {
-    fn includes(self, event: &StoredEvent) -> bool {
-        match self {
-            Self::Version(version) => event.sequence <= version,
-            Self::Position(position) => event.position <= position,
-            Self::Time(instant) => event.recorded_at <= instant,
-        }
-    }
-}
-
 impl Core {
+    /// The events after `page.cursor`, or after the position `after` where there is none, up to `until`.
     pub(crate) async fn history(
         &self,
         id: LicenseId,
+        (after, until): (i64, i64),
         page: &Page,
     ) -> Result<Option<Paged<HistoryEntry>>, QueryError> {
         page.check(&self.epoch)?;
@@ -66,7 +46,7 @@ impl Core {
         if events.is_empty() {
             return Ok(None);
         }
-        let after = page.cursor.as_ref().map_or(0, crate::cursor::Cursor::position);
+        let after = page.cursor.as_ref().map_or(after, Cursor::position).max(after);
         let mut state = License::default();
         let mut rows = Vec::new();
         for event in events {
@@ -74,7 +54,8 @@ impl Core {
             if let DomainEvent::License(inner) = &recorded.event {
                 state.evolve(inner);
             }
-            if recorded.position > after && rows.len() <= page.limit() as usize {
+            let is_asked = recorded.position > after && recorded.position <= until;
+            if is_asked && rows.len() <= page.limit() as usize {
                 rows.push((event, recorded, state.clone()));
             }
         }
@@ -99,26 +80,6 @@ impl Core {
         }
         let subjects: Vec<Subject> = subjects.into_iter().collect();
         Ok(self.vault.keys(&subjects).await?)
-    }
-
-    pub(crate) async fn license_as_of(
-        &self,
-        id: LicenseId,
-        as_of: AsOf,
-    ) -> Result<Option<LicenseFacts>, QueryError> {
-        let mut state = License::default();
-        let mut position = 0;
-        for event in
-            self.log.stream(&StreamId::license(id)).await?.iter().filter(|event| as_of.includes(event))
-        {
-            LicenseView::evolve(&mut state, &event.read()?.event);
-            position = event.position;
-        }
-        if state.version == 0 {
-            return Ok(None);
-        }
-        let personal = self.personal::<LicenseView>(&state).await?.into();
-        Ok(Some(LicenseFacts { license: state, personal, position }))
     }
 }
 

@@ -20,6 +20,7 @@ mod member_view;
 mod model;
 mod notice_outbox;
 mod operational;
+mod past;
 mod pause;
 mod projector;
 mod queries;
@@ -50,13 +51,15 @@ pub use error::QueryError;
 pub use event_log::EventLog;
 pub use floors::{FLOOR_KEPT, FLOORS_MAX, Floors};
 pub use guild_view::GuildFacts;
-pub use history::{AsOf, HistoryEntry};
+pub use history::HistoryEntry;
 pub use license_view::{Due, LicenseFacts, LicenseFilter};
 pub use member_view::MemberFacts;
 pub use notice_outbox::{Announcement, Cause, Delivery, DeliveryState, Followed, Outbox, SendLimits};
 pub use operational::{
-    BotState, GatewaySession, HeldRemoval, HeldRemovals, LastSeen, Lease, Leases, Standing,
+    Activated, BotState, GatewaySession, HeldRemoval, HeldRemovals, LastSeen, Lease, Leases, Retirement,
+    Retirements, RingHolder, RingHolders, RingSecret, RingState, Standing,
 };
+pub use past::{AsOf, Owned};
 pub use projector::{Projector, Step};
 pub use relay::Relay;
 pub use replica::ReplicaError;

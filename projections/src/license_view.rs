@@ -181,6 +181,21 @@ pub struct LicenseFilter {
     pub id: Option<LicenseId>,
 }
 
+impl LicenseFilter {
+    /// Whether a license is in the list at `now`: what the statement of a list says, for a state that stands in no row.
+    pub(crate) fn holds(&self, license: &License, now: Timestamp) -> bool {
+        self.guilds.as_ref().is_none_or(|guilds| license.guild.is_some_and(|guild| guilds.contains(&guild)))
+            && self
+                .owner
+                .as_ref()
+                .is_none_or(|owner| license.owner.as_ref().is_some_and(|has| has.id == *owner))
+            && self.status.is_none_or(|status| license.status(now) == Some(status))
+            && self.license_type.as_ref().is_none_or(|slug| license.license_type == *slug)
+            && self.expires_before.is_none_or(|before| license.expires_at.is_some_and(|end| end < before))
+            && self.id.is_none_or(|id| license.id == id)
+    }
+}
+
 /// A license for which the clock has something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {

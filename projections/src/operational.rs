@@ -11,18 +11,28 @@ mod bot_state;
 mod held_removals;
 mod last_seen;
 mod leases;
+mod retirements;
+mod ring_holders;
 
 pub use bot_state::{BotState, GatewaySession};
 pub use held_removals::{HeldRemoval, HeldRemovals, Standing};
 pub use last_seen::LastSeen;
 pub use leases::{Lease, Leases};
+pub use retirements::{Retirement, Retirements};
+pub use ring_holders::{Activated, RingHolder, RingHolders, RingSecret, RingState};
 
 pub(crate) use last_seen::table;
 pub(crate) use leases::in_force;
 
 /// Every statement of this folder.
-pub(crate) const STATEMENTS: [&[&str]; 4] =
-    [last_seen::STATEMENTS, leases::STATEMENTS, bot_state::STATEMENTS, held_removals::STATEMENTS];
+pub(crate) const STATEMENTS: [&[&str]; 6] = [
+    last_seen::STATEMENTS,
+    leases::STATEMENTS,
+    bot_state::STATEMENTS,
+    held_removals::STATEMENTS,
+    ring_holders::STATEMENTS,
+    retirements::STATEMENTS,
+];
 
 /// What a column of a row of `table` holds.
 pub(crate) fn parsed_text<T: FromStr>(row: &Row, column: usize, table: &str) -> Result<T, QueryError> {

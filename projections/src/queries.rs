@@ -22,10 +22,10 @@ use crate::db::{Arg, Row, Sql};
 use crate::error::QueryError;
 use crate::event_log::EventLog;
 use crate::facts::{Fact, GuildFact, LicenseFact, MemberFact, UserFact};
-use crate::history::{AsOf, HistoryEntry};
+use crate::history::HistoryEntry;
 use crate::license_view::{DUE, Due, EXPIRING, LicenseFacts, LicenseFilter, ListQuery, NEXT_DUE};
 use crate::notice_outbox::Outbox;
-use crate::operational::{BotState, HeldRemovals, LastSeen, Leases};
+use crate::operational::{BotState, HeldRemovals, LastSeen, Leases, Retirements, RingHolders};
 use crate::replica::Replica;
 use crate::validation::{Answer, Ask, FirstValidations};
 use crate::view::{View, parsed};
@@ -105,18 +105,6 @@ impl Queries {
         Ok(self.core.fact::<LicenseFact>(&id).await?.value)
     }
 
-    /// A license as of an earlier instant; `None` if it was not yet made.
-    ///
-    /// # Errors
-    /// [`QueryError::Unavailable`] or [`QueryError::Damaged`].
-    pub async fn license_as_of(
-        &self,
-        id: LicenseId,
-        as_of: AsOf,
-    ) -> Result<Option<LicenseFacts>, QueryError> {
-        self.core.license_as_of(id, as_of).await
-    }
-
     /// Licenses, newest first. `now` is the instant that a status is asked for.
     ///
     /// # Errors
@@ -144,7 +132,7 @@ impl Queries {
         id: LicenseId,
         page: Page,
     ) -> Result<Option<Paged<HistoryEntry>>, QueryError> {
-        self.core.history(id, &page).await
+        self.core.history(id, (0, i64::MAX), &page).await
     }
 
     /// A guild; `None` if it is not known.
@@ -440,6 +428,16 @@ impl Queries {
     /// Who works under which name.
     pub fn leases(&self) -> Leases {
         Leases::new(self.core.sql.clone())
+    }
+
+    /// Which processes know which secrets of the key ring.
+    pub fn ring_holders(&self) -> RingHolders {
+        RingHolders::new(self.core.sql.clone())
+    }
+
+    /// License-key secrets that are being retired.
+    pub fn retirements(&self) -> Retirements {
+        Retirements::new(self.core.sql.clone())
     }
 
     /// What the bot must still know after a restart.

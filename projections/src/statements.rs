@@ -11,8 +11,8 @@ use crate::error::QueryError;
 use crate::license_view::{LicenseFilter, ListQuery};
 use crate::model::Model;
 use crate::{
-    checkpoint, event_log, facts, guild_view, license_view, member_view, notice_outbox, operational, rebuild,
-    replica, seal_log, user_view, view,
+    checkpoint, event_log, facts, guild_view, license_view, member_view, notice_outbox, operational, past,
+    rebuild, replica, seal_log, user_view, view,
 };
 
 /// A sign of life.
@@ -31,6 +31,7 @@ const FIXED: &[&[&str]] = &[
     checkpoint::STATEMENTS,
     event_log::STATEMENTS,
     facts::STATEMENTS,
+    past::STATEMENTS,
     replica::STATEMENTS,
     rebuild::BUILD_STATEMENTS,
 ];

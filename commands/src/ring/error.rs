@@ -1,7 +1,7 @@
 //! What can be wrong with a key ring: its file, its lists, or its match with the database. No message ever
 //! contains secret material: at most fingerprints, ids, paths and field names.
 
-use super::List;
+use super::{List, SecretId};
 
 /// Why a key ring could not be made, read, changed or written.
 #[derive(Debug, thiserror::Error)]
@@ -91,21 +91,19 @@ pub enum RingError {
     },
     /// The file to be replaced has a secret that would be lost.
     #[error(
-        "the key file {path} was changed meanwhile: it has secret {id} of the list `{list}`, which would be \
-         lost. Nothing was changed; run the command again"
+        "the key file {path} was changed meanwhile: it has the secret `{secret}`, which would be lost. Nothing was \
+         changed; run the command again"
     )]
     WouldLose {
         /// The path.
         path: String,
-        /// The list.
-        list: List,
-        /// Id of the secret that would be lost.
-        id: u32,
+        /// The secret that would be lost.
+        secret: SecretId,
     },
     /// A license key has five bits for the id of its secret.
     #[error(
         "RING_FULL: the list `{list}` has had {most} secrets, as many as a license key can name; no other can \
-         be added. Activate one of those that are there (`dca-auth keys activate {list} ID`)"
+         be added. Activate one of those that are there (`dca-auth keys activate {list}-N`)"
     )]
     Full {
         /// The list.
@@ -114,14 +112,26 @@ pub enum RingError {
         most: u32,
     },
     /// No such secret in the list.
-    #[error("the list `{list}` has no secret {id}, only {known}: add one with `dca-auth keys add {list}`")]
+    #[error(
+        "there is no secret `{secret}`; the list `{}` has {known}: add one with `dca-auth keys add --kind {}`",
+        secret.list, secret.list
+    )]
     NoSuchSecret {
-        /// The list.
-        list: List,
-        /// The id asked for.
-        id: u32,
-        /// The ids that there are, for example `0, 1`.
+        /// The secret asked for.
+        secret: SecretId,
+        /// The numbers that there are, for example `0, 1`.
         known: String,
+    },
+    /// The text names no secret.
+    #[error(
+        "`{text}` is not the id of a secret: write a list and a number, such as `license-1`; the lists are {lists}, and \
+         `dca-auth keys list` shows every secret"
+    )]
+    NoSecretId {
+        /// The text as given, cut to 32 characters.
+        text: String,
+        /// The names of the lists.
+        lists: String,
     },
     /// No such list.
     #[error("`{text}` is not a list of the key ring; the lists are {known}")]
@@ -153,16 +163,26 @@ pub enum RingMismatch {
     },
     /// The secret that is in use everywhere else is not in this ring.
     #[error(
-        "the database says that secret {id} of the list `{list}` is active, and this process's key ring has only \
-         {known}: copy the key file from the machine on which `dca-auth keys add {list}` was run, then start again"
+        "the database says that the secret `{secret}` is active, and of that list this process's key ring has only \
+         {known}: copy the key file from the machine on which `dca-auth keys add --kind {}` was run, then start again",
+        secret.list
     )]
     MissingActive {
-        /// The list.
-        list: List,
-        /// The id that the ring lacks.
-        id: u32,
-        /// The ids that the ring has, for example `0, 1`.
+        /// The secret that the ring lacks.
+        secret: SecretId,
+        /// The numbers that the ring has, for example `0, 1`.
         known: String,
+    },
+    /// Two key files of one root went apart: both were added to.
+    #[error(
+        "two different secrets are known as `{secret}` under the key ring {ring}: `dca-auth keys add` was run on two \
+         copies of the key file. Keep the file whose secret the database knows, copy it over the other, then start again"
+    )]
+    OtherSecret {
+        /// Under which id.
+        secret: SecretId,
+        /// Fingerprint of the root.
+        ring: String,
     },
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
-use super::{KeyRing, List, RingError, RingWarning};
+use super::{KeyRing, List, RingError, RingWarning, SecretId};
 
 /// A key file has some kilobytes; whatever is larger is another file.
 const FILE_MAX_BYTES: u64 = 1024 * 1024;
@@ -55,6 +55,25 @@ impl KeyRing {
         Ok(permissions_unknown(path))
     }
 
+    /// Reads the ring at `path`, lets `change` make another one of it, and writes that in its place; gives the new ring and
+    /// what `change` gave. Whoever else changes a ring of the same folder waits meanwhile, in whatever process, so that
+    /// nothing that he wrote is lost.
+    ///
+    /// # Errors
+    /// Those of `change`, [`KeyRing::load`] and [`KeyRing::replace_file`]; the old file then still stands.
+    pub fn change_file<T>(
+        path: &Path,
+        change: impl FnOnce(&Self) -> Result<(Self, T), RingError>,
+    ) -> Result<(Self, T), RingError> {
+        let failed = |reason| RingError::Unwritable { path: shown(path), reason };
+        let target = fs::canonicalize(path).map_err(|reason| unreadable(path, reason))?;
+        let _alone = lock_folder(&target).map_err(failed)?;
+        let old = Self::load(path)?.ring;
+        let (new, told) = change(&old)?;
+        new.replace_file(path)?;
+        Ok((new, told))
+    }
+
     /// Writes this ring over an older version of itself, after `keys add` or `keys activate`.
     ///
     /// # Errors
@@ -67,10 +86,13 @@ impl KeyRing {
             return Err(RingError::OtherRing { path: shown(path), found, ours });
         }
         for list in List::ALL {
-            let kept = self.list(list).entries();
-            let lost = old.list(list).entries().iter().find(|entry| !kept.contains(entry));
+            let (kept, old) = (self.list(list), old.list(list));
+            let lost = old.entries().iter().find(|entry| !kept.entries().contains(entry));
             if let Some(entry) = lost {
-                return Err(RingError::WouldLose { path: shown(path), list, id: entry.id });
+                return Err(RingError::WouldLose {
+                    path: shown(path),
+                    secret: SecretId { list, id: entry.id },
+                });
             }
         }
         let failed = |reason| RingError::Unwritable { path: shown(path), reason };
@@ -163,6 +185,21 @@ fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
 #[cfg(not(unix))]
 fn owner_only(options: &mut OpenOptions) -> &mut OpenOptions {
     options
+}
+
+/// The lock on the folder of `path`; it is let go with the file that is given back. The folder and not the key file,
+/// because that is another file after each change.
+#[cfg(unix)]
+fn lock_folder(path: &Path) -> io::Result<File> {
+    let folder = File::open(folder(path))?;
+    folder.lock()?;
+    Ok(folder)
+}
+
+/// This system locks no folders; there the look for lost secrets has to do.
+#[cfg(not(unix))]
+fn lock_folder(path: &Path) -> io::Result<File> {
+    File::open(path)
 }
 
 /// A rename is on disk only when its folder is.

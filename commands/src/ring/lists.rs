@@ -13,7 +13,7 @@ pub const LICENSE_SECRETS_MAX: u32 = 32;
 const SECRETS_MAX: u32 = 4_096;
 
 /// One list of secrets that can be rotated. The names are those of the file, of the database row and of
-/// `dca-auth keys add LIST`.
+/// `dca-auth keys add --kind LIST`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum List {
     /// Tags of license keys; ids 0 to 31.
@@ -68,6 +68,36 @@ impl FromStr for List {
         Self::ALL.into_iter().find(|list| list.as_str() == text).ok_or_else(|| RingError::NoSuchList {
             text: text.chars().take(32).collect(),
             known: Self::ALL.map(Self::as_str).join(", "),
+        })
+    }
+}
+
+/// One secret by its list and its number there, written as `license-1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SecretId {
+    /// The list.
+    pub list: List,
+    /// The number in the list.
+    pub id: u32,
+}
+
+impl fmt::Display for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.list, self.id)
+    }
+}
+
+impl FromStr for SecretId {
+    type Err = RingError;
+    fn from_str(text: &str) -> Result<Self, RingError> {
+        let read = |text: &str| {
+            let (list, id) = text.split_once('-')?;
+            Some(Self { list: list.parse().ok()?, id: id.parse().ok()? })
+        };
+        // Read back what is written: `license-01` is no second name of `license-1`.
+        read(text).filter(|read| read.to_string() == text).ok_or_else(|| RingError::NoSecretId {
+            text: text.chars().take(32).collect(),
+            lists: List::ALL.map(List::as_str).join(", "),
         })
     }
 }

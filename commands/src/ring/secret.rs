@@ -131,6 +131,21 @@ impl SecretList {
         self.secrets.push(Entry { id: self.next_id(), secret, created_at });
     }
 
+    /// Adds the secrets of `other` that are not here, in the order of their ids; `Err` is the id under which `other` has
+    /// another secret.
+    pub(crate) fn take_over(&mut self, other: &Self) -> Result<(), u32> {
+        let active = self.active;
+        for theirs in &other.secrets {
+            match self.secrets.binary_search_by_key(&theirs.id, |ours| ours.id) {
+                Ok(at) if self.secrets[at].secret == theirs.secret => {}
+                Ok(_) => return Err(theirs.id),
+                Err(at) => self.secrets.insert(at, theirs.clone()),
+            }
+        }
+        self.activate(active);
+        Ok(())
+    }
+
     /// Makes `id` the active one; false if there is no such secret.
     pub(crate) fn activate(&mut self, id: u32) -> bool {
         let place = self.secrets.iter().position(|entry| entry.id == id);

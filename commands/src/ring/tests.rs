@@ -48,9 +48,8 @@ pub(crate) fn other_ring() -> KeyRing {
 /// What must stand in no message: each secret of `ring` as base64url, as hexadecimal digits, and as Rust shows
 /// bytes.
 pub(crate) fn spellings_of_secrets(ring: &KeyRing) -> Vec<String> {
-    let of_lists =
-        super::List::ALL.into_iter().flat_map(|list| ring.list(list).entries()).map(|entry| &entry.secret);
-    let secrets = of_lists.chain([&ring.root]);
+    let of_lists = super::List::ALL.into_iter().flat_map(|list| ring.list(list).entries().to_vec());
+    let secrets = of_lists.map(|entry| entry.secret).chain([ring.root.clone()]);
     secrets
         .flat_map(|secret| {
             let bytes = secret.bytes();

@@ -33,12 +33,13 @@ impl KeyRing {
     /// # Errors
     /// What the JSON writer says; writing to memory has no reason to fail.
     pub(crate) fn to_text(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+        let rotating = self.rotating();
         let written = Written {
             format: FORMAT,
             fingerprint: &self.fingerprint,
             created_at: self.created_at,
             root: &self.root,
-            lists: &self.lists,
+            lists: &rotating.lists,
         };
         let mut text = Zeroizing::new(Vec::with_capacity(TEXT_ROOM_BYTES));
         serde_json::to_writer_pretty(&mut *text, &written)?;

@@ -20,7 +20,7 @@ pub enum Code {
     InvalidValue,
     /// A credential or license key stands in the address.
     KeyInUrl,
-    /// `DCA-Min-Position` names a position that this log has not reached, or another log.
+    /// A position that this log has not reached, or of another log.
     PositionUnknown,
     /// The text is no license key.
     MalformedKey,
@@ -38,8 +38,12 @@ pub enum Code {
     NotFound,
     /// It was made later than the instant asked for.
     NotYetExisting,
+    /// It was not changed as often as was asked for.
+    VersionUnknown,
     /// The license has another key by now.
     KeySuperseded,
+    /// The key ring has no such secret.
+    SecretNotFound,
     /// Another method is needed.
     MethodNotAllowed,
     /// The body did not arrive in time.
@@ -50,6 +54,14 @@ pub enum Code {
     IdempotencyInFlight,
     /// The operator's wish is being done already.
     Busy,
+    /// A running process does not know a secret of the key ring.
+    SecretNotKnown,
+    /// New things are made with the secret.
+    SecretActive,
+    /// The secret was retired.
+    SecretRetired,
+    /// The list of the key ring can take no more secrets.
+    RingFull,
     /// `If-Match` names another version.
     VersionMismatch,
     /// The body is too long.
@@ -76,7 +88,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of statuses.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 35] = [
         Self::InvalidRequest,
         Self::KeyInUrl,
         Self::PositionUnknown,
@@ -88,12 +100,18 @@ impl Code {
         Self::Forbidden,
         Self::NotFound,
         Self::NotYetExisting,
+        Self::VersionUnknown,
         Self::KeySuperseded,
+        Self::SecretNotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::Conflict,
         Self::IdempotencyInFlight,
         Self::Busy,
+        Self::SecretNotKnown,
+        Self::SecretActive,
+        Self::SecretRetired,
+        Self::RingFull,
         Self::VersionMismatch,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
@@ -131,12 +149,18 @@ impl Code {
             Self::Forbidden => ("FORBIDDEN", StatusCode::FORBIDDEN),
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
             Self::NotYetExisting => ("NOT_YET_EXISTING", StatusCode::NOT_FOUND),
+            Self::VersionUnknown => ("VERSION_UNKNOWN", StatusCode::NOT_FOUND),
             Self::KeySuperseded => ("KEY_SUPERSEDED", StatusCode::NOT_FOUND),
+            Self::SecretNotFound => ("SECRET_NOT_FOUND", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("METHOD_NOT_ALLOWED", StatusCode::METHOD_NOT_ALLOWED),
             Self::RequestTimeout => ("REQUEST_TIMEOUT", StatusCode::REQUEST_TIMEOUT),
             Self::Conflict => ("CONFLICT", StatusCode::CONFLICT),
             Self::IdempotencyInFlight => ("IDEMPOTENCY_IN_FLIGHT", StatusCode::CONFLICT),
             Self::Busy => ("BUSY", StatusCode::CONFLICT),
+            Self::SecretNotKnown => ("SECRET_NOT_KNOWN", StatusCode::CONFLICT),
+            Self::SecretActive => ("SECRET_ACTIVE", StatusCode::CONFLICT),
+            Self::SecretRetired => ("SECRET_RETIRED", StatusCode::CONFLICT),
+            Self::RingFull => ("RING_FULL", StatusCode::CONFLICT),
             Self::VersionMismatch => ("VERSION_MISMATCH", StatusCode::PRECONDITION_FAILED),
             Self::BodyTooLarge => ("BODY_TOO_LARGE", StatusCode::PAYLOAD_TOO_LARGE),
             Self::UnsupportedMediaType => ("UNSUPPORTED_MEDIA_TYPE", StatusCode::UNSUPPORTED_MEDIA_TYPE),
@@ -403,6 +427,14 @@ impl From<QueryError> for ApiError {
                 "?cursor",
                 "WRONG_FORM",
                 "is not a cursor of this list; use `nextCursor` of its last page, or leave it out to begin anew",
+            ),
+            QueryError::VersionUnknown { asked, has } => Self::new(
+                Code::VersionUnknown,
+                format!("It has {has} versions so far, and version {asked} was asked for; its history shows them."),
+            ),
+            QueryError::PositionUnknown { asked, head } => Self::new(
+                Code::PositionUnknown,
+                format!("The log ends at position {head}, and position {asked} was asked for; take one from an answer of this server."),
             ),
             QueryError::Damaged(why) => {
                 tracing::error!(why, "a query met damaged data");

@@ -20,15 +20,15 @@ use axum::Router;
 use axum::routing::{delete, get, patch, post};
 
 pub use error::{ApiError, Code, FieldError};
-pub use operator::{Component, Condition, InteractionError, Operator, OperatorError};
+pub use operator::{Component, Condition, InteractionError, KeyWish, Operator, OperatorError};
 pub use serve::serve;
 pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
 pub use token::{TokenKeys, mint};
 
 use crate::routes::{
     activate, api_keys, audit_log, demo, devices, generate, guilds, heartbeat, held_removals, history,
-    interactions, license_types, licenses, lifecycle, operations, operator as admin, redeem, role_rules,
-    terms, transfer, users, validate,
+    interactions, key_ring, license_types, licenses, lifecycle, operations, operator as admin, past, redeem,
+    role_rules, terms, transfer, users, validate,
 };
 
 /// Where Discord posts interactions.
@@ -47,6 +47,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/licenses", get(licenses::list))
         .route("/licenses/{id}", get(licenses::one))
         .route("/licenses/{id}/history", get(history::history))
+        .route("/licenses/{id}/diff", get(past::license_diff))
+        .route("/licenses/{id}/replay", get(past::replay))
         .route("/licenses/{id}/devices", get(licenses::devices))
         .route("/licenses/{id}/devices/{deviceId}", patch(devices::rename))
         .route("/licenses/{id}/deactivate", delete(devices::free))
@@ -72,6 +74,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/.well-known/dca-log.json", get(audit_log::key))
         // a guild
         .route("/guilds/{guild}", get(guilds::one))
+        .route("/guilds/{guild}/diff", get(past::guild_diff))
         .route("/guilds/{guild}/settings", patch(guilds::change_settings))
         .route("/guilds/{guild}/held-removals", get(held_removals::list))
         .route("/guilds/{guild}/held-removals/{batch}/confirm", post(held_removals::confirm))
@@ -112,6 +115,10 @@ fn operator_routes() -> Router<ApiState> {
         .route("/_admin/rebuild", post(admin::rebuild))
         .route("/_admin/jobs/{name}/run", post(admin::run_job))
         .route("/_admin/discord/resume", post(admin::resume_discord))
+        .route("/_admin/keys", get(key_ring::list).post(key_ring::add))
+        .route("/_admin/keys/rotate", post(key_ring::rotate))
+        .route("/_admin/keys/{id}/activate", post(key_ring::activate))
+        .route("/_admin/keys/{id}/retire", post(key_ring::retire))
 }
 
 fn framed(routes: Router<ApiState>, state: ApiState) -> Router {

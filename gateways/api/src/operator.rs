@@ -8,6 +8,8 @@ use serde_json::Value;
 use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::{Span, Timestamp};
 
+use crate::error::Code;
+
 /// How well one component works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,12 +54,51 @@ pub enum OperatorError {
         /// What is wrong and what is accepted.
         detail: String,
     },
+    /// It cannot be done as things are: why, and what to do about it.
+    #[error("{detail}")]
+    Refused {
+        /// What clients compare.
+        code: Code,
+        /// A sentence.
+        detail: String,
+    },
     /// The same is being done already.
     #[error("{0}")]
     Busy(String),
     /// Something that is needed does not answer; the same wish may succeed later.
     #[error("{0}")]
     Unavailable(String),
+}
+
+/// What the operator wants of the key ring. Secrets are named by list and number, `license-1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyWish {
+    /// Every secret, and who lacks it.
+    List,
+    /// One more secret in a list.
+    Add {
+        /// Name of the list.
+        kind: String,
+    },
+    /// New things are to be made with a secret.
+    Activate {
+        /// Its id.
+        id: String,
+    },
+    /// Add, and activate when every running process knows it.
+    Rotate {
+        /// Name of the list.
+        kind: String,
+        /// How long that may take.
+        wait: Span,
+    },
+    /// A new key for each license whose key was made with a secret.
+    Retire {
+        /// Its id.
+        id: String,
+        /// Only say what would be done.
+        dry_run: bool,
+    },
 }
 
 /// Why an interaction of Discord's is not answered.
@@ -112,6 +153,13 @@ pub trait Operator: Send + Sync {
     /// # Errors
     /// [`OperatorError::Invalid`] for an unknown name, [`OperatorError::Unavailable`] if it failed.
     fn run_job<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Value, OperatorError>>;
+
+    /// Shows or changes the key ring. No secret is ever in the answer.
+    ///
+    /// # Errors
+    /// [`OperatorError::Invalid`] for a list or id that cannot be, [`OperatorError::Refused`], [`OperatorError::Busy`],
+    /// [`OperatorError::Unavailable`].
+    fn keys(&self, wish: KeyWish) -> BoxFuture<'_, Result<Value, OperatorError>>;
 
     /// Lets the Discord bot go on after somebody mended what it had stopped for.
     ///

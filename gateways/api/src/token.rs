@@ -2,7 +2,7 @@
 //! the caller's. Nothing here issues sessions or refresh tokens, and no private key comes here: signing goes
 //! through the port.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use commands::ring::KeyRing;
 use commands::signer::{KeySet, Signer, SigningPurpose};
@@ -56,28 +56,27 @@ pub enum TokenError {
 #[error("the public key `{0}` of access tokens cannot be used")]
 pub struct BadKey(String);
 
-/// The keys of access tokens: one that signs, all that verify.
+/// The keys of access tokens: one that signs, all that verify. They follow the ring.
 #[derive(Clone)]
 pub struct TokenKeys {
     issuer: String,
-    sign: Arc<dyn Sign>,
-    known: Vec<(String, DecodingKey)>,
     rules: Validation,
+    ring: Arc<KeyRing>,
+    drawn: Arc<RwLock<Arc<Drawn>>>,
 }
 
-impl TokenKeys {
-    /// The keys of the ring's list of access tokens. `issuer` is `iss`.
-    ///
-    /// # Errors
-    /// [`BadKey`], which no ring that was read gives.
-    pub fn of(ring: &KeyRing, issuer: impl Into<String>) -> Result<Self, BadKey> {
-        let issuer = issuer.into();
-        let mut rules = Validation::new(Algorithm::EdDSA);
-        rules.set_audience(&[AUDIENCE]);
-        rules.set_issuer(&[&issuer]);
-        rules.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // The library reads the system's clock; this one may be the demo's, so `exp` is compared below.
-        rules.validate_exp = false;
+/// What was made of the ring's list of access tokens.
+struct Drawn {
+    /// The ring's generation that it was made of.
+    generation: u64,
+    sign: Signer,
+    known: Vec<(String, DecodingKey)>,
+}
+
+impl Drawn {
+    fn of(ring: &KeyRing) -> Result<Self, BadKey> {
+        // Asked before: what changes meanwhile is drawn again at the next look.
+        let generation = ring.generation();
         let known = KeySet::of(ring, SigningPurpose::AccessTokens)
             .keys
             .into_iter()
@@ -86,8 +85,37 @@ impl TokenKeys {
                 Err(_) => Err(BadKey(key.kid)),
             })
             .collect::<Result<_, _>>()?;
-        let sign = Arc::new(Signer::active(ring, SigningPurpose::AccessTokens));
-        Ok(Self { issuer, sign, known, rules })
+        Ok(Self { generation, sign: Signer::active(ring, SigningPurpose::AccessTokens), known })
+    }
+}
+
+impl TokenKeys {
+    /// The keys of the ring's list of access tokens. `issuer` is `iss`.
+    ///
+    /// # Errors
+    /// [`BadKey`], which no ring that was read gives.
+    pub fn of(ring: &Arc<KeyRing>, issuer: impl Into<String>) -> Result<Self, BadKey> {
+        let issuer = issuer.into();
+        let mut rules = Validation::new(Algorithm::EdDSA);
+        rules.set_audience(&[AUDIENCE]);
+        rules.set_issuer(&[&issuer]);
+        rules.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
+        // The library reads the system's clock; this one may be the demo's, so `exp` is compared below.
+        rules.validate_exp = false;
+        let drawn = Arc::new(RwLock::new(Arc::new(Drawn::of(ring)?)));
+        Ok(Self { issuer, rules, ring: Arc::clone(ring), drawn })
+    }
+
+    /// The keys as the ring has them now. A ring that cannot be drawn from (which no ring that was read is) leaves those
+    /// that were drawn before.
+    fn drawn(&self) -> Arc<Drawn> {
+        let drawn = Arc::clone(&self.drawn.read().unwrap_or_else(PoisonError::into_inner));
+        if drawn.generation == self.ring.generation() {
+            return drawn;
+        }
+        let Ok(fresh) = Drawn::of(&self.ring).map(Arc::new) else { return drawn };
+        *self.drawn.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
+        fresh
     }
 
     /// Reads a token and checks everything that it says.
@@ -100,7 +128,8 @@ impl TokenKeys {
             return Err(TokenError::Invalid);
         }
         let id = header.kid.ok_or(TokenError::Invalid)?;
-        let (_, key) = self.known.iter().find(|(known, _)| *known == id).ok_or(TokenError::Invalid)?;
+        let drawn = self.drawn();
+        let (_, key) = drawn.known.iter().find(|(known, _)| *known == id).ok_or(TokenError::Invalid)?;
         let claims =
             jsonwebtoken::decode::<Claims>(token, key, &self.rules).map_err(|_| TokenError::Invalid)?.claims;
         let (now_s, leeway_s) = (now.ms() / 1_000, LEEWAY.ms() / 1_000);
@@ -125,13 +154,14 @@ pub fn mint(keys: &TokenKeys, subject: &str, now: Timestamp) -> String {
         iat,
         exp: iat + LIFETIME.ms() / 1_000,
     };
-    let header = serde_json::json!({ "alg": "EdDSA", "typ": TYPE, "kid": keys.sign.key_id() });
+    let drawn = keys.drawn();
+    let header = serde_json::json!({ "alg": "EdDSA", "typ": TYPE, "kid": drawn.sign.key_id() });
     // Both are plain objects of strings and numbers, so each has a JSON form.
     let claims = serde_json::to_string(&claims).unwrap_or_default();
     let mut token = BASE64URL_NOPAD.encode(header.to_string().as_bytes());
     token.push('.');
     BASE64URL_NOPAD.encode_append(claims.as_bytes(), &mut token);
-    let signature = keys.sign.sign(token.as_bytes());
+    let signature = drawn.sign.sign(token.as_bytes());
     token.push('.');
     BASE64URL_NOPAD.encode_append(&signature, &mut token);
     token
@@ -140,11 +170,29 @@ pub fn mint(keys: &TokenKeys, subject: &str, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use commands::ring::List;
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
-    fn ring() -> KeyRing {
-        KeyRing::generate(NOW, &mut commands::ring::os_random).unwrap()
+    fn ring() -> Arc<KeyRing> {
+        Arc::new(KeyRing::generate(NOW, &mut commands::ring::os_random).unwrap())
+    }
+
+    #[test]
+    fn tokens_are_signed_by_the_secret_that_is_active_and_proved_by_every_one() {
+        let ring = ring();
+        let keys = TokenKeys::of(&ring, "https://auth.example").unwrap();
+        let earlier = mint(&keys, OPERATOR, NOW);
+        let (more, id) = ring.with_added(List::Access, NOW, &mut commands::ring::os_random).unwrap();
+        let rotated = more.with_activated(List::Access, id).unwrap();
+        let elsewhere = TokenKeys::of(&Arc::new(rotated), "https://auth.example").unwrap();
+        let later = mint(&elsewhere, OPERATOR, NOW);
+        assert_eq!(keys.verify(&later, NOW), Err(TokenError::Invalid));
+        ring.follow(&more, &ring.active_ids()).unwrap();
+        assert!(keys.verify(&later, NOW).is_ok(), "it is proved before anything is signed with it here");
+        ring.follow(&more, &more.with_activated(List::Access, id).unwrap().active_ids()).unwrap();
+        assert_eq!(keys.drawn().sign.key_id(), elsewhere.drawn().sign.key_id());
+        assert!(keys.verify(&earlier, NOW).is_ok());
     }
 
     #[test]
@@ -177,8 +225,9 @@ mod tests {
         let altered = BASE64URL_NOPAD.encode(claims.replace("\"1\"", "\"operator\"").as_bytes());
         let none = BASE64URL_NOPAD.encode(br#"{"alg":"none","typ":"at+jwt","kid":"x"}"#);
         let hmac = BASE64URL_NOPAD.encode(br#"{"alg":"HS256","typ":"at+jwt","kid":"x"}"#);
-        let plain = BASE64URL_NOPAD
-            .encode(format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{}"}}"#, keys.known[0].0).as_bytes());
+        let plain = BASE64URL_NOPAD.encode(
+            format!(r#"{{"alg":"EdDSA","typ":"JWT","kid":"{}"}}"#, keys.drawn().known[0].0).as_bytes(),
+        );
         for bad in [
             format!("{}.{altered}.{}", parts[0], parts[2]),
             format!("{none}.{}.", parts[1]),

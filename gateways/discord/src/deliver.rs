@@ -284,7 +284,10 @@ impl Inner {
             ("type", &*type_name(guild, &license.license_type)),
             ("key", &*key),
         ];
-        Some(texts::fill(texts::of(guild.settings.locale).dm_granted, &values))
+        let texts = texts::of(guild.settings.locale);
+        // A license begins with version 0: whatever stands above is a key that took another one's place.
+        let text = if license.key.version == 0 { texts.dm_granted } else { texts.dm_rekeyed };
+        Some(texts::fill(text, &values))
     }
 
     /// The channel of direct messages with somebody.

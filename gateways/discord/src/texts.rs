@@ -9,6 +9,7 @@ const NAME_MAX_CHARS: usize = 80;
 /// The texts of one language. `{name}` stands for a value that is put in by [`fill`].
 pub(crate) struct Texts {
     pub(crate) dm_granted: &'static str,
+    pub(crate) dm_rekeyed: &'static str,
     pub(crate) log_bulk: &'static str,
     pub(crate) log_bulk_line: &'static str,
     pub(crate) log_undeliverable: &'static str,
@@ -77,6 +78,8 @@ pub(crate) struct Texts {
 pub(crate) const EN: Texts = Texts {
     dm_granted: "**{guild}** gave you a license: **{type}**\n\n`{key}`\n\nIt is yours: do not share it. \
                  `/license show` on the server shows it again, with its devices and its end.",
+    dm_rekeyed: "Your license **{type}** of **{guild}** has a new key; the one before does not work any more:\n\n`{key}`\n\n\
+                 It is yours: do not share it. Put it in wherever you used the other one.",
     log_bulk: "These licenses were granted together, without direct messages. Everybody sees the key with `/license show`.",
     log_bulk_line: "• **{type}**: {count}",
     log_undeliverable: "{count} got no direct message, because it is closed or switched off; `/license show` shows the key.",
@@ -148,6 +151,8 @@ pub(crate) const EN: Texts = Texts {
 pub(crate) const DE: Texts = Texts {
     dm_granted: "**{guild}** hat dir eine Lizenz gegeben: **{type}**\n\n`{key}`\n\nSie gehört dir: gib sie nicht weiter. \
                  `/license show` auf dem Server zeigt sie wieder, mit ihren Geräten und ihrem Ende.",
+    dm_rekeyed: "Deine Lizenz **{type}** von **{guild}** hat einen neuen Schlüssel; der vorige gilt nicht mehr:\n\n\
+                 `{key}`\n\nEr gehört dir: gib ihn nicht weiter. Trag ihn überall ein, wo du den anderen benutzt hast.",
     log_bulk: "Diese Lizenzen wurden zusammen vergeben, ohne Direktnachrichten. Jeder sieht den Schlüssel mit \
                `/license show`.",
     log_bulk_line: "• **{type}**: {count}",
@@ -320,6 +325,7 @@ mod tests {
         }
         compare!(
             dm_granted,
+            dm_rekeyed,
             log_bulk,
             log_bulk_line,
             log_undeliverable,

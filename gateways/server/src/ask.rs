@@ -2,6 +2,7 @@
 //! answer. Rules, permissions and effects are the server's; nothing here opens a store.
 
 pub(crate) mod audit;
+mod keys;
 mod license;
 mod operate;
 
@@ -50,6 +51,7 @@ pub(crate) async fn ask(config: &Config, command: Command, format: Format) -> Ou
     }
     let ask = match command {
         Command::License(license) => license::ask(license),
+        Command::Keys(keys) => keys::ask(keys),
         other => operate::ask(other)?,
     };
     let door = Door::open(config, name).await?;

@@ -79,6 +79,9 @@ pub(crate) enum Command {
     /// Licenses
     #[command(subcommand)]
     License(License),
+    /// Discord servers
+    #[command(subcommand)]
+    Guild(Guild),
     /// The Discord bot
     #[command(subcommand)]
     Discord(DiscordCommand),
@@ -88,6 +91,9 @@ pub(crate) enum Command {
     /// Background jobs
     #[command(subcommand)]
     Job(Job),
+    /// Secrets of the key ring
+    #[command(subcommand)]
+    Keys(Keys),
     /// Compare the read models with a rebuild from the log, and the log with what was sealed and signed; or check an
     /// exported file, with no server, database or folder
     Verify(Verify),
@@ -229,6 +235,41 @@ pub(crate) enum Job {
     },
 }
 
+/// Secrets of the key ring. Ids are a list and a number, such as license-1.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// List them: id, when made, which are active, who lacks one; never a secret
+    List,
+    /// Add a secret; it is not active yet
+    Add {
+        /// license, encryption, access (tokens), response, certificate or cache
+        #[arg(long, value_name = "LIST")]
+        kind: String,
+    },
+    /// Make new things with a secret, once every running process knows it
+    Activate {
+        /// Its id, for example license-1
+        id: String,
+    },
+    /// Add a secret, and activate it when every running process knows it
+    Rotate {
+        /// license, encryption, access (tokens), response, certificate or cache
+        #[arg(long, value_name = "LIST")]
+        kind: String,
+        /// How long to wait for processes that do not know it yet
+        #[arg(long, value_name = "DURATION", default_value = "PT1M")]
+        wait: Span,
+    },
+    /// Give a new key to every license whose key was made with a secret that leaked
+    Retire {
+        /// Its id, for example license-0
+        id: String,
+        /// Only say how many licenses that concerns
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
 /// Members.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Member {
@@ -284,6 +325,9 @@ pub(crate) enum License {
         /// Slug of the license type
         #[arg(long = "type", value_name = "TYPE")]
         license_type: Option<String>,
+        /// As they were then, of one user: a time or `position:N`
+        #[arg(long, value_name = "INSTANT", requires = "user")]
+        as_of: Option<String>,
         /// How many at most
         #[arg(long)]
         limit: Option<u32>,
@@ -303,6 +347,25 @@ pub(crate) enum License {
     History {
         /// License id
         id: String,
+    },
+    /// What changed between two instants, member by member, and who did it
+    Diff {
+        /// License id
+        id: String,
+        /// A time, `position:N` or `version:N`
+        #[arg(long, value_name = "INSTANT")]
+        from: String,
+        /// The same [default: now]
+        #[arg(long, value_name = "INSTANT")]
+        to: Option<String>,
+    },
+    /// Fold the events of a license one by one, and compare the end with the read model
+    Replay {
+        /// License id
+        id: String,
+        /// Where the last page ended
+        #[arg(long)]
+        cursor: Option<String>,
     },
     /// Hold a license
     Suspend(Change),
@@ -329,6 +392,30 @@ pub(crate) enum License {
         /// manual, refund, chargeback, fraud, abuse or leaked
         #[arg(long, default_value = "manual")]
         category: String,
+    },
+}
+
+/// Discord servers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Guild {
+    /// One server
+    Show {
+        /// Discord server id
+        id: String,
+        /// As it was then: a time, `position:N` or `version:N`
+        #[arg(long, value_name = "INSTANT")]
+        as_of: Option<String>,
+    },
+    /// What changed between two instants, with its license types and rules, and who did it
+    Diff {
+        /// Discord server id
+        id: String,
+        /// A time, `position:N` or `version:N`
+        #[arg(long, value_name = "INSTANT")]
+        from: String,
+        /// The same [default: now]
+        #[arg(long, value_name = "INSTANT")]
+        to: Option<String>,
     },
 }
 

@@ -53,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) redis: Redis,
     /// The key ring, if it does not stand in the data folder.
     pub(crate) keys_file: Option<PathBuf>,
+    /// How a process keeps its key ring.
+    pub(crate) keys: Keys,
     /// The HTTP side.
     pub(crate) http: Http,
     /// The append actor.
@@ -186,6 +188,15 @@ pub(crate) struct Jobs {
     pub(crate) retry_pause: Duration,
 }
 
+/// How a process keeps its key ring.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keys {
+    /// How often file and database are looked at.
+    pub(crate) poll: Duration,
+    /// After how long without a sign a process counts as ended.
+    pub(crate) lapse: Duration,
+}
+
 /// A range of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cidr {
@@ -237,6 +248,10 @@ impl Config {
             nats: nats(r),
             redis: redis(r),
             keys_file: Some(r.text("keys.file")).filter(|path| !path.is_empty()).map(PathBuf::from),
+            keys: Keys {
+                poll: r.millis("keys.poll_ms", 50..=10_000),
+                lapse: r.millis("keys.lapse_ms", 3_000..=600_000),
+            },
             http: http(r),
             append: AppendLimits {
                 queue: r.number("append.queue", 1..=1_000_000),

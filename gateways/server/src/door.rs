@@ -191,7 +191,7 @@ fn visitor(url: &str) -> Outcome<Client> {
 }
 
 fn token(config: &Config, folder: &Folder, subject: &str, now: Timestamp) -> Outcome<String> {
-    let ring = keys::ring_beside(config, folder)?;
+    let ring = std::sync::Arc::new(keys::ring_beside(config, folder)?);
     Ok(api::mint(&keys::token_keys(&ring)?, subject, now))
 }
 

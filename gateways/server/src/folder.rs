@@ -10,6 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{Attempt as _, Failure, Outcome};
 use crate::mode::Mode;
 
+/// The file with the name of the bot that had the folder last.
+const BOT: &str = "instance";
+/// The file with the name under which the process that had the folder last was announced as a holder of the key ring.
+const HOLDER: &str = "ring-holder";
+
 /// One mode's folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
@@ -148,7 +153,25 @@ impl Lock {
     /// # Errors
     /// If the file of the name cannot be written.
     pub(crate) fn name_instance(&self, name: &str) -> Outcome<Option<String>> {
-        let file = self.folder.path().join("instance");
+        self.rename(BOT, name)
+    }
+
+    /// The same for the name by which this process is announced as a holder of the key ring.
+    ///
+    /// # Errors
+    /// If the file of the name cannot be written.
+    pub(crate) fn name_holder(&self, name: &str) -> Outcome<Option<String>> {
+        self.rename(HOLDER, name)
+    }
+
+    /// The holder of the key ring that had the folder before and has ended.
+    pub(crate) fn former_holder(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.folder.path().join(HOLDER)).ok()?;
+        Some(text.trim().to_owned()).filter(|former| !former.is_empty())
+    }
+
+    fn rename(&self, kind: &str, name: &str) -> Outcome<Option<String>> {
+        let file = self.folder.path().join(kind);
         let former = std::fs::read_to_string(&file).ok().map(|text| text.trim().to_owned());
         write_private(&file, name.as_bytes()).attempt(|| format!("{} cannot be written", file.display()))?;
         Ok(former.filter(|former| !former.is_empty()))

@@ -2,6 +2,7 @@
 //! makes the keys of access tokens out of the ring. No secret is shown or logged here.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use commands::ring::{ActiveIds, KeyRing, os_random};
 use commands::store::Store;
@@ -15,7 +16,7 @@ use crate::folder::Folder;
 /// The row of the database with the fingerprint of the ring's root.
 const FINGERPRINT: &str = "ring_fingerprint";
 /// The row with the ids of the active secrets.
-const ACTIVE: &str = "ring_active";
+pub(crate) const ACTIVE: &str = "ring_active";
 /// `iss` of access tokens.
 const ISSUER: &str = "dca-auth";
 
@@ -51,7 +52,8 @@ pub(crate) fn ring_beside(config: &Config, folder: &Folder) -> Outcome<KeyRing> 
     load(&path(config, folder))
 }
 
-fn path(config: &Config, folder: &Folder) -> PathBuf {
+/// Where the ring stands.
+pub(crate) fn path(config: &Config, folder: &Folder) -> PathBuf {
     config.keys_file.clone().unwrap_or_else(|| folder.ring())
 }
 
@@ -94,7 +96,7 @@ async fn record(store: &Store, ring: &KeyRing) -> Outcome<ActiveIds> {
 ///
 /// # Errors
 /// If the ring has no usable key for them.
-pub(crate) fn token_keys(ring: &KeyRing) -> Outcome<api::TokenKeys> {
+pub(crate) fn token_keys(ring: &Arc<KeyRing>) -> Outcome<api::TokenKeys> {
     api::TokenKeys::of(ring, ISSUER).attempt(|| "the keys of access tokens cannot be used".to_owned())
 }
 

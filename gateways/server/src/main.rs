@@ -19,6 +19,8 @@ mod mode;
 mod operator;
 mod output;
 mod process;
+mod retire;
+mod ring_keeper;
 mod role;
 mod seed;
 mod serve;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use api::{Component, Condition, InteractionError, Operator, OperatorError};
+use api::{Code, Component, Condition, InteractionError, KeyWish, Operator, OperatorError};
+use commands::ring::{List, SecretId};
 use discord::{InteractionRefused, Reach};
 use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::{Span, Timestamp};
@@ -23,6 +24,8 @@ use crate::folder::{Lock, Run};
 use crate::jobs::{Guilds, Jobs};
 use crate::long::Long;
 use crate::mode::Mode;
+use crate::retire::Retiring;
+use crate::ring_keeper::RingKeeper;
 use crate::seed;
 
 /// The jobs that can be run by name.
@@ -41,11 +44,13 @@ pub(crate) struct Host {
     /// One move of the clock at a time.
     clock: Mutex<()>,
     discord: Arc<Discord>,
+    keeper: Arc<RingKeeper>,
+    retiring: Arc<Retiring>,
 }
 
 impl Host {
     /// The process; `announced` is where it says that it serves, `long_wait` how long one request waits for work that
-    /// takes long.
+    /// takes long, `keys` who keeps the key ring and who retires secrets of it.
     pub(crate) fn new(
         assembled: Arc<Assembled>,
         jobs: Jobs,
@@ -53,6 +58,7 @@ impl Host {
         announced: Option<(Arc<Lock>, Run)>,
         long_wait: Duration,
         discord: Discord,
+        keys: (Arc<RingKeeper>, Arc<Retiring>),
     ) -> Self {
         Self {
             assembled,
@@ -63,6 +69,8 @@ impl Host {
             long: Long::new(long_wait),
             clock: Mutex::default(),
             discord: Arc::new(discord),
+            keeper: keys.0,
+            retiring: keys.1,
         }
     }
 
@@ -109,6 +117,60 @@ impl Host {
         Ok(clock.now())
     }
 
+    async fn change_keys(&self, wish: KeyWish) -> Result<Value, OperatorError> {
+        let (keeper, retiring) = (Arc::clone(&self.keeper), Arc::clone(&self.retiring));
+        match wish {
+            KeyWish::List => {
+                let mut list = keeper.list().await?;
+                list["retirements"] = self.retirements().await?;
+                Ok(list)
+            }
+            KeyWish::Add { kind } => {
+                Ok(json!({ "id": keeper.add(&kind).await?.to_string(), "active": false }))
+            }
+            KeyWish::Activate { id } => {
+                let id = secret(&id)?;
+                self.check_not_retired(id).await?;
+                let what = format!("keys activate {id}");
+                self.long.run(&what, async move { keeper.activate(id).await }).await
+            }
+            KeyWish::Rotate { kind, wait } => {
+                let limit = Duration::from_millis(u64::try_from(wait.ms()).unwrap_or_default());
+                let what = format!("keys rotate --kind {kind}");
+                self.long.run(&what, async move { keeper.rotate(&kind, limit).await }).await
+            }
+            KeyWish::Retire { id, dry_run } => {
+                let id = secret(&id)?;
+                let what = format!("keys retire {id}{}", if dry_run { " --dry-run" } else { "" });
+                let work = async move {
+                    if dry_run { retiring.preview(id).await } else { retiring.retire(id).await }
+                };
+                self.long.run(&what, work).await
+            }
+        }
+    }
+
+    async fn retirements(&self) -> Result<Value, OperatorError> {
+        let all = self.assembled.queries.retirements().all().await.map_err(unavailable)?;
+        let rows = all.iter().map(|one| {
+            crate::retire::shown(SecretId { list: List::License, id: u32::from(one.secret_id) }, one)
+        });
+        Ok(Value::Array(rows.collect()))
+    }
+
+    /// A secret that was retired leaked: no key is made with it again.
+    async fn check_not_retired(&self, id: SecretId) -> Result<(), OperatorError> {
+        let all = self.assembled.queries.retirements().all().await.map_err(unavailable)?;
+        if id.list != List::License || all.iter().all(|one| u32::from(one.secret_id) != id.id) {
+            return Ok(());
+        }
+        let detail = format!(
+            "The secret `{id}` was retired, and keys made with it get replaced: activate another one, or add one with \
+             `dca-auth keys rotate --kind license`."
+        );
+        Err(OperatorError::Refused { code: Code::SecretRetired, detail })
+    }
+
     fn status_now(&self, position: i64) -> Value {
         let engine = &self.assembled.engine;
         let demo = self.assembled.mode == Mode::Demo;
@@ -128,6 +190,13 @@ impl Host {
     }
 }
 
+fn secret(text: &str) -> Result<SecretId, OperatorError> {
+    text.parse().map_err(|error: commands::ring::RingError| OperatorError::Invalid {
+        member: "id",
+        detail: error.to_string(),
+    })
+}
+
 fn demo_facts() -> Value {
     let roles: serde_json::Map<String, Value> =
         seed::ROLES.iter().map(|(name, id)| ((*name).to_owned(), id.to_string().into())).collect();
@@ -138,7 +207,8 @@ fn demo_facts() -> Value {
     json!({ "guildId": seed::GUILD, "roles": roles, "members": members })
 }
 
-fn unavailable(error: impl std::fmt::Display) -> OperatorError {
+/// Something that is needed does not answer.
+pub(crate) fn unavailable(error: impl std::fmt::Display) -> OperatorError {
     OperatorError::Unavailable(error.to_string())
 }
 
@@ -165,6 +235,7 @@ impl Operator for Host {
                 _ => None,
             };
             let mut components = vec![Component { latency_ms, ..store }, reading, sealing(unsealed), discord];
+            components.push(self.keeper.health().await);
             let (engine, queries) = (self.assembled.engine, &self.assembled.queries);
             if engine.bus == "nats" {
                 components.push(dispensable("bus", queries.bus_trouble()));
@@ -241,6 +312,10 @@ impl Operator for Host {
             }
         }
         .boxed()
+    }
+
+    fn keys(&self, wish: KeyWish) -> BoxFuture<'_, Result<Value, OperatorError>> {
+        self.change_keys(wish).boxed()
     }
 
     fn resume_discord(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {

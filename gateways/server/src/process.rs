@@ -19,6 +19,8 @@ use crate::jobs::Jobs;
 use crate::keys;
 use crate::mode::Mode;
 use crate::operator::Host;
+use crate::retire::Retiring;
+use crate::ring_keeper::{Ended, Name, RingKeeper};
 use crate::role::{Role, Roles};
 use crate::seed;
 
@@ -27,6 +29,9 @@ const LONG_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How long background work may take to end.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// As good as never: ten years.
+const NEVER: Duration = Duration::from_secs(315_360_000);
 
 /// What a process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +46,7 @@ pub(crate) enum Purpose {
 pub(crate) struct Process {
     assembled: Arc<Assembled>,
     host: Arc<Host>,
+    retiring: Arc<Retiring>,
     /// Background work, in a server that serves.
     jobs: Option<Jobs>,
     url: String,
@@ -75,13 +81,7 @@ impl Process {
         }
         let address = listener.local_addr().attempt(|| "the address cannot be read".to_owned())?;
         let url = format!("http://{}", reachable(address));
-        let run = Run {
-            url: url.clone(),
-            metrics_url: None,
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        let announced = (purpose == Purpose::Serve).then(|| (Arc::clone(&lock), run));
+        let announced = (purpose == Purpose::Serve).then(|| (Arc::clone(&lock), run(&url)));
         let jobs = Jobs::new(
             assembled.commands.clone(),
             assembled.queries.clone(),
@@ -89,10 +89,21 @@ impl Process {
             config.jobs,
             keys::random_hex::<8>()?,
         );
+        let keeper = ring_keeper(config, &assembled, &lock, purpose, &url).await?;
+        let holder = keys::random_hex::<8>()?;
+        let retiring = Arc::new(Retiring::new(assembled.clone(), keeper.clone(), config.jobs, holder));
         let (discord, hosted) = Starting::open(config, lock.folder(), &assembled).await?.into_parts();
         let wait = long_wait(config);
-        let host =
-            Arc::new(Host::new(Arc::clone(&assembled), jobs.clone(), draining, announced, wait, discord));
+        let keys = (Arc::clone(&keeper), Arc::clone(&retiring));
+        let host = Arc::new(Host::new(
+            Arc::clone(&assembled),
+            jobs.clone(),
+            draining,
+            announced,
+            wait,
+            discord,
+            keys,
+        ));
         hosted.by(&host);
         let stopping = CancellationToken::new();
         let mut background = JoinSet::new();
@@ -100,6 +111,7 @@ impl Process {
         assembled.queries.prepare().await.attempt(|| "the read models cannot be read".to_owned())?;
         let (queries, token) = (assembled.queries.clone(), stopping.clone());
         background.spawn(async move { queries.follow(token).await });
+        background.spawn(keeper.run(stopping.clone()));
         // A command has nobody else who would show it what it did.
         let roles = if purpose == Purpose::Serve { config.roles.clone() } else { Roles::all() };
         if roles.has(Role::Projector) {
@@ -115,7 +127,7 @@ impl Process {
         };
         let http = tokio::spawn(api::serve(listener, router, config.http.connections_max, closing.clone()));
         let jobs = Some(jobs).filter(|_| purpose == Purpose::Serve);
-        Ok(Self { assembled, host, jobs, url, http, background, closing, stopping, lock })
+        Ok(Self { assembled, host, retiring, jobs, url, http, background, closing, stopping, lock })
     }
 
     /// Waits until the read models show what the log had at the start.
@@ -148,6 +160,7 @@ impl Process {
             }
             if config.roles.has(Role::Worker) {
                 jobs.start(&mut self.background, &self.stopping);
+                self.background.spawn(Arc::clone(&self.retiring).run(self.stopping.clone()));
             }
             if config.roles.has(Role::Bot) {
                 self.host.discord().start_bot(config, &self.assembled, &self.lock).await?;
@@ -222,6 +235,53 @@ fn copy_and_seal(
     }
     background.spawn(assembled.seal_log.clone().run(keys::random_hex::<8>()?, stopping.clone()));
     Ok(())
+}
+
+/// What a server at `url` says about itself.
+fn run(url: &str) -> Run {
+    Run {
+        url: url.to_owned(),
+        metrics_url: None,
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// Announces a server as a holder of the key ring. A command is none: it is over before anybody makes a key that it
+/// would have to know.
+async fn ring_keeper(
+    config: &Config,
+    assembled: &Assembled,
+    lock: &Lock,
+    purpose: Purpose,
+    url: &str,
+) -> Outcome<Arc<RingKeeper>> {
+    let (name, former) = match purpose {
+        Purpose::Serve => {
+            let instance = keys::random_hex::<8>()?;
+            let former = lock.name_holder(&instance)?;
+            let folder = std::path::absolute(lock.folder().path()).unwrap_or_default();
+            let place = format!("the server {url} (process {}, {})", std::process::id(), folder.display());
+            (Some(Name { instance, place }), former)
+        }
+        Purpose::Command => (None, lock.former_holder()),
+    };
+    let mut limits = config.keys;
+    let ended = match former {
+        // Nobody else is there who would have to be told that this process still runs: it writes nothing while it idles.
+        _ if config.database.url.is_none() => {
+            limits.lapse = NEVER;
+            Ended::Others
+        }
+        Some(former) => Ended::Former(former),
+        None => Ended::Nobody,
+    };
+    let ring = Arc::clone(assembled.commands.ring());
+    let path = keys::path(config, lock.folder());
+    let holders = assembled.queries.ring_holders();
+    let keeper = RingKeeper::new(ring, path, holders, assembled.clock.clone(), limits, name);
+    keeper.enter(&ended).await?;
+    Ok(Arc::new(keeper))
 }
 
 /// How long one request waits for a verify or a rebuild, before it is told to ask again.

@@ -38,13 +38,24 @@ const OPEN: &str = "INSERT INTO delivery (guild_id, pseudonym, license_type, lic
     ELSE excluded.created_at END, \
     sent_at = CASE WHEN delivery.state = 'sending' THEN delivery.counted_at ELSE delivery.sent_at END, \
     attempts = 0, first_attempt_at = NULL, code = NULL, announced = NULL";
+/// A new key goes the way of the one before. What waits is rendered with the key that the license has when it is sent;
+/// what waits at the claim panel, or could not be delivered, goes on waiting there.
+const REKEY: &str = "UPDATE delivery SET number = number + 1, \
+    nonce = CAST($2 AS TEXT) || CAST(number + 1 AS TEXT), state = 'waiting', position = $3, created_at = $4, \
+    due_at = CASE \
+    WHEN state = 'sending' AND counted_at + CAST($5 AS BIGINT) > $4 THEN counted_at + CAST($5 AS BIGINT) \
+    WHEN state = 'sent' AND sent_at + CAST($5 AS BIGINT) > $4 THEN sent_at + CAST($5 AS BIGINT) \
+    ELSE $4 END, \
+    sent_at = CASE WHEN state = 'sending' THEN counted_at ELSE sent_at END, \
+    attempts = 0, first_attempt_at = NULL, code = NULL, announced = NULL \
+    WHERE license_id = $1 AND state IN ('sent', 'sending')";
 const ERASE_DELIVERIES: &str = "DELETE FROM delivery WHERE pseudonym = $1";
 const ERASE_CHANNEL: &str = "DELETE FROM dm_channel WHERE pseudonym = $1";
 const ERASE_REMOVALS: &str = "DELETE FROM held_removal WHERE pseudonym = $1";
 
 /// Every statement of this file.
 pub(super) const STATEMENTS: &[&str] =
-    &[STANDING, BEGIN, ADVANCE, SET_ASIDE, OPEN, ERASE_DELIVERIES, ERASE_CHANNEL, ERASE_REMOVALS];
+    &[STANDING, BEGIN, ADVANCE, SET_ASIDE, OPEN, REKEY, ERASE_DELIVERIES, ERASE_CHANNEL, ERASE_REMOVALS];
 
 /// The checkpoint may lie so many events behind while none of them concerns the outbox; they are read again after a
 /// restart.
@@ -61,13 +72,17 @@ enum Change {
         cause: Cause,
         position: i64,
     },
+    Rekey {
+        license: LicenseId,
+        position: i64,
+    },
     Erase(Pseudonym),
 }
 
 impl Outbox {
     /// Reads up to `limit` events after the checkpoint and writes what they change, with the checkpoint. A slot that was
     /// opened makes a delivery, or replaces the one before: due at `now`, or `slot_pause` after the last message of the
-    /// slot. An outbox that never followed this log begins at its head, so nothing old is ever sent; what waited when the
+    /// slot. So does a new key of a license whose key was sent. An outbox that never followed this log begins at its head, so nothing old is ever sent; what waited when the
     /// log was restored is left to the claim panel.
     ///
     /// # Errors
@@ -194,6 +209,17 @@ impl Change {
                 ];
                 tx.execute(OPEN, &args).await?;
             }
+            Self::Rekey { license, position } => {
+                let (id, nonce) = (license.to_string(), nonce_stem(*license));
+                let args = [
+                    Arg::Text(&id),
+                    Arg::Text(&nonce),
+                    Arg::Int(*position),
+                    Arg::Int(now.ms()),
+                    Arg::Int(limits.slot_pause.ms()),
+                ];
+                tx.execute(REKEY, &args).await?;
+            }
             Self::Erase(user) => {
                 for text in [ERASE_DELIVERIES, ERASE_CHANNEL, ERASE_REMOVALS] {
                     tx.execute(text, &[Arg::Text(user.as_str())]).await?;
@@ -233,6 +259,10 @@ fn change(event: &StoredEvent, followed: &mut Followed) -> Result<Option<Change>
     match (event.stream.kind, event.event_type.as_str()) {
         (Kind::User, "user.erased") => {
             Ok(Some(Change::Erase(event.stream.id.parse().map_err(|_| damaged(event))?)))
+        }
+        (Kind::License, "license.rekeyed") => {
+            let license = event.stream.id.parse().map_err(|_| damaged(event))?;
+            Ok(Some(Change::Rekey { license, position: event.position }))
         }
         (Kind::Member, "member.slot_opened") => opened(event, followed).map(Some),
         _ => Ok(None),

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::bot::held;
 use crate::engines::Engine;
-use crate::world::{GUILD, NOW, New, World, config, license_id, of_user, pseudonym};
+use crate::world::{GUILD, NOW, New, World, config, license_id, of_license, of_user, pseudonym};
 
 crate::on_both_engines!(
     a_slot_makes_one_delivery,
@@ -26,6 +26,7 @@ crate::on_both_engines!(
     a_slot_is_quiet_after_a_message,
     a_delivery_replaced_while_it_is_sent_counts_as_sent,
     what_a_job_opens_is_left_to_the_panel,
+    a_new_key_goes_the_way_of_the_one_before,
     many_in_a_minute_are_left_to_the_panel,
     a_burst_is_no_message_although_nobody_claims_for_long,
     senders_beside_each_other_claim_each_delivery_once,
@@ -240,6 +241,35 @@ async fn what_a_job_opens_is_left_to_the_panel(engine: Engine) {
     world.append(vec![opened(3, 2)]).await;
     outbox.follow(at(1), 100, &LIMITS).await.unwrap();
     assert_eq!(only(&outbox, 3).await.state, DeliveryState::Waiting);
+}
+
+/// Sent, and it is sent again, once the slot has been quiet; everything else goes on as it was.
+async fn a_new_key_goes_the_way_of_the_one_before(engine: Engine) {
+    let (world, outbox, lease) = begun(engine).await;
+    gained(&world, 1..=4, NOW).await;
+    let limits = SendLimits { batch: 3, ..LIMITS };
+    let claimed = outbox.claim(GUILD, NOW, &limits, &lease).await.unwrap();
+    outbox.sent(&claimed[0], at(1)).await.unwrap();
+    outbox.undeliverable(&claimed[1], 50_007, at(1)).await.unwrap();
+    let (sending, waiting) = (&claimed[2], only(&outbox, 4).await);
+    let rekeyed = |user| {
+        let key = domain::key::KeyVersion { secret_id: 1, version: 1 };
+        of_license(license(user, 1), domain::license::Event::Rekeyed { key, at: NOW })
+    };
+    let position = world.append(vec![rekeyed(4), rekeyed(3), rekeyed(2), rekeyed(1), rekeyed(9)]).await;
+    outbox.follow(at(100), 100, &LIMITS).await.unwrap();
+
+    let again = only(&outbox, 1).await;
+    assert_eq!((again.state, again.position, again.attempts), (DeliveryState::Waiting, position - 1, 0));
+    assert_eq!((again.due_at, again.sent_at), (at(601), Some(at(1))), "ten minutes after the last one");
+    assert_ne!(again.nonce, claimed[0].nonce, "Discord would take it for the same message");
+    assert_eq!(only(&outbox, 2).await.state, DeliveryState::Undeliverable);
+    // Nobody can tell whether the message that is under way has the earlier key.
+    let replaced = only(&outbox, 3).await;
+    assert_eq!((replaced.state, replaced.due_at), (DeliveryState::Waiting, at(600)));
+    assert!(!outbox.sent(sending, at(101)).await.unwrap(), "it is another delivery by now");
+    assert_eq!(only(&outbox, 4).await, waiting, "it is rendered with the new key when it is sent");
+    assert_eq!(outbox.of_user(GUILD, &pseudonym(9)).await.unwrap(), []);
 }
 
 async fn many_in_a_minute_are_left_to_the_panel(engine: Engine) {

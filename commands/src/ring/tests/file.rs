@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::{FORMAT_1, MADE_AT, assert_gives_nothing_away, counted_ring, known_ring, other_ring};
 use crate::ring::KeyRing;
-use crate::ring::{List, RingError, os_random};
+use crate::ring::{List, RingError, SecretId, os_random};
 
 fn folder() -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
@@ -144,7 +144,10 @@ fn replacing_never_loses_a_secret() {
     newer.create_file(&path).unwrap();
 
     let error = counted_ring().replace_file(&path).unwrap_err();
-    assert!(matches!(error, RingError::WouldLose { list: List::Access, id: 1, .. }), "{error}");
+    assert!(
+        matches!(error, RingError::WouldLose { secret: SecretId { list: List::Access, id: 1 }, .. }),
+        "{error}"
+    );
     let (twin, _) = counted_ring().with_added(List::Access, MADE_AT, &mut os_random).unwrap();
     assert!(matches!(twin.replace_file(&path), Err(RingError::WouldLose { .. })));
     let error = other_ring().replace_file(&path).unwrap_err();
@@ -233,4 +236,32 @@ fn a_file_that_is_no_text_is_refused_without_its_bytes() {
     fs::write(&path, [0xff, 0xfe, 0x00]).unwrap();
     let error = KeyRing::load(&path).unwrap_err();
     assert!(matches!(error, RingError::Unreadable { .. }), "{error}");
+}
+
+#[test]
+fn secrets_added_by_many_at_once_are_all_kept() {
+    let (folder, path) = folder();
+    counted_ring().create_file(&path).unwrap();
+    let add = || {
+        KeyRing::change_file(&path, |ring| ring.with_added(List::Cache, MADE_AT, &mut os_random)).unwrap().1
+    };
+    let mut ids: Vec<u32> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..4).map(|_| scope.spawn(|| (0..5).map(|_| add()).collect::<Vec<_>>())).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=20).collect::<Vec<u32>>());
+    assert_eq!(KeyRing::load(&path).unwrap().ring.ids(List::Cache), (0..=20).collect::<Vec<u32>>());
+    assert_eq!(names(&folder), ["keys"]);
+}
+
+#[test]
+fn a_change_that_fails_leaves_the_file() {
+    let (_folder, path) = folder();
+    counted_ring().create_file(&path).unwrap();
+    let before = fs::read(&path).unwrap();
+    let fail = |ring: &KeyRing| ring.with_activated(List::Access, 4).map(|ring| (ring, ()));
+    assert!(matches!(KeyRing::change_file(&path, fail), Err(RingError::NoSuchSecret { .. })));
+    assert_eq!(fs::read(&path).unwrap(), before);
 }

@@ -2,6 +2,7 @@
 //! looked at. Nothing here answers a request.
 
 pub(crate) mod access;
+pub(crate) mod as_of;
 pub(crate) mod body;
 pub(crate) mod checks;
 pub(crate) mod path;

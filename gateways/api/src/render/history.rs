@@ -1,7 +1,7 @@
 //! The history of a license: every event with who, why and the state after it. An owner sees what happened while
 //! the license was his in full, and of the time before only that it happened.
 
-use domain::event::{Actor, DomainEvent};
+use domain::event::{Actor, DomainEvent, Recorded};
 use domain::id::Pseudonym;
 use domain::time::Timestamp;
 use projections::HistoryEntry;
@@ -28,7 +28,8 @@ pub(crate) struct EntryBody<'a> {
     correlation_id: &'a str,
     causation_id: &'a str,
     data: Value,
-    state_after: LicenseBody<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_after: Option<LicenseBody<'a>>,
 }
 
 /// Who reads a history.
@@ -75,7 +76,44 @@ impl<'a> EntryBody<'a> {
             correlation_id: &metadata.correlation_id,
             causation_id: &metadata.causation_id,
             data,
-            state_after,
+            state_after: Some(state_after),
+        }
+    }
+
+    /// The same without the state, where that stands elsewhere.
+    pub(crate) fn without_state(self) -> Self {
+        Self { state_after: None, ..self }
+    }
+}
+
+/// An event of a guild: who did what, why and when. Its members stay in the guild itself, because each of them is for
+/// another rank.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct GuildEventBody<'a> {
+    position: i64,
+    r#type: String,
+    sequence: u64,
+    timestamp: Instant,
+    actor: &'a Actor,
+    reason: Option<&'a str>,
+    correlation_id: &'a str,
+    causation_id: &'a str,
+}
+
+impl<'a> GuildEventBody<'a> {
+    /// One event with its reason, opened.
+    pub(crate) fn new(recorded: &'a Recorded, reason: Option<&'a str>) -> Self {
+        let metadata = &recorded.metadata;
+        Self {
+            position: recorded.position,
+            r#type: wire_name(&recorded.event),
+            sequence: recorded.sequence,
+            timestamp: recorded.recorded_at.into(),
+            actor: &metadata.actor,
+            reason,
+            correlation_id: &metadata.correlation_id,
+            causation_id: &metadata.causation_id,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Bodies of answers. One renderer serves commands, queries and repeats of writes, so that a thing looks the same
 //! wherever it comes from. Nothing here reads or writes anything.
 
+pub(crate) mod diff;
 pub(crate) mod guild;
 pub(crate) mod history;
 pub(crate) mod instant;

@@ -5,26 +5,42 @@ use axum::response::Response;
 use domain::guild::{Action, SettingsChange};
 use domain::id::GuildId;
 use domain::private::Unsealed;
+use projections::GuildFacts;
 
 use crate::answer::stamp;
 use crate::error::ApiError;
 use crate::extract::access;
+use crate::extract::as_of;
 use crate::extract::path::PathIds;
 use crate::extract::read::Read;
 use crate::extract::write::{Plan, Write};
 use crate::recipe::Recipe;
 use crate::render::guild::GuildBody;
 use crate::render::{Audience, json};
+use crate::routes::past;
 
-/// One guild.
+/// One guild, as it is or, with `asOf`, as it was.
 pub(crate) async fn one(read: Read, ids: PathIds) -> Result<Response, ApiError> {
-    read.query(&[])?;
+    let query = read.query(&["asOf"])?;
+    let as_of = as_of::instant(&read, &query, "asOf")?;
     let id: GuildId = ids.id("guild", "guild")?;
     let facts = access::guild(&read.state, &read.principal, id, access::READ).await?;
-    let owner = facts.guild.owner.as_ref().and_then(|owner| facts.discord_id(&owner.id)).map(Unsealed::shown);
-    let mut response = json(StatusCode::OK, &GuildBody::new(&facts.guild, owner));
+    match as_of {
+        None => Ok(shown(&read, &facts)),
+        Some(as_of) => Ok(shown(&read, &past::guild(&read, id, as_of).await?)),
+    }
+}
+
+fn shown(read: &Read, facts: &GuildFacts) -> Response {
+    let mut response = json(StatusCode::OK, &body(facts));
     stamp(&read.state, &mut response, Some(facts.guild.version), facts.position);
-    Ok(response)
+    response
+}
+
+/// A guild as answers show it.
+pub(crate) fn body(facts: &GuildFacts) -> GuildBody<'_> {
+    let owner = facts.guild.owner.as_ref().and_then(|owner| facts.discord_id(&owner.id)).map(Unsealed::shown);
+    GuildBody::new(&facts.guild, owner)
 }
 
 /// 200 with the guild. Members that are left out stay; `null` clears.

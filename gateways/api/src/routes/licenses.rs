@@ -9,20 +9,23 @@ use domain::guild::StaffRole;
 use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym};
 use domain::license::{Device, Status};
 use domain::time::Timestamp;
-use projections::{AsOf, LicenseFacts, LicenseFilter};
+use projections::LicenseFilter;
 use uuid::Uuid;
 
 use crate::answer::{last_seen, stamp};
 use crate::error::{ApiError, Code};
-use crate::extract::access::{self, LicenseAccess, Standing};
+use crate::extract::access;
+use crate::extract::as_of;
 use crate::extract::path::PathIds;
 use crate::extract::principal::{Principal, User};
 use crate::extract::query::{Query, wrong};
 use crate::extract::read::{Read, page};
 use crate::render::license::{DeviceBody, LicenseBody};
 use crate::render::{Audience, List, json};
+use crate::routes::past;
 
-const MEMBERS: [&str; 8] = ["guildId", "userId", "status", "type", "q", "expiresBefore", "limit", "cursor"];
+const MEMBERS: [&str; 9] =
+    ["guildId", "userId", "status", "type", "q", "expiresBefore", "asOf", "limit", "cursor"];
 const STATUSES: [Status; 8] = [
     Status::Generated,
     Status::Assigned,
@@ -34,10 +37,14 @@ const STATUSES: [Status; 8] = [
     Status::Revoked,
 ];
 
-/// The licenses that the caller may see, newest first: a person's own, or a guild's for its staff and its keys.
+/// The licenses that the caller may see, newest first: a person's own, or a guild's for its staff and its keys. With
+/// `asOf`, those that one person had then.
 pub(crate) async fn list(read: Read) -> Result<Response, ApiError> {
     let query = read.query(&MEMBERS)?;
     let (filter, audience) = filter(&read, &query).await?;
+    if let Some(as_of) = as_of::common_instant(&read, &query, "asOf")? {
+        return past::list(&read, &filter, audience, as_of, page(&query)?).await;
+    }
     let found = read.state.queries().licenses(&filter, page(&query)?, read.now).await?;
     let data =
         found.data.iter().map(|facts| LicenseBody::new(&facts.license, &facts.personal, audience, read.now));
@@ -118,56 +125,17 @@ fn status(text: &str) -> Result<Status, ApiError> {
 /// One license, as it is or, with `asOf`, as it was.
 pub(crate) async fn one(read: Read, ids: PathIds) -> Result<Response, ApiError> {
     let query = read.query(&["asOf"])?;
-    let as_of = query.text("asOf").map(as_of).transpose()?;
+    let as_of = as_of::instant(&read, &query, "asOf")?;
     let id: LicenseId = ids.id("id", "license")?;
     let found = access::license(&read.state, &read.principal, id, access::READ).await?;
     if let Some(as_of) = as_of {
-        return as_it_was(&read, &found, id, as_of).await;
+        return past::license(&read, &found, id, as_of).await;
     }
     let facts = &found.facts;
     let body = LicenseBody::new(&facts.license, &facts.personal, found.standing.audience(), read.now);
     let mut response = json(StatusCode::OK, &body);
     stamp(&read.state, &mut response, Some(facts.license.version), facts.position);
     Ok(response)
-}
-
-/// `asOf`: an instant, `position:N` or `version:N`.
-fn as_of(text: &str) -> Result<AsOf, ApiError> {
-    let parsed = match text.split_once(':') {
-        Some(("version", number)) => number.parse().ok().map(AsOf::Version),
-        Some(("position", number)) => number.parse().ok().map(AsOf::Position),
-        _ => text.parse().ok().map(AsOf::Time),
-    };
-    parsed.ok_or_else(|| wrong("asOf", &"must be an RFC 3339 time, `position:N` or `version:N`"))
-}
-
-/// An earlier state. What was somebody else's then is shown to an owner without what is personal.
-async fn as_it_was(
-    read: &Read,
-    found: &LicenseAccess,
-    id: LicenseId,
-    as_of: AsOf,
-) -> Result<Response, ApiError> {
-    let facts = read.state.queries().license_as_of(id, as_of).await?.ok_or_else(|| {
-        ApiError::new(Code::NotYetExisting, "The license was made after that; `createdAt` says when.")
-    })?;
-    let is_foreign = found.standing == Standing::Owner && owner(&facts) != owner(&found.facts);
-    let audience = if is_foreign { Audience::Publishable } else { found.standing.audience() };
-    let instant = match as_of {
-        AsOf::Time(instant) => instant,
-        AsOf::Version(_) | AsOf::Position(_) => facts.license.updated_at,
-    };
-    let mut body = LicenseBody::new(&facts.license, &facts.personal, audience, instant);
-    if is_foreign {
-        body.hide_metadata();
-    }
-    let mut response = json(StatusCode::OK, &body);
-    stamp(&read.state, &mut response, Some(facts.license.version), facts.position);
-    Ok(response)
-}
-
-fn owner(facts: &LicenseFacts) -> Option<&Pseudonym> {
-    facts.license.owner.as_ref().map(|owner| &owner.id)
 }
 
 fn seen_at(seen: &HashMap<Uuid, Timestamp>, device: &Device) -> Option<Timestamp> {

@@ -15,6 +15,7 @@ impl From<OperatorError> for ApiError {
     fn from(error: OperatorError) -> Self {
         match error {
             OperatorError::Invalid { member, detail } => Self::impossible(format!("/{member}"), detail),
+            OperatorError::Refused { code, detail } => Self::new(code, detail),
             OperatorError::Busy(detail) => Self::new(Code::Busy, detail).retry_after(5),
             OperatorError::Unavailable(why) => {
                 tracing::error!(why, "the operator's wish could not be done");

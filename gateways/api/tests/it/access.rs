@@ -83,7 +83,12 @@ async fn another_tenants_things_are_not_there() {
         format!("/licenses/{id}"),
         format!("/licenses/{id}/history"),
         format!("/licenses/{id}/devices"),
+        format!("/licenses/{id}?asOf=version:1"),
+        format!("/licenses/{id}/diff?from=version:1"),
+        format!("/licenses/{id}/replay"),
         format!("/guilds/{GUILD}"),
+        format!("/guilds/{GUILD}?asOf=version:1"),
+        format!("/guilds/{GUILD}/diff?from=version:1"),
         format!("/guilds/{GUILD}/license-types"),
         format!("/guilds/{GUILD}/role-rules"),
         format!("/guilds/{GUILD}/held-removals"),
@@ -92,8 +97,10 @@ async fn another_tenants_things_are_not_there() {
         assert_eq!(reply.problem(404), "NOT_FOUND", "{path}");
         assert!(!reply.body.to_string().contains(&format!("\"{ADA}\"")));
     }
-    let listed = world.get("/licenses").key(&other).empty().await.ok(200);
-    assert_eq!(listed["data"], json!([]));
+    for list in ["/licenses".to_owned(), format!("/licenses?userId={ADA}&asOf=2026-01-01T00:00:00Z")] {
+        let listed = world.get(&list).key(&other).empty().await.ok(200);
+        assert_eq!(listed["data"], json!([]), "{list}");
+    }
     let rename = world
         .patch(&format!("/licenses/{id}/devices/a"))
         .key(&other)

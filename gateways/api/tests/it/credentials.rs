@@ -15,6 +15,7 @@ async fn every_address_asks_for_a_credential() {
         &format!("/licenses/{id}/history"),
         "/guilds/1",
         "/_admin/status",
+        "/_admin/keys",
     ] {
         let reply = world.get(path).empty().await;
         assert_eq!(reply.problem(401), "CREDENTIAL_REQUIRED", "{path}");
@@ -29,6 +30,10 @@ async fn every_address_asks_for_a_credential() {
         "/admin/licenses/generate",
         "/admin/users/1/ban",
         "/_admin/verify",
+        "/_admin/keys",
+        "/_admin/keys/rotate",
+        "/_admin/keys/license-0/activate",
+        "/_admin/keys/license-0/retire",
         "/_demo/clock",
     ] {
         assert_eq!(world.post(path).json(&json!({})).await.problem(401), "CREDENTIAL_REQUIRED", "{path}");

@@ -30,10 +30,16 @@ async fn the_operators_addresses_take_the_owners_token_only() {
     let odd = rebuild(json!({ "name": "odd" })).await;
     assert_eq!((odd.problem(422), odd.pointer()), ("INVALID_VALUE", "/name"));
     let secret = world.secret().await;
-    for ask in [world.get("/_admin/status").token(ADA), world.get("/_admin/status").key(&secret)] {
+    let refused = world.post("/_admin/keys/license-1/activate").token("operator").empty().await;
+    assert_eq!(refused.problem(409), "SECRET_NOT_KNOWN");
+    for ask in [
+        world.get("/_admin/status").token(ADA),
+        world.get("/_admin/keys").token(ADA),
+        world.get("/_admin/status").key(&secret),
+    ] {
         assert_eq!(ask.empty().await.problem(403), "FORBIDDEN");
     }
-    for path in ["/_admin/verify", "/_demo/clock", "/_demo/members/observe"] {
+    for path in ["/_admin/verify", "/_admin/keys", "/_demo/clock", "/_demo/members/observe"] {
         assert_eq!(world.post(path).token(ADA).json(&json!({})).await.problem(403), "FORBIDDEN", "{path}");
     }
 }

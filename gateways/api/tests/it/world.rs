@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::operator::{Component, Condition, InteractionError, Operator, OperatorError};
-use api::{ApiState, Hosts, Limits, Mode, Parts, TokenKeys, mint};
+use api::{ApiState, Code, Hosts, KeyWish, Limits, Mode, Parts, TokenKeys, mint};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
@@ -388,6 +388,21 @@ impl Operator for Host {
 
     fn run_job<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Value, OperatorError>> {
         async move { Ok(json!({ "job": name })) }.boxed()
+    }
+
+    fn keys(&self, wish: KeyWish) -> BoxFuture<'_, Result<Value, OperatorError>> {
+        async move {
+            match wish {
+                KeyWish::List => Ok(json!({ "data": [] })),
+                KeyWish::Add { kind } => Ok(json!({ "id": format!("{kind}-1") })),
+                KeyWish::Rotate { .. } | KeyWish::Activate { .. } => Err(OperatorError::Refused {
+                    code: Code::SecretNotKnown,
+                    detail: "The other process does not know it.".to_owned(),
+                }),
+                KeyWish::Retire { id, dry_run } => Ok(json!({ "id": id, "dryRun": dry_run })),
+            }
+        }
+        .boxed()
     }
 
     fn resume_discord(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {

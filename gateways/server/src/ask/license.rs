@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Ask, encoded, object, page, query, rows, text};
+use super::{Ask, encoded, object, page, query, rows, text, unsound};
 use crate::cli::{Change, License};
+use crate::failure::Outcome;
 use crate::output::{cell, table};
 
 /// The request that a command stands for.
@@ -19,12 +20,13 @@ pub(super) fn ask(command: License) -> Ask {
             ]);
             Ask::post("/admin/licenses/generate", body, generated)
         }
-        License::List { guild, user, status, license_type, limit, cursor } => {
+        License::List { guild, user, status, license_type, as_of, limit, cursor } => {
             let query = query(&[
                 ("guildId", guild),
                 ("userId", user),
                 ("status", status),
                 ("type", license_type),
+                ("asOf", as_of),
                 ("limit", limit.map(|limit| limit.to_string())),
                 ("cursor", cursor),
             ]);
@@ -34,6 +36,14 @@ pub(super) fn ask(command: License) -> Ask {
             Ask::get(format!("/licenses/{}{}", encoded(&id), query(&[("asOf", as_of)])), shown)
         }
         License::History { id } => Ask::get(format!("/licenses/{}/history?limit=200", encoded(&id)), history),
+        License::Diff { id, from, to } => {
+            let query = query(&[("from", Some(from)), ("to", to), ("limit", Some("200".to_owned()))]);
+            Ask::get(format!("/licenses/{}/diff{query}", encoded(&id)), difference)
+        }
+        License::Replay { id, cursor } => {
+            let query = query(&[("limit", Some("200".to_owned())), ("cursor", cursor)]);
+            Ask { verdict: same, ..Ask::get(format!("/licenses/{}/replay{query}", encoded(&id)), replayed) }
+        }
         License::Suspend(change) => post(change, "suspend", &[]),
         License::Resume(change) => post(change, "resume", &[]),
         License::Renew { change, span, until, external_ref } => {
@@ -70,7 +80,7 @@ fn listed(body: &Value) -> String {
 }
 
 /// One member a line.
-fn shown(body: &Value) -> String {
+pub(super) fn shown(body: &Value) -> String {
     let members = body.as_object().into_iter().flatten();
     let rows: Vec<Vec<String>> = members
         .filter(|(_, value)| !value.is_null())
@@ -84,4 +94,56 @@ fn history(body: &Value) -> String {
     let rows: Vec<Vec<String>> =
         rows(body).iter().map(|one| members.iter().map(|member| cell(one, member)).collect()).collect();
     table(&["#", "TIME", "EVENT", "ACTOR", "REASON"], &rows)
+}
+
+/// What changed, then who did it.
+pub(super) fn difference(body: &Value) -> String {
+    let members = ["/field", "/old", "/new"];
+    let changes: Vec<Vec<String>> = body["changes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|one| members.iter().map(|member| cell(one, member)).collect())
+        .collect();
+    let changes = match changes.as_slice() {
+        [] => "nothing that is shown changed".to_owned(),
+        rows => table(&["MEMBER", "BEFORE", "AFTER"], rows),
+    };
+    format!("{changes}\n\n{}", page(&body["events"], history(&body["events"])))
+}
+
+/// Each event with what it changed; whether the read model is what the log gives comes last.
+fn replayed(body: &Value) -> String {
+    let mut lines = Vec::new();
+    for step in rows(body) {
+        let part = |member: &str| cell(step, member);
+        lines.push(format!(
+            "{:>4}  {}  {}  {}",
+            part("/sequence"),
+            part("/timestamp"),
+            part("/type"),
+            part("/actor")
+        ));
+        for change in step["changes"].as_array().into_iter().flatten() {
+            let part = |member: &str| cell(change, member);
+            lines.push(format!("        {}: {} -> {}", part("/field"), part("/old"), part("/new")));
+        }
+    }
+    let model = &body["readModel"];
+    lines.push(match model["matches"].as_bool() {
+        Some(true) => {
+            format!("the read model, at version {}, is what the log gives", cell(model, "/version"))
+        }
+        Some(false) => format!("the read model differs in {}", model["differences"]),
+        None => "the read model does not have it yet".to_owned(),
+    });
+    page(body, lines.join("\n"))
+}
+
+fn same(body: &Value) -> Outcome<()> {
+    if body["readModel"]["matches"].as_bool() == Some(false) {
+        return Err(unsound("the read model is not what the log gives")
+            .help("`dca-auth rebuild license_view` mends it."));
+    }
+    Ok(())
 }

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::{Ask, audit, encoded, object, page, query, rows, text, unsound};
 use crate::cli::{
-    Admin, Apikey, ClockCommand, Command, DiscordCommand, Export, Job, KeyKind, Member, Removals, Verify,
+    Admin, Apikey, ClockCommand, Command, DiscordCommand, Export, Guild, Job, KeyKind, Member, Removals,
+    Verify,
 };
 use crate::config::Config;
 use crate::door;
@@ -23,9 +24,11 @@ pub(super) fn name(command: &Command) -> &'static str {
         Command::Clock(_) => "clock",
         Command::Member(_) => "member",
         Command::License(_) => "license",
+        Command::Guild(_) => "guild",
         Command::Discord(_) => "discord",
         Command::Removals(_) => "removals",
         Command::Job(_) => "job",
+        Command::Keys(_) => "keys",
         Command::Verify(_) => "verify",
         Command::Export(_) => "export",
         Command::Rebuild { .. } => "rebuild",
@@ -79,6 +82,13 @@ pub(super) fn ask(command: Command) -> Outcome<Ask> {
             let roles: Vec<String> = roles.into_iter().filter(|role| !role.is_empty()).collect();
             let body = json!({ "guildId": guild, "userId": user, "roles": roles, "present": !left });
             Ask::post("/_demo/members/observe", body, member)
+        }
+        Command::Guild(Guild::Show { id, as_of }) => {
+            Ask::get(format!("/guilds/{}{}", encoded(&id), query(&[("asOf", as_of)])), super::license::shown)
+        }
+        Command::Guild(Guild::Diff { id, from, to }) => {
+            let query = query(&[("from", Some(from)), ("to", to), ("limit", Some("200".to_owned()))]);
+            Ask::get(format!("/guilds/{}/diff{query}", encoded(&id)), super::license::difference)
         }
         Command::Discord(DiscordCommand::Resume) => Ask {
             body: None,

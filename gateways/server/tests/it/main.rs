@@ -19,10 +19,12 @@ mod lifecycle;
 #[path = "../../../../projections/tests/it/nats.rs"]
 mod nats;
 mod observe;
+mod past;
 mod pgbouncer;
 mod postgres;
 #[path = "../../../../projections/tests/it/redis.rs"]
 mod redis;
+mod rotation;
 mod scale;
 mod secrets;
 
