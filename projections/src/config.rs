@@ -29,6 +29,8 @@ pub struct Config {
     pub statement_timeout: Duration,
     /// Events that the projector applies in one transaction.
     pub batch: u32,
+    /// Aggregates that one read model may leave out because they cannot be followed; one more, and it stops.
+    pub parked_max: usize,
     /// First validations waiting for their worker; more are dropped, and come again with the next validation.
     pub first_validations: usize,
     /// Devices whose last sight waits to be written.
@@ -54,6 +56,7 @@ impl Default for Config {
             poll: Duration::from_millis(250),
             statement_timeout: Duration::from_secs(5),
             batch: 1_000,
+            parked_max: 1_000,
             first_validations: 10_000,
             last_seen_entries: 500_000,
             last_seen_flush: Duration::from_secs(5),

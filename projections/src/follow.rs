@@ -20,6 +20,8 @@ use crate::floors::FLOOR_KEPT;
 const PAGE: i64 = 5_000;
 /// A look at the log that takes longer failed.
 const LOOK_MAX: Duration = Duration::from_secs(1);
+/// Longest pause before it is tried again.
+const AGAIN: Duration = Duration::from_millis(250);
 
 impl Core {
     /// Puts floors under the streams of the log's last minute, before the first question is answered. What lies before
@@ -84,7 +86,10 @@ pub(crate) async fn run(core: Arc<Core>, shutdown: CancellationToken) {
                 _ = ticks.tick() => {}
                 () = core.bus.called() => {}
             }
-            look_until_done(&core).await;
+            if !look_until_done(&core).await {
+                // Whoever called does not call twice.
+                ticks.reset_after(core.config.poll.min(AGAIN));
+            }
         }
     };
     let flush = async {
@@ -106,16 +111,17 @@ pub(crate) async fn run(core: Arc<Core>, shutdown: CancellationToken) {
     }
 }
 
-async fn look_until_done(core: &Core) {
+/// Looks until there is no more to see; false if it could not.
+async fn look_until_done(core: &Core) -> bool {
     loop {
         let failure = match timeout(LOOK_MAX, core.look()).await {
             Ok(Ok(true)) => continue,
-            Ok(Ok(false)) => return,
+            Ok(Ok(false)) => return true,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer in {} ms", LOOK_MAX.as_millis()),
         };
         core.floors.contact().failed();
         tracing::debug!(failure, "the log could not be looked at; tried again in a moment");
-        return;
+        return false;
     }
 }

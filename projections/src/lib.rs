@@ -20,6 +20,7 @@ mod member_view;
 mod model;
 mod notice_outbox;
 mod operational;
+mod parked;
 mod projector;
 mod queries;
 pub mod rebuild;
@@ -54,6 +55,7 @@ pub use notice_outbox::{Announcement, Cause, Delivery, DeliveryState, Followed, 
 pub use operational::{
     BotState, GatewaySession, HeldRemoval, HeldRemovals, LastSeen, Lease, Leases, Standing,
 };
+pub use parked::Parked;
 pub use projector::{Projector, Step};
 pub use relay::Relay;
 pub use user_view::UserFacts;

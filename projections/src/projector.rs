@@ -1,6 +1,7 @@
 //! The runner of the read models: takes the events after the common checkpoint, applies them to every read model that
 //! stands there, and writes rows and checkpoints in one transaction. It applies position = checkpoint + 1 only, so that
-//! a crash, a repeat or a second runner can neither skip an event nor apply one twice. It has no side effects.
+//! a crash, a repeat or a second runner can neither skip an event nor apply one twice. An aggregate that cannot be followed
+//! is left out, and holds up no other. It has no side effects.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::db::Rows;
 use crate::error::QueryError;
 use crate::model::{Entry, Model};
+use crate::parked::{self, Known, Parked};
 use crate::view::Sources;
 use crate::{Core, Queries};
 
-/// Attempts at an event before a read model stops at it.
+/// Attempts at an event before its aggregate is left out.
 const ATTEMPTS: u32 = 3;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -88,8 +90,9 @@ impl Projector {
     /// Applies one batch.
     ///
     /// # Errors
-    /// [`QueryError::Unavailable`] if the database does not answer. An event that cannot be applied is no error here:
-    /// its read model stops, and says so in [`Queries::models`].
+    /// [`QueryError::Unavailable`] if the database does not answer. An event that cannot be applied is no error here: its
+    /// aggregate is left out of the read model, and stands in [`Queries::parked`]. If there are too many of those, the
+    /// model stops, and says so in [`Queries::models`].
     pub async fn step(&mut self) -> Result<Step, QueryError> {
         let core = self.core.clone();
         let _gate = core.gate.read().await;
@@ -105,7 +108,9 @@ impl Projector {
         let Some(end) = entries.last().map(|entry| entry.stored.position) else {
             return Ok(Step::Idle(start));
         };
-        match apply(&core, &group, start, &entries).await {
+        // After the checkpoints: whoever left something out in between moved them, too.
+        let known = parked::known(&core).await?;
+        match apply(&core, &group, start, &entries, &known).await {
             Ok(true) => {}
             Ok(false) => return Ok(Step::Moved),
             Err(error @ QueryError::Unavailable(_)) => return Err(error),
@@ -146,7 +151,9 @@ impl Projector {
         let (mut done, mut size, mut attempt) = (0, entries.len(), 1);
         while done < entries.len() {
             let part = &entries[done..entries.len().min(done + size)];
-            match apply(core, &[model], start + done as i64, part).await {
+            let at = start + done as i64;
+            let known = parked::known(core).await?;
+            match apply(core, &[model], at, part, &known).await {
                 Ok(true) => done += part.len(),
                 Ok(false) => return Ok(()),
                 Err(error @ QueryError::Unavailable(_)) => return Err(error),
@@ -155,32 +162,82 @@ impl Projector {
                     sleep(BACKOFF_MIN * attempt).await;
                     attempt += 1;
                 }
-                Err(error) => {
-                    let position = start + done as i64 + 1;
-                    tracing::error!(%error, model = model.name(), position, "a read model stopped at an event");
-                    checkpoint::stop(core, model, position, &error.to_string()).await?;
-                    self.stopped.insert(model, position);
-                    return Ok(());
-                }
+                Err(error) => match leave_out(core, model, at, &part[0], &error, &known).await? {
+                    LeftOut::Yes => (done, attempt) = (done + 1, 1),
+                    LeftOut::Moved => return Ok(()),
+                    LeftOut::Impossible => {
+                        let position = at + 1;
+                        tracing::error!(%error, model = model.name(), position, "a read model stopped at an event");
+                        checkpoint::stop(core, model, position, &error.to_string()).await?;
+                        self.stopped.insert(model, position);
+                        return Ok(());
+                    }
+                },
             }
         }
         Ok(())
     }
 }
 
+/// What came of leaving an aggregate out.
+enum LeftOut {
+    Yes,
+    /// The checkpoint moved in between.
+    Moved,
+    /// The event is not one of an aggregate that this model keeps, or too many are left out already.
+    Impossible,
+}
+
+/// Passes an event that the database does not take, and leaves its aggregate out.
+async fn leave_out(
+    core: &Core,
+    model: Model,
+    start: i64,
+    entry: &Entry,
+    error: &QueryError,
+    known: &Known,
+) -> Result<LeftOut, QueryError> {
+    let stream = &entry.stored.stream;
+    let one = [Parked::new(model.name(), stream.kind.as_str(), &stream.id, start + 1, &error.to_string())];
+    if !model.reads(stream.kind) || known.has_room(&one, core.config.parked_max).is_err() {
+        return Ok(LeftOut::Impossible);
+    }
+    let mut tx = core.sql.begin().await?;
+    if !checkpoint::advance(&mut tx, &core.epoch, &[model], start, start + 1).await? {
+        return Ok(LeftOut::Moved);
+    }
+    parked::park(&mut tx, &one).await?;
+    tx.commit().await?;
+    Ok(LeftOut::Yes)
+}
+
 /// Applies events that begin right after `start` to the read models of `group`, which stand there: everything is
 /// prepared first, then written in one transaction. False if they stand there no more.
-async fn apply(core: &Core, group: &[Model], start: i64, entries: &[Entry]) -> Result<bool, QueryError> {
+async fn apply(
+    core: &Core,
+    group: &[Model],
+    start: i64,
+    entries: &[Entry],
+    known: &Known,
+) -> Result<bool, QueryError> {
     let sources = Sources { sql: &core.sql, vault: &*core.vault };
-    let mut rows: Vec<Rows> = Vec::new();
+    let (mut rows, mut left_out): (Vec<Rows>, Vec<Parked>) = Default::default();
     for model in group {
-        rows.extend(model.prepare(sources, entries).await?);
+        let prepared = model.prepare(sources, entries, known).await?;
+        rows.extend(prepared.rows);
+        left_out.extend(prepared.parked);
     }
+    known.has_room(&left_out, core.config.parked_max)?;
     let mut tx = core.sql.begin().await?;
     // The checkpoint rows are locked before the tables, here and where a rebuild swaps them.
     if !checkpoint::advance(&mut tx, &core.epoch, group, start, start + entries.len() as i64).await? {
         return Ok(false);
     }
+    // A rebuild that was swapped in at the same position may have brought back what was left out.
+    if parked::known_here(&mut tx).await? != *known {
+        return Ok(false);
+    }
+    parked::park(&mut tx, &left_out).await?;
     for rows in rows.iter().filter(|rows| !rows.is_empty()) {
         tx.upsert(rows).await?;
     }

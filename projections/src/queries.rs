@@ -26,6 +26,7 @@ use crate::history::{AsOf, HistoryEntry};
 use crate::license_view::{DUE, Due, EXPIRING, LicenseFacts, LicenseFilter, ListQuery, NEXT_DUE};
 use crate::notice_outbox::Outbox;
 use crate::operational::{BotState, HeldRemovals, LastSeen, Leases};
+use crate::parked::{self, Parked};
 use crate::validation::{Answer, Ask, FirstValidations};
 use crate::view::{View, parsed};
 use crate::{
@@ -355,17 +356,27 @@ impl Queries {
         *self.core.checkpoint.borrow()
     }
 
-    /// Where each read model stands, and whether one stopped.
+    /// Where each read model stands, whether one stopped, and how many aggregates each leaves out.
     ///
     /// # Errors
     /// [`QueryError::Unavailable`] if the database does not answer.
     pub async fn models(&self) -> Result<Vec<ModelHealth>, QueryError> {
+        let parked = parked::counts(&self.core).await?;
         let health = |c: checkpoint::Checkpoint| ModelHealth {
             name: c.model.name(),
             checkpoint: c.in_epoch(&self.core.epoch),
             stopped: c.failed_at.zip(c.error),
+            parked: parked.get(c.model.name()).copied(),
         };
         Ok(checkpoint::all(&self.core).await?.into_iter().map(health).collect())
+    }
+
+    /// The first aggregates, by position, that a read model leaves out; at most `limit`.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if the database does not answer.
+    pub async fn parked(&self, limit: u32) -> Result<Vec<Parked>, QueryError> {
+        parked::list(&self.core, limit).await
     }
 
     /// The epoch of the log.

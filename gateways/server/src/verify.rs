@@ -4,7 +4,7 @@
 use api::OperatorError;
 use commands::store::LogCheck;
 use projections::rebuild::{self, Difference, VerifyReport};
-use projections::{Queries, QueryError};
+use projections::{Parked, Queries, QueryError};
 use serde_json::{Value, json};
 
 use crate::output::cell;
@@ -22,9 +22,21 @@ pub(crate) fn report(log: &LogCheck, models: &VerifyReport) -> Value {
         .collect();
     json!({
         "ok": log.fault.is_none() && models.is_clean(),
+        "parked": parked(&models.parked),
         "log": { "head": log.head, "sound": log.sound, "fault": fault, "order": models.log },
         "models": rows,
     })
+}
+
+/// Aggregates that read models leave out.
+pub(crate) fn parked(parked: &[Parked]) -> Vec<Value> {
+    let one = |one: &Parked| {
+        json!({
+            "model": one.model, "aggregate": format!("{}:{}", one.kind, one.id), "position": one.position,
+            "error": one.error,
+        })
+    };
+    parked.iter().map(one).collect()
 }
 
 fn difference(difference: &Difference) -> Value {
@@ -73,6 +85,13 @@ pub(crate) fn lines(report: &Value) -> String {
                 lines.push(format!("{name}: DIFFERS from a rebuild: {}", ids.join(", ")));
             }
         }
+    }
+    for one in report["parked"].as_array().into_iter().flatten() {
+        let (model, aggregate, error) = (cell(one, "/model"), cell(one, "/aggregate"), cell(one, "/error"));
+        lines.push(format!(
+            "{model}: LEAVES OUT {aggregate} from event {} on: {error} (`dca-auth rebuild {model}` tries it again)",
+            one["position"]
+        ));
     }
     lines.join("\n")
 }

@@ -9,11 +9,14 @@ use crate::db::{Arg, Tx};
 use crate::error::QueryError;
 use crate::event_log::EventLog;
 use crate::model::Model;
+use crate::parked::Parked;
 
 /// Comparisons at a moving checkpoint before the runner is asked to wait.
 const MOVING_MAX: u32 = 5;
 /// Differing rows that are named.
 const NAMED_MAX: i64 = 10;
+/// Aggregates that are left out and named.
+const PARKED_NAMED_MAX: u32 = 100;
 
 const POSITION: &str = "SELECT position FROM projection_checkpoint WHERE name = $1 AND epoch = $2";
 const HOLD: &str = "UPDATE projection_checkpoint SET position = position WHERE name = $1";
@@ -25,6 +28,8 @@ pub struct VerifyReport {
     pub log: Option<String>,
     /// One entry a read model.
     pub models: Vec<ModelReport>,
+    /// Aggregates that a read model leaves out; the first hundred.
+    pub parked: Vec<Parked>,
 }
 
 /// What was found about one read model.
@@ -50,9 +55,10 @@ pub enum Difference {
 }
 
 impl VerifyReport {
-    /// Whether the log is whole and every read model equals what the log gives.
+    /// Whether the log is whole, every read model equals what the log gives, and none leaves anything out.
     pub fn is_clean(&self) -> bool {
-        self.log.is_none() && self.models.iter().all(|model| model.differences.is_empty())
+        let equal = self.models.iter().all(|model| model.differences.is_empty());
+        self.log.is_none() && equal && self.parked.is_empty()
     }
 }
 
@@ -83,7 +89,8 @@ pub(super) async fn run(core: &Arc<Core>) -> Result<VerifyReport, QueryError> {
         build.discard("check").await?;
         models.push(report?);
     }
-    Ok(VerifyReport { log, models })
+    let parked = crate::parked::list(core, PARKED_NAMED_MAX).await?;
+    Ok(VerifyReport { log, models, parked })
 }
 
 async fn report(core: &Core, build: &mut Build<'_>) -> Result<ModelReport, QueryError> {
