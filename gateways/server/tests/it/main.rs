@@ -11,6 +11,7 @@ mod world;
 mod bulk;
 mod contention;
 mod discord;
+mod faults;
 mod first_run;
 mod keys;
 mod lifecycle;
