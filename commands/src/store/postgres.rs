@@ -32,6 +32,8 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 const SUSPICION: Duration = Duration::from_secs(30);
 /// How long a caller waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the server keeps a transaction whose owner says nothing.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
 /// How long a connection has to prove that it lives.
 const PROOF: Duration = Duration::from_secs(1);
 
@@ -251,12 +253,15 @@ fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
     })
 }
 
-/// What each connection is told at its start; `None` behind a pooler that would give it to somebody else.
+/// What each connection is told at its start; `None` behind a pooler that would give it to somebody else. The server ends a
+/// transaction whose owner has fallen silent, and a connection whose other end is gone: when the network fails in the
+/// middle of a transaction, its locks would else be held for hours.
 fn setup(address: &Address<'_>) -> Option<Arc<str>> {
     (address.pooler != Pooler::Transaction).then(|| {
-        let lock_timeout_ms = address.lock_timeout.as_millis();
+        let (lock_ms, idle_ms) = (address.lock_timeout.as_millis(), IDLE_IN_TRANSACTION.as_millis());
         format!(
-            "SET lock_timeout = {lock_timeout_ms}; \
+            "SET lock_timeout = {lock_ms}; SET idle_in_transaction_session_timeout = {idle_ms}; \
+             SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
              SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
         )
         .into()

@@ -19,6 +19,8 @@ const NAMED_MAX: i64 = 10;
 const PARKED_NAMED_MAX: u32 = 100;
 
 const POSITION: &str = "SELECT position FROM projection_checkpoint WHERE name = $1 AND epoch = $2";
+/// PostgreSQL only, as is the holding.
+const PATIENT: &str = "SET LOCAL idle_in_transaction_session_timeout = '10min'";
 const HOLD: &str = "UPDATE projection_checkpoint SET position = position WHERE name = $1";
 
 /// What was found.
@@ -118,6 +120,8 @@ async fn report(core: &Core, build: &mut Build<'_>) -> Result<ModelReport, Query
 
 async fn hold(core: &Core, model: Model) -> Result<Tx, QueryError> {
     let mut tx = core.slow.begin().await?;
+    // It says nothing while others compare.
+    tx.execute(PATIENT, &[]).await?;
     tx.execute(HOLD, &[Arg::Text(model.name())]).await?;
     Ok(tx)
 }

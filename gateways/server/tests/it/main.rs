@@ -21,6 +21,7 @@ mod observe;
 mod pgbouncer;
 mod scale;
 mod secrets;
+mod simulation;
 
 /// Makes a test of each function, once on each set of engines.
 macro_rules! on_every_engine {

@@ -63,6 +63,26 @@ async fn one_of_two_is_killed_and_the_other_frozen() {
     invariants::hold(&mut site, &seen).await;
 }
 
+/// The answer to a write is lost, and its program asks another process once more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_acknowledges_a_repeat_knows_what_was_done() {
+    // Nobody looks at the log by himself before the test has ended.
+    let mut site = Site::start(Engine::postgres().await, &[("DCA_PROJECTOR_POLL_MS", "60000")]).await;
+    site.join().await;
+    let (id, key) = site.licenses(1).await.remove(0);
+    let urls = site.urls();
+    for url in &urls {
+        assert_eq!(site.verdict(url, &key).await.code(), "VALID");
+    }
+    let api_key = site.tenants[0].api_key.clone();
+    for url in &urls {
+        let address = format!("{url}/licenses/{id}/suspend");
+        let told = site.client.post(&address, &api_key, Some("once"), &json!({})).await.unwrap();
+        assert_eq!(told.status, 200, "{told:?}");
+        assert_eq!(site.verdict(url, &key).await.code(), "SUSPENDED");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_workers_that_fight_for_what_is_due_do_it_once() {
     let mut site = Site::start(Engine::postgres().await, &[]).await;
