@@ -21,7 +21,8 @@ pub struct Config {
     pub ttl: Duration,
     /// How long after the last contact with the log cached facts still answer.
     pub stale_if_error: Duration,
-    /// After so long without contact with the log answers are marked as degraded.
+    /// After so long without a look at the log's end nothing is believed that the log does not confirm; where it cannot,
+    /// answers are marked as degraded.
     pub contact_bound: Duration,
     /// How often the log is looked at although nobody was woken.
     pub poll: Duration,

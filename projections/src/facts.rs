@@ -285,6 +285,10 @@ impl Core {
     async fn load<F: Fact>(&self, id: &F::Id) -> Result<Loaded<F::Value>, QueryError> {
         let stream = F::stream(id);
         let key = self.floors.key(&stream);
+        if self.floors.contact().silence() > self.config.contact_bound {
+            // Nobody knows how far the read model is behind, and what it lacks was not heard of either.
+            return self.load_stream::<F>(&stream).await;
+        }
         let args = [Arg::Text(&stream.id), Arg::Text(&self.epoch)];
         let Some(row) = self.sql.fetch_one(F::READ, &args).await? else {
             return self.load_stream::<F>(&stream).await;

@@ -36,7 +36,9 @@ impl Core {
             let since =
                 *since.get_or_insert_with(|| newest.map_or(0, |at| at.ms()) - FLOOR_KEPT.as_millis() as i64);
             let recent = page.iter().rev().take_while(|event| event.recorded_at.ms() > since);
-            let count = recent.inspect(|event| self.floors.raise(&event.stream, event.position)).count();
+            let raise =
+                |event: &&Seen| event.stream.iter().for_each(|s| self.floors.raise(s, event.position));
+            let count = recent.inspect(raise).count();
             from -= count as i64;
             if count < page.len() || self.floors.len() >= crate::floors::FLOORS_MAX {
                 break;
@@ -45,6 +47,7 @@ impl Core {
         self.floors.distrust_before(from);
         self.tail.store(head, Ordering::Release);
         self.floors.hear(head);
+        self.floors.contact().looked();
         self.refresh_checkpoint().await?;
         Ok(())
     }
@@ -60,13 +63,18 @@ impl Core {
         self.tail.fetch_max(last, Ordering::AcqRel);
         self.floors.hear(last);
         self.floors.tidy();
-        Ok(seen.len() as i64 == PAGE)
+        let more = seen.len() as i64 == PAGE;
+        if !more {
+            self.floors.contact().looked();
+        }
+        Ok(more)
     }
 
     fn heed(&self, event: &Seen) {
-        self.floors.raise(&event.stream, event.position);
-        if event.stream.kind == Kind::User && event.event_type == "user.erased" {
-            if let Ok(person) = event.stream.id.parse::<Pseudonym>() {
+        let Some(stream) = &event.stream else { return };
+        self.floors.raise(stream, event.position);
+        if stream.kind == Kind::User && event.event_type == "user.erased" {
+            if let Ok(person) = stream.id.parse::<Pseudonym>() {
                 self.vault.forget(&Subject::User(person));
             }
             // Facts of many aggregates may show the person; which ones, only the read models know.

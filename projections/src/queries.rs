@@ -394,7 +394,7 @@ impl Queries {
         Ok(begun.elapsed())
     }
 
-    /// How long the log has not been heard of.
+    /// For how long there may have been events that this process has not heard of.
     pub fn silence(&self) -> Duration {
         self.core.floors.contact().silence()
     }

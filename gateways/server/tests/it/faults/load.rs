@@ -289,7 +289,7 @@ async fn roles(shared: Arc<Shared>, sim: Sim, tenant: usize) {
     let mut round = 0_usize;
     while !shared.stop.is_cancelled() {
         for (number, member) in members.iter().enumerate() {
-            let has = (round + number) % 3 != 0;
+            let has = !(round + number).is_multiple_of(3);
             let roles = if has { vec![guild.role.clone()] } else { Vec::new() };
             sim.set_roles(&guild.id, member, &roles).await;
             shared.seen.lock().unwrap().has_role.insert((guild.id.clone(), member.clone()), has);

@@ -6,6 +6,7 @@ mod disk;
 mod invariants;
 mod load;
 mod nats;
+mod parked;
 mod postgres;
 mod processes;
 mod site;

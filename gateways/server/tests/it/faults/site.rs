@@ -112,6 +112,20 @@ impl Site {
             .collect()
     }
 
+    /// Changes the database past the program.
+    pub(super) async fn execute(&self, text: &str) {
+        use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
+        match self.database_url() {
+            Some(url) => {
+                sqlx::PgConnection::connect(url).await.unwrap().execute(text).await.unwrap();
+            }
+            None => {
+                let file = sqlx::sqlite::SqliteConnectOptions::new().filename(self.database_file());
+                file.connect().await.unwrap().execute(text).await.unwrap();
+            }
+        }
+    }
+
     /// What a process says about a key of the first tenant.
     pub(super) async fn verdict(&self, url: &str, key: &str) -> Reply {
         let address = format!("{url}/licenses/validate");

@@ -298,6 +298,11 @@ impl Simulation {
         match told {
             Ok(answer) => {
                 self.judge(n, id, &answer).await;
+                if !cut_off && !answer.degraded && silence > limits.contact_bound {
+                    // It cannot know what others did meanwhile, so it has to ask.
+                    let version = answer.license.as_ref().map_or(0, |facts| facts.license.version);
+                    assert_eq!(version, self.versions[&id], "process {n} heard of nothing for {silence:?}");
+                }
                 if cut_off {
                     assert!(silence <= limits.stale_if_error, "answered after {silence:?} without the log");
                     let is_unsure = silence > limits.contact_bound;
@@ -323,7 +328,8 @@ impl Simulation {
         let owner = &self.owners[&id];
         let knows_ban = node.bans.get(owner).copied().unwrap_or_default();
         let is_banned = self.bans.get(owner).copied().unwrap_or_default();
-        assert!(!answer.code.is_valid() || !(knows_ban && is_banned), "its owner is known to be banned");
+        let is_overlooked = answer.code.is_valid() && knows_ban && is_banned;
+        assert!(!is_overlooked, "its owner is known to be banned");
     }
 
     fn key(&self, id: LicenseId) -> String {
