@@ -61,6 +61,13 @@ impl Known {
         Ok(known)
     }
 
+    /// These, too.
+    pub(crate) fn add(&mut self, parked: &[Parked]) {
+        for one in parked {
+            self.0.entry(one.model).or_default().insert(one.id.as_str().into());
+        }
+    }
+
     /// Those of one read model.
     pub(crate) fn of(&self, model: Model) -> impl Iterator<Item = &str> {
         self.0.get(model.name()).into_iter().flatten().map(|id| &**id)

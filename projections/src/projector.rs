@@ -28,6 +28,8 @@ pub struct Projector {
     core: Arc<Core>,
     /// Read models that this runner gave up, until it is started anew.
     stopped: HashMap<Model, i64>,
+    /// What is left out, as this runner knows it; each batch compares it with what stands.
+    known: Option<Known>,
 }
 
 /// What one step did.
@@ -44,7 +46,7 @@ pub enum Step {
 impl Projector {
     /// The runner of what `queries` reads.
     pub fn new(queries: &Queries) -> Self {
-        Self { core: queries.core.clone(), stopped: HashMap::new() }
+        Self { core: queries.core.clone(), stopped: HashMap::new(), known: None }
     }
 
     /// Runs until `shutdown`. A database that does not answer is tried again, at longer and longer intervals up to five
@@ -108,10 +110,12 @@ impl Projector {
         let Some(end) = entries.last().map(|entry| entry.stored.position) else {
             return Ok(Step::Idle(start));
         };
-        // After the checkpoints: whoever left something out in between moved them, too.
-        let known = parked::known(&core).await?;
-        match apply(&core, &group, start, &entries, &known).await {
-            Ok(true) => {}
+        let mut known = match self.known.take() {
+            Some(known) => known,
+            None => parked::known(&core).await?,
+        };
+        match apply(&core, &group, start, &entries, &mut known).await {
+            Ok(true) => self.known = Some(known),
             Ok(false) => return Ok(Step::Moved),
             Err(error @ QueryError::Unavailable(_)) => return Err(error),
             Err(error) => {
@@ -152,8 +156,8 @@ impl Projector {
         while done < entries.len() {
             let part = &entries[done..entries.len().min(done + size)];
             let at = start + done as i64;
-            let known = parked::known(core).await?;
-            match apply(core, &[model], at, part, &known).await {
+            let mut known = parked::known(core).await?;
+            match apply(core, &[model], at, part, &mut known).await {
                 Ok(true) => done += part.len(),
                 Ok(false) => return Ok(()),
                 Err(error @ QueryError::Unavailable(_)) => return Err(error),
@@ -212,13 +216,14 @@ async fn leave_out(
 }
 
 /// Applies events that begin right after `start` to the read models of `group`, which stand there: everything is
-/// prepared first, then written in one transaction. False if they stand there no more.
+/// prepared first, then written in one transaction. False if they stand there no more, or leave out others than are
+/// `known`; what is left out from here on is known afterwards.
 async fn apply(
     core: &Core,
     group: &[Model],
     start: i64,
     entries: &[Entry],
-    known: &Known,
+    known: &mut Known,
 ) -> Result<bool, QueryError> {
     let sources = Sources { sql: &core.sql, vault: &*core.vault };
     let (mut rows, mut left_out): (Vec<Rows>, Vec<Parked>) = Default::default();
@@ -233,7 +238,7 @@ async fn apply(
     if !checkpoint::advance(&mut tx, &core.epoch, group, start, start + entries.len() as i64).await? {
         return Ok(false);
     }
-    // A rebuild that was swapped in at the same position may have brought back what was left out.
+    // Others leave out and bring back, too; a rebuild may even do so without moving the checkpoint.
     if parked::known_here(&mut tx).await? != *known {
         return Ok(false);
     }
@@ -242,5 +247,6 @@ async fn apply(
         tx.upsert(rows).await?;
     }
     tx.commit().await?;
+    known.add(&left_out);
     Ok(true)
 }
