@@ -103,9 +103,9 @@ macro_rules! on_postgres {
                 session.finish().await?;
                 Ok(found)
             };
-            match run.await {
+            match engine.within(run).await {
                 Ok(found) => break Ok(found),
-                Err(error) if engine.lost(&error) && repeats > 0 => repeats -= 1,
+                Err(error) if engine.is_worth_a_repeat(&error) && repeats > 0 => repeats -= 1,
                 Err(error) => break Err(StoreError::of($doing, &error)),
             }
         }
@@ -142,9 +142,15 @@ impl Store {
                 let (engine, writer) = Sqlite::open(&path, readers, clock).await?;
                 Self::Sqlite(Opened::start(engine, actor::Writer::Sqlite(writer), limits))
             }
-            EngineConfig::Postgres { url, direct_url, pooler, pool_max, lock_timeout } => {
-                let direct_url = direct_url.as_deref();
-                let address = postgres::Address { url: &url, direct_url, pooler, pool_max, lock_timeout };
+            EngineConfig::Postgres { url, direct_url, pooler, pool_max, lock_timeout, statement_timeout } => {
+                let address = postgres::Address {
+                    url: &url,
+                    direct_url: direct_url.as_deref(),
+                    pooler,
+                    pool_max,
+                    lock_timeout,
+                    statement_timeout,
+                };
                 let (engine, writer) = Postgres::open(&address, clock).await?;
                 Self::Postgres(Opened::start(engine, actor::Writer::Postgres(writer), limits))
             }
@@ -206,13 +212,13 @@ impl Store {
                 opened.engine.streams.get_events::<A>(&stream.id).await.map_err(failed)?
             }
             Self::Postgres(opened) if opened.engine.prepared() == Prepared::Kept => {
-                let streams = &opened.engine.streams;
-                match streams.get_events::<A>(&stream.id).await {
+                let engine = &opened.engine;
+                match engine.events::<A>(&stream.id).await {
                     Ok(events) => events,
                     Err(error) => match fold::cause(error) {
                         // Reading again on a connection that was asked whether it lives harms nothing.
-                        Ok(error) if opened.engine.lost(&error) => {
-                            streams.get_events::<A>(&stream.id).await.map_err(failed)?
+                        Ok(error) if engine.is_worth_a_repeat(&error) => {
+                            engine.events::<A>(&stream.id).await.map_err(failed)?
                         }
                         Ok(error) => return Err(StoreError::of(DOING, &error)),
                         Err(why) => return Err(StoreError::Unavailable { doing: DOING, why }),

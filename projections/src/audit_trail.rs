@@ -13,6 +13,7 @@ use crate::db::Kind::{Int, Text};
 use crate::db::{Arg, Row, Rows, Table};
 use crate::error::QueryError;
 use crate::model::Entry;
+use crate::parked::Parked;
 
 /// Its table.
 pub(crate) static TABLE: Table = Table {
@@ -50,14 +51,20 @@ struct Connection<'a> {
     causation_id: Cow<'a, str>,
 }
 
-/// The rows of a batch for the table `target`.
-pub(crate) fn rows(entries: &[Entry], target: &str) -> Result<Rows, QueryError> {
-    let mut rows = Rows::new(&TABLE, target);
+/// The rows of a batch for the table `target`, and the events that have none, because nobody can tell who caused them.
+pub(crate) fn rows(entries: &[Entry], target: &str) -> (Rows, Vec<Parked>) {
+    let (mut rows, mut parked) = (Rows::new(&TABLE, target), Vec::new());
     for entry in entries {
         let event = &entry.stored;
-        let connection: Connection<'_> = serde_json::from_str(&event.metadata).map_err(|error| {
-            QueryError::Damaged(format!("event {}: its metadata cannot be read: {error}", event.position))
-        })?;
+        let connection: Connection<'_> = match serde_json::from_str(&event.metadata) {
+            Ok(connection) => connection,
+            Err(error) => {
+                let why = format!("event {}: its metadata cannot be read: {error}", event.position);
+                let stream = &event.stream;
+                parked.push(Parked::new(TABLE.name, stream.kind.as_str(), &stream.id, event.position, &why));
+                continue;
+            }
+        };
         rows.int(event.position)
             .text(event.guild.map(|guild| guild.to_string()))
             .text(event.stream.kind.as_str().to_owned())
@@ -69,7 +76,7 @@ pub(crate) fn rows(entries: &[Entry], target: &str) -> Result<Rows, QueryError> 
             .text(connection.causation_id.into_owned())
             .int(event.recorded_at.ms());
     }
-    Ok(rows)
+    (rows, parked)
 }
 
 /// Which events a list holds. What is `None` filters nothing.

@@ -41,6 +41,8 @@ pub struct ModelHealth {
     pub checkpoint: i64,
     /// The event that it could not apply, and why. It stands still until the process is started anew or it is rebuilt.
     pub stopped: Option<(i64, String)>,
+    /// How many aggregates it leaves out, and the position of the first.
+    pub parked: Option<(i64, i64)>,
 }
 
 fn names() -> Vec<String> {

@@ -21,7 +21,8 @@ pub struct Config {
     pub ttl: Duration,
     /// How long after the last contact with the log cached facts still answer.
     pub stale_if_error: Duration,
-    /// After so long without contact with the log answers are marked as degraded.
+    /// After so long without a look at the log's end nothing is believed that the log does not confirm; where it cannot,
+    /// answers are marked as degraded.
     pub contact_bound: Duration,
     /// How often the log is looked at although nobody was woken.
     pub poll: Duration,
@@ -29,6 +30,8 @@ pub struct Config {
     pub statement_timeout: Duration,
     /// Events that the projector applies in one transaction.
     pub batch: u32,
+    /// Aggregates that one read model may leave out because they cannot be followed; one more, and it stops.
+    pub parked_max: usize,
     /// First validations waiting for their worker; more are dropped, and come again with the next validation.
     pub first_validations: usize,
     /// Devices whose last sight waits to be written.
@@ -60,6 +63,7 @@ impl Default for Config {
             poll: Duration::from_millis(250),
             statement_timeout: Duration::from_secs(5),
             batch: 1_000,
+            parked_max: 1_000,
             first_validations: 10_000,
             last_seen_entries: 500_000,
             last_seen_flush: Duration::from_secs(5),

@@ -230,23 +230,26 @@ impl Sql {
     /// that nobody ends.
     pub(crate) async fn begin(&self) -> Result<Tx, DbError> {
         self.count();
-        let transaction = match &self.db {
-            Db::Sqlite { write, .. } => Open::Sqlite(write.begin().await?),
-            Db::Postgres(pool) => Open::Postgres(begin_postgres(pool, "BEGIN").await?),
+        let begun = async {
+            Ok::<_, DbError>(match &self.db {
+                Db::Sqlite { write, .. } => Open::Sqlite(write.begin().await?),
+                Db::Postgres(pool) => Open::Postgres(begin_postgres(pool, "BEGIN").await?),
+            })
         };
-        Ok(Tx { transaction, sql: self.clone() })
+        Ok(Tx { transaction: self.within(begun).await?, sql: self.clone() })
     }
 
     /// A transaction that reads one snapshot.
     pub(crate) async fn snapshot(&self) -> Result<Tx, DbError> {
         self.count();
-        let transaction = match &self.db {
-            Db::Sqlite { read, .. } => Open::Sqlite(read.begin().await?),
-            Db::Postgres(pool) => {
-                Open::Postgres(begin_postgres(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
-            }
+        const READ_ONLY: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        let begun = async {
+            Ok::<_, DbError>(match &self.db {
+                Db::Sqlite { read, .. } => Open::Sqlite(read.begin().await?),
+                Db::Postgres(pool) => Open::Postgres(begin_postgres(pool, READ_ONLY).await?),
+            })
         };
-        Ok(Tx { transaction, sql: self.clone() })
+        Ok(Tx { transaction: self.within(begun).await?, sql: self.clone() })
     }
 
     /// What bounds the wait for the lock of a table that is about to be renamed; nothing on SQLite, whose readers
@@ -285,7 +288,8 @@ enum Open {
     Postgres(Transaction<'static, Postgres>),
 }
 
-/// An open transaction; dropped without `commit`, it never happened.
+/// An open transaction; dropped without `commit`, it never happened. Each statement has the time limit of its [`Sql`]: a
+/// server that falls silent in the middle holds up nobody for longer.
 pub(crate) struct Tx {
     transaction: Open,
     sql: Sql,
@@ -296,17 +300,21 @@ impl Tx {
         self.sql.count();
         let text = self.sql.render(text);
         let persistent = self.sql.pooler == Pooler::Session;
-        match &mut self.transaction {
-            Open::Sqlite(tx) => {
-                let rows = sqlx::query_with(&text, sqlite(args)?).fetch_all(&mut **tx).await?;
-                Ok(rows.into_iter().map(Row::Sqlite).collect())
+        let transaction = &mut self.transaction;
+        let rows = async {
+            match transaction {
+                Open::Sqlite(tx) => {
+                    let rows = sqlx::query_with(&text, sqlite(args)?).fetch_all(&mut **tx).await?;
+                    Ok(rows.into_iter().map(Row::Sqlite).collect())
+                }
+                Open::Postgres(tx) => {
+                    let query = sqlx::query_with(&text, postgres(args)?).persistent(persistent);
+                    let rows = query.fetch_all(&mut **tx).await?;
+                    Ok(rows.into_iter().map(Row::Postgres).collect())
+                }
             }
-            Open::Postgres(tx) => {
-                let query = sqlx::query_with(&text, postgres(args)?).persistent(persistent);
-                let rows = query.fetch_all(&mut **tx).await?;
-                Ok(rows.into_iter().map(Row::Postgres).collect())
-            }
-        }
+        };
+        self.sql.within(rows).await
     }
 
     /// Runs a statement; rows it changed.
@@ -314,36 +322,41 @@ impl Tx {
         self.sql.count();
         let text = self.sql.render(text);
         let persistent = self.sql.pooler == Pooler::Session;
-        match &mut self.transaction {
-            Open::Sqlite(tx) => {
-                let done = sqlx::query_with(&text, sqlite(args)?).execute(&mut **tx).await?;
-                Ok(done.rows_affected())
+        let transaction = &mut self.transaction;
+        let changed = async {
+            match transaction {
+                Open::Sqlite(tx) => {
+                    let done = sqlx::query_with(&text, sqlite(args)?).execute(&mut **tx).await?;
+                    Ok(done.rows_affected())
+                }
+                Open::Postgres(tx) => {
+                    let query = sqlx::query_with(&text, postgres(args)?).persistent(persistent);
+                    Ok(query.execute(&mut **tx).await?.rows_affected())
+                }
             }
-            Open::Postgres(tx) => {
-                let query = sqlx::query_with(&text, postgres(args)?).persistent(persistent);
-                Ok(query.execute(&mut **tx).await?.rows_affected())
-            }
-        }
+        };
+        self.sql.within(changed).await
     }
 
     /// Inserts or replaces all `rows` by their key, many with one statement.
     pub(crate) async fn upsert(&mut self, rows: &Rows) -> Result<(), DbError> {
         let persistent = self.sql.pooler == Pooler::Session;
+        let sql = &self.sql;
         match &mut self.transaction {
             Open::Sqlite(tx) => {
                 for chunk in rows.small_chunks() {
-                    self.sql.count();
+                    sql.count();
                     let text = rows.table.upsert_sqlite(&rows.target, chunk.len());
-                    let arguments = sqlite_rows(rows, chunk)?;
-                    sqlx::query_with(&text, arguments).execute(&mut **tx).await?;
+                    let query = sqlx::query_with(&text, sqlite_rows(rows, chunk)?);
+                    sql.within(async { Ok::<_, DbError>(query.execute(&mut **tx).await?) }).await?;
                 }
             }
             Open::Postgres(tx) => {
                 let text = rows.table.upsert_postgres(&rows.target);
                 for chunk in rows.chunks() {
-                    self.sql.count();
-                    let arguments = postgres_rows(rows, &chunk)?;
-                    sqlx::query_with(&text, arguments).persistent(persistent).execute(&mut **tx).await?;
+                    sql.count();
+                    let query = sqlx::query_with(&text, postgres_rows(rows, &chunk)?).persistent(persistent);
+                    sql.within(async { Ok::<_, DbError>(query.execute(&mut **tx).await?) }).await?;
                 }
             }
         }
@@ -351,12 +364,16 @@ impl Tx {
     }
 
     pub(crate) async fn commit(self) -> Result<(), DbError> {
-        self.sql.count();
-        match self.transaction {
-            Open::Sqlite(tx) => tx.commit().await?,
-            Open::Postgres(tx) => tx.commit().await?,
-        }
-        Ok(())
+        let Self { transaction, sql } = self;
+        sql.count();
+        let committed = async {
+            match transaction {
+                Open::Sqlite(tx) => tx.commit().await?,
+                Open::Postgres(tx) => tx.commit().await?,
+            }
+            Ok(())
+        };
+        sql.within(committed).await
     }
 }
 

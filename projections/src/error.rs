@@ -38,6 +38,9 @@ pub enum QueryError {
     /// Something stored cannot be understood.
     #[error("{0}")]
     Damaged(String),
+    /// An aggregate has an event that this process cannot understand; a newer one may.
+    #[error("{0}; if a newer release wrote it, update this process")]
+    Unreadable(String),
     /// There is no read model of this name.
     #[error("there is no read model `{0}`; the names are {names}", names = crate::model::names())]
     UnknownModel(String),

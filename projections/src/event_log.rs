@@ -41,7 +41,8 @@ pub struct EventLog {
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) position: i64,
-    pub(crate) stream: StreamId,
+    /// `None` for a kind of stream that only a newer release knows: nobody here reads it.
+    pub(crate) stream: Option<StreamId>,
     pub(crate) event_type: String,
     pub(crate) recorded_at: Timestamp,
 }
@@ -114,7 +115,7 @@ impl EventLog {
             .map(|row| {
                 Ok(Seen {
                     position: row.int(0)?,
-                    stream: stream_id(row.text(1)?, row.text(2)?, row.int(0)?)?,
+                    stream: stream_id(row.text(1)?, row.text(2)?, row.int(0)?).ok(),
                     event_type: row.text(3)?.to_owned(),
                     recorded_at: Timestamp(row.int(4)?),
                 })

@@ -1,5 +1,6 @@
 //! Reading one aggregate: from the cache while the floors allow it, from the read model if that is known to be new
-//! enough, else from the aggregate's own stream. Whoever asks after an event was appended here, or heard of, sees it.
+//! enough and follows it, else from the aggregate's own stream. Whoever asks after an event was appended here, or heard of,
+//! sees it.
 //! Nothing here says what a fact means.
 
 use std::hash::Hash;
@@ -25,6 +26,8 @@ use crate::member_view::{MemberFacts, MemberView};
 use crate::user_view::{StoredUser, UserFacts, UserView};
 use crate::view::{View, parsed};
 
+/// How long a caller waits for the database to confirm what the cache has, and may still use if it does not.
+const CONFIRMED_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 /// For so long after a failure the database is not asked again on behalf of a caller who waits.
 const DOWN_FOR: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -32,9 +35,10 @@ const DOWN_FOR: std::time::Duration = std::time::Duration::from_secs(2);
 macro_rules! guarded {
     ($view:literal) => {
         concat!(
-            "SELECT c.position, v.position, v.state, v.personal FROM projection_checkpoint c LEFT JOIN ",
+            "SELECT c.position, v.position, v.state, v.personal, p.position FROM projection_checkpoint c LEFT JOIN ",
             $view,
-            " v ON v.id = $1 WHERE c.name = '",
+            " v ON v.id = $1 LEFT JOIN projection_parked p ON p.model = c.name AND p.aggregate_id = $1 \
+             WHERE c.name = '",
             $view,
             "' AND c.epoch = $2"
         )
@@ -246,6 +250,10 @@ impl Core {
         let down = self.floors.contact().is_down(DOWN_FOR);
         let loaded = match down {
             true => Err(QueryError::Unavailable("the database does not answer".to_owned())),
+            false if self.stale_near::<F>(id).await.is_some() => {
+                let confirmed = tokio::time::timeout(CONFIRMED_WITHIN, self.load::<F>(id)).await;
+                confirmed.unwrap_or_else(|_| Err(QueryError::Unavailable("no answer in time".to_owned())))
+            }
             false => self.load::<F>(id).await,
         };
         match loaded {
@@ -259,7 +267,9 @@ impl Core {
                 if !down {
                     self.floors.contact().failed();
                 }
-                self.stale::<F>(id).await.ok_or(QueryError::Unavailable(text))
+                let stale = self.stale::<F>(id).await.ok_or(QueryError::Unavailable(text))?;
+                Counters::count(&tier.counters.stale_answers);
+                Ok(stale)
             }
             Err(error) => Err(error),
         }
@@ -323,16 +333,18 @@ impl Core {
         if self.floors.contact().silence() > self.config.stale_if_error {
             return None;
         }
-        let tier = F::tier(&self.cache);
-        let usable =
-            |slot: &Arc<Slot<F::Value>>| self.floors.allow_cached(slot.key, slot.position, slot.as_of);
-        let near = tier.get(id).await.filter(usable);
-        let slot = match near {
+        let slot = match self.stale_near::<F>(id).await {
             Some(slot) => slot,
             None => self.shared::<F>(id).await?,
         };
-        Counters::count(&tier.counters.stale_answers);
         Some(Got::of(&slot, true))
+    }
+
+    /// The same in this process.
+    async fn stale_near<F: CachedFact>(&self, id: &F::Id) -> Option<Arc<Slot<F::Value>>> {
+        let usable =
+            |slot: &Arc<Slot<F::Value>>| self.floors.allow_cached(slot.key, slot.position, slot.as_of);
+        F::tier(&self.cache).get(id).await.filter(usable)
     }
 
     fn key<F: Fact>(&self, id: &F::Id) -> FloorKey {
@@ -349,6 +361,10 @@ impl Core {
     async fn load<F: Fact>(&self, id: &F::Id) -> Result<Loaded<F::Value>, QueryError> {
         let stream = F::stream(id);
         let read_at = Instant::now();
+        if !self.is_in_contact() {
+            // Nobody knows how far the read model is behind, and what it lacks was not heard of either.
+            return self.load_stream::<F>(&stream).await;
+        }
         let args = [Arg::Text(&stream.id), Arg::Text(&self.epoch)];
         if let Some(replica) = &self.replica {
             let seen = self.bus.head();
@@ -376,6 +392,10 @@ impl Core {
         read_at: Instant,
     ) -> Result<Option<Loaded<F::Value>>, QueryError> {
         let (checkpoint, position) = (row.int(0)?, row.opt_int(1)?);
+        if row.opt_int(4)?.is_some() {
+            // The read model leaves it out, whatever stood there: only its own events can tell.
+            return Ok(None);
+        }
         if !self.floors.allow_fill(self.floors.key(stream), position.unwrap_or(0), checkpoint) {
             return Ok(None);
         }
@@ -397,7 +417,7 @@ impl Core {
         let Some(last) = events.last().map(|event| event.position) else {
             return Ok(Loaded { value: None, position: 0, as_of, from_stream: true, read_at });
         };
-        let state = folded::<F::View>(&events)?;
+        let state = folded::<F::View>(&events).map_err(unreadable)?;
         let personal = self.personal::<F::View>(&state).await?;
         Ok(Loaded {
             value: Some(F::value(state, personal, last)),
@@ -426,6 +446,14 @@ fn encoded<F: Fact>(value: &F::Value) -> Option<Vec<u8>> {
 fn decoded<F: Fact>(bytes: &[u8], position: i64) -> Option<F::Value> {
     let (state, personal) = serde_json::from_slice(bytes).ok()?;
     Some(F::value(state, personal, position))
+}
+
+/// Nothing is said of an aggregate whose own events cannot be understood: what they took away may not be given.
+fn unreadable(error: QueryError) -> QueryError {
+    match error {
+        QueryError::Damaged(why) => QueryError::Unreadable(why),
+        other => other,
+    }
 }
 
 /// The fold of a stream.

@@ -234,17 +234,20 @@ impl Floor for Floors {
     }
 }
 
-/// When the log was last heard of, and when it was last asked in vain.
+/// When the log was last looked at to its end, when it last answered at all, and when it was last asked in vain. An append
+/// or a read that was answered tells nothing of what others appended meanwhile.
 #[derive(Debug)]
 pub(crate) struct Contact {
     base: Instant,
+    looked_ms: AtomicU64,
     heard_ms: AtomicU64,
     failed_ms: AtomicU64,
 }
 
 impl Contact {
     fn new() -> Self {
-        Self { base: Instant::now(), heard_ms: AtomicU64::new(0), failed_ms: AtomicU64::new(0) }
+        let [looked_ms, heard_ms, failed_ms] = std::array::from_fn(|_| AtomicU64::new(0));
+        Self { base: Instant::now(), looked_ms, heard_ms, failed_ms }
     }
 
     fn now_ms(&self) -> u64 {
@@ -256,14 +259,20 @@ impl Contact {
         self.heard_ms.fetch_max(self.now_ms(), Ordering::Relaxed);
     }
 
+    /// The log was looked at, to its end.
+    pub(crate) fn looked(&self) {
+        self.heard();
+        self.looked_ms.fetch_max(self.now_ms(), Ordering::Relaxed);
+    }
+
     /// The log did not answer.
     pub(crate) fn failed(&self) {
         self.failed_ms.fetch_max(self.now_ms().max(1), Ordering::Relaxed);
     }
 
-    /// How long the log has not been heard of.
+    /// For how long there may have been events that this process has not heard of.
     pub(crate) fn silence(&self) -> Duration {
-        Duration::from_millis(self.now_ms().saturating_sub(self.heard_ms.load(Ordering::Relaxed)))
+        Duration::from_millis(self.now_ms().saturating_sub(self.looked_ms.load(Ordering::Relaxed)))
     }
 
     /// Whether the log was asked in vain within `window` and has not answered since: asking once more would only

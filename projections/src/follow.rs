@@ -20,6 +20,8 @@ use crate::floors::FLOOR_KEPT;
 const PAGE: i64 = 5_000;
 /// A look at the log that takes longer failed.
 const LOOK_MAX: Duration = Duration::from_secs(1);
+/// Longest pause before it is tried again.
+const AGAIN: Duration = Duration::from_millis(250);
 
 impl Core {
     /// Puts floors under the streams of the log's last minute, before the first question is answered. What lies before
@@ -34,7 +36,9 @@ impl Core {
             let since =
                 *since.get_or_insert_with(|| newest.map_or(0, |at| at.ms()) - FLOOR_KEPT.as_millis() as i64);
             let recent = page.iter().rev().take_while(|event| event.recorded_at.ms() > since);
-            let count = recent.inspect(|event| self.floors.raise(&event.stream, event.position)).count();
+            let raise =
+                |event: &&Seen| event.stream.iter().for_each(|s| self.floors.raise(s, event.position));
+            let count = recent.inspect(raise).count();
             from -= count as i64;
             if count < page.len() || self.floors.len() >= crate::floors::FLOORS_MAX {
                 break;
@@ -43,6 +47,7 @@ impl Core {
         self.floors.distrust_before(from);
         self.tail.store(head, Ordering::Release);
         self.floors.hear(head);
+        self.floors.contact().looked();
         self.refresh_checkpoint().await?;
         Ok(())
     }
@@ -58,13 +63,18 @@ impl Core {
         self.tail.fetch_max(last, Ordering::AcqRel);
         self.floors.hear(last);
         self.floors.tidy();
-        Ok(seen.len() as i64 == PAGE)
+        let more = seen.len() as i64 == PAGE;
+        if !more {
+            self.floors.contact().looked();
+        }
+        Ok(more)
     }
 
     fn heed(&self, event: &Seen) {
-        self.floors.raise(&event.stream, event.position);
-        if event.stream.kind == Kind::User && event.event_type == "user.erased" {
-            if let Ok(person) = event.stream.id.parse::<Pseudonym>() {
+        let Some(stream) = &event.stream else { return };
+        self.floors.raise(stream, event.position);
+        if stream.kind == Kind::User && event.event_type == "user.erased" {
+            if let Ok(person) = stream.id.parse::<Pseudonym>() {
                 self.vault.forget(&Subject::User(person));
             }
             // Facts of many aggregates may show the person; which ones, only the read models know.
@@ -84,7 +94,10 @@ pub(crate) async fn run(core: Arc<Core>, shutdown: CancellationToken) {
                 _ = ticks.tick() => {}
                 () = core.bus.called() => {}
             }
-            look_until_done(&core).await;
+            if !look_until_done(&core).await {
+                // Whoever called does not call twice.
+                ticks.reset_after(core.config.poll.min(AGAIN));
+            }
         }
     };
     let flush = async {
@@ -106,7 +119,8 @@ pub(crate) async fn run(core: Arc<Core>, shutdown: CancellationToken) {
     }
 }
 
-async fn look_until_done(core: &Core) {
+/// Looks until there is no more to see; false if it could not.
+async fn look_until_done(core: &Core) -> bool {
     loop {
         let failure = match timeout(LOOK_MAX, core.look()).await {
             Ok(Ok(true)) => continue,
@@ -114,15 +128,15 @@ async fn look_until_done(core: &Core) {
             Ok(Ok(false)) if core.bus.head() > *core.checkpoint.borrow() => {
                 match timeout(LOOK_MAX, core.refresh_checkpoint()).await {
                     Ok(Err(error)) => error.to_string(),
-                    Ok(Ok(_)) | Err(_) => return,
+                    Ok(Ok(_)) | Err(_) => return true,
                 }
             }
-            Ok(Ok(false)) => return,
+            Ok(Ok(false)) => return true,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer in {} ms", LOOK_MAX.as_millis()),
         };
         core.floors.contact().failed();
         tracing::debug!(failure, "the log could not be looked at; tried again in a moment");
-        return;
+        return false;
     }
 }

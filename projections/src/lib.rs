@@ -20,6 +20,7 @@ mod member_view;
 mod model;
 mod notice_outbox;
 mod operational;
+mod parked;
 mod past;
 mod pause;
 mod projector;
@@ -59,6 +60,7 @@ pub use operational::{
     Activated, BotState, GatewaySession, HeldRemoval, HeldRemovals, LastSeen, Lease, Leases, Retirement,
     Retirements, RingHolder, RingHolders, RingSecret, RingState, Standing,
 };
+pub use parked::Parked;
 pub use past::{AsOf, Owned};
 pub use projector::{Projector, Step};
 pub use relay::Relay;

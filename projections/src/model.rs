@@ -12,6 +12,7 @@ use crate::error::QueryError;
 use crate::guild_view::GuildView;
 use crate::license_view::LicenseView;
 use crate::member_view::MemberView;
+use crate::parked::{Known, Parked};
 use crate::user_view::UserView;
 use crate::view::{Erasures, Fold, Sources, View};
 
@@ -85,18 +86,25 @@ impl Model {
         }
     }
 
-    /// The rows that `entries` change in the live table.
+    /// What `entries` change in the live table, which leaves out what is `known`.
     pub(crate) async fn prepare(
         self,
         sources: Sources<'_>,
         entries: &[Entry],
-    ) -> Result<Vec<Rows>, QueryError> {
+        known: &Known,
+    ) -> Result<Prepared, QueryError> {
+        let known = known.of(self);
         match self {
-            Self::License => prepare::<LicenseView>(sources, entries).await,
-            Self::Guild => prepare::<GuildView>(sources, entries).await,
-            Self::Member => prepare::<MemberView>(sources, entries).await,
-            Self::User => prepare::<UserView>(sources, entries).await,
-            Self::AuditTrail => Ok(vec![audit_trail::rows(entries, audit_trail::TABLE.name)?]),
+            Self::License => {
+                prepare(Fold::<LicenseView>::without(self.name(), known), sources, entries).await
+            }
+            Self::Guild => prepare(Fold::<GuildView>::without(self.name(), known), sources, entries).await,
+            Self::Member => prepare(Fold::<MemberView>::without(self.name(), known), sources, entries).await,
+            Self::User => prepare(Fold::<UserView>::without(self.name(), known), sources, entries).await,
+            Self::AuditTrail => {
+                let (rows, parked) = audit_trail::rows(entries, self.name());
+                Ok(Prepared { rows: vec![rows], parked })
+            }
         }
     }
 
@@ -112,14 +120,24 @@ impl Model {
     }
 }
 
-async fn prepare<V: View>(sources: Sources<'_>, entries: &[Entry]) -> Result<Vec<Rows>, QueryError> {
-    let mut fold = Fold::<V>::new(V::TABLE.name);
+/// What a batch changes in a read model.
+pub(crate) struct Prepared {
+    pub(crate) rows: Vec<Rows>,
+    /// Aggregates that are left out from here on.
+    pub(crate) parked: Vec<Parked>,
+}
+
+async fn prepare<V: View>(
+    mut fold: Fold<V>,
+    sources: Sources<'_>,
+    entries: &[Entry],
+) -> Result<Prepared, QueryError> {
     fold.apply(sources, entries, Erasures::Render).await?;
-    let mut all = Vec::new();
-    while let Some(rows) = fold.render(sources.vault).await? {
-        all.push(rows);
+    let mut rows = Vec::new();
+    while let Some(some) = fold.render(sources.vault).await? {
+        rows.push(some);
     }
-    Ok(all)
+    Ok(Prepared { rows, parked: fold.take_parked() })
 }
 
 /// A read model under construction in a table of another name.
@@ -128,7 +146,7 @@ pub(crate) enum Builder {
     Guild(Fold<GuildView>),
     Member(Fold<MemberView>),
     User(Fold<UserView>),
-    AuditTrail { target: String, rows: Vec<Rows> },
+    AuditTrail { target: String, rows: Vec<Rows>, parked: Vec<Parked> },
 }
 
 impl Builder {
@@ -138,7 +156,9 @@ impl Builder {
             Model::Guild => Self::Guild(Fold::new(target)),
             Model::Member => Self::Member(Fold::new(target)),
             Model::User => Self::User(Fold::new(target)),
-            Model::AuditTrail => Self::AuditTrail { target: target.to_owned(), rows: Vec::new() },
+            Model::AuditTrail => {
+                Self::AuditTrail { target: target.to_owned(), rows: Vec::new(), parked: Vec::new() }
+            }
         }
     }
 
@@ -153,8 +173,10 @@ impl Builder {
             Self::Guild(fold) => fold.apply(sources, entries, erasures).await,
             Self::Member(fold) => fold.apply(sources, entries, erasures).await,
             Self::User(fold) => fold.apply(sources, entries, erasures).await,
-            Self::AuditTrail { target, rows } => {
-                rows.push(audit_trail::rows(entries, target)?);
+            Self::AuditTrail { target, rows, parked } => {
+                let (some, left_out) = audit_trail::rows(entries, target);
+                rows.push(some);
+                parked.extend(left_out);
                 Ok(())
             }
         }
@@ -168,6 +190,17 @@ impl Builder {
             Self::Member(fold) => fold.render(vault).await,
             Self::User(fold) => fold.render(vault).await,
             Self::AuditTrail { rows, .. } => Ok(rows.pop()),
+        }
+    }
+
+    /// The aggregates that were left out since this was last asked.
+    pub(crate) fn take_parked(&mut self) -> Vec<Parked> {
+        match self {
+            Self::License(fold) => fold.take_parked(),
+            Self::Guild(fold) => fold.take_parked(),
+            Self::Member(fold) => fold.take_parked(),
+            Self::User(fold) => fold.take_parked(),
+            Self::AuditTrail { parked, .. } => std::mem::take(parked),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The runner of the read models: takes the events after the common checkpoint, applies them to every read model that
 //! stands there, and writes rows and checkpoints in one transaction. It applies position = checkpoint + 1 only, so that
-//! a crash, a repeat or a second runner can neither skip an event nor apply one twice. It has no side effects.
+//! a crash, a repeat or a second runner can neither skip an event nor apply one twice. An aggregate that cannot be followed
+//! is left out, and holds up no other. It has no side effects.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::db::Rows;
 use crate::error::QueryError;
 use crate::model::{Entry, Model};
+use crate::parked::{self, Known, Parked};
 use crate::view::Sources;
 use crate::{Core, Queries};
 
-/// Attempts at an event before a read model stops at it.
+/// Attempts at an event before its aggregate is left out.
 const ATTEMPTS: u32 = 3;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -26,6 +28,8 @@ pub struct Projector {
     core: Arc<Core>,
     /// Read models that this runner gave up, until it is started anew.
     stopped: HashMap<Model, i64>,
+    /// What is left out, as this runner knows it; each batch compares it with what stands.
+    known: Option<Known>,
 }
 
 /// What one step did.
@@ -42,7 +46,7 @@ pub enum Step {
 impl Projector {
     /// The runner of what `queries` reads.
     pub fn new(queries: &Queries) -> Self {
-        Self { core: queries.core.clone(), stopped: HashMap::new() }
+        Self { core: queries.core.clone(), stopped: HashMap::new(), known: None }
     }
 
     /// Runs until `shutdown`. A database that does not answer is tried again, at longer and longer intervals up to five
@@ -88,8 +92,9 @@ impl Projector {
     /// Applies one batch.
     ///
     /// # Errors
-    /// [`QueryError::Unavailable`] if the database does not answer. An event that cannot be applied is no error here:
-    /// its read model stops, and says so in [`Queries::models`].
+    /// [`QueryError::Unavailable`] if the database does not answer. An event that cannot be applied is no error here: its
+    /// aggregate is left out of the read model, and stands in [`Queries::parked`]. If there are too many of those, the
+    /// model stops, and says so in [`Queries::models`].
     pub async fn step(&mut self) -> Result<Step, QueryError> {
         let core = self.core.clone();
         let _gate = core.gate.read().await;
@@ -105,8 +110,12 @@ impl Projector {
         let Some(end) = entries.last().map(|entry| entry.stored.position) else {
             return Ok(Step::Idle(start));
         };
-        match apply(&core, &group, start, &entries).await {
-            Ok(true) => {}
+        let mut known = match self.known.take() {
+            Some(known) => known,
+            None => parked::known(&core).await?,
+        };
+        match apply(&core, &group, start, &entries, &mut known).await {
+            Ok(true) => self.known = Some(known),
             Ok(false) => return Ok(Step::Moved),
             Err(error @ QueryError::Unavailable(_)) => return Err(error),
             Err(error) => {
@@ -146,7 +155,9 @@ impl Projector {
         let (mut done, mut size, mut attempt) = (0, entries.len(), 1);
         while done < entries.len() {
             let part = &entries[done..entries.len().min(done + size)];
-            match apply(core, &[model], start + done as i64, part).await {
+            let at = start + done as i64;
+            let mut known = parked::known(core).await?;
+            match apply(core, &[model], at, part, &mut known).await {
                 Ok(true) => done += part.len(),
                 Ok(false) => return Ok(()),
                 Err(error @ QueryError::Unavailable(_)) => return Err(error),
@@ -155,35 +166,87 @@ impl Projector {
                     sleep(BACKOFF_MIN * attempt).await;
                     attempt += 1;
                 }
-                Err(error) => {
-                    let position = start + done as i64 + 1;
-                    tracing::error!(%error, model = model.name(), position, "a read model stopped at an event");
-                    checkpoint::stop(core, model, position, &error.to_string()).await?;
-                    self.stopped.insert(model, position);
-                    return Ok(());
-                }
+                Err(error) => match leave_out(core, model, at, &part[0], &error, &known).await? {
+                    LeftOut::Yes => (done, attempt) = (done + 1, 1),
+                    LeftOut::Moved => return Ok(()),
+                    LeftOut::Impossible => {
+                        let position = at + 1;
+                        tracing::error!(%error, model = model.name(), position, "a read model stopped at an event");
+                        checkpoint::stop(core, model, position, &error.to_string()).await?;
+                        self.stopped.insert(model, position);
+                        return Ok(());
+                    }
+                },
             }
         }
         Ok(())
     }
 }
 
-/// Applies events that begin right after `start` to the read models of `group`, which stand there: everything is
-/// prepared first, then written in one transaction. False if they stand there no more.
-async fn apply(core: &Core, group: &[Model], start: i64, entries: &[Entry]) -> Result<bool, QueryError> {
-    let sources = Sources { sql: &core.sql, vault: &*core.vault };
-    let mut rows: Vec<Rows> = Vec::new();
-    for model in group {
-        rows.extend(model.prepare(sources, entries).await?);
+/// What came of leaving an aggregate out.
+enum LeftOut {
+    Yes,
+    /// The checkpoint moved in between.
+    Moved,
+    /// The event is not one of an aggregate that this model keeps, or too many are left out already.
+    Impossible,
+}
+
+/// Passes an event that the database does not take, and leaves its aggregate out.
+async fn leave_out(
+    core: &Core,
+    model: Model,
+    start: i64,
+    entry: &Entry,
+    error: &QueryError,
+    known: &Known,
+) -> Result<LeftOut, QueryError> {
+    let stream = &entry.stored.stream;
+    let one = [Parked::new(model.name(), stream.kind.as_str(), &stream.id, start + 1, &error.to_string())];
+    if !model.reads(stream.kind) || known.has_room(&one, core.config.parked_max).is_err() {
+        return Ok(LeftOut::Impossible);
     }
+    let mut tx = core.sql.begin().await?;
+    if !checkpoint::advance(&mut tx, &core.epoch, &[model], start, start + 1).await? {
+        return Ok(LeftOut::Moved);
+    }
+    parked::park(&mut tx, &one).await?;
+    tx.commit().await?;
+    Ok(LeftOut::Yes)
+}
+
+/// Applies events that begin right after `start` to the read models of `group`, which stand there: everything is
+/// prepared first, then written in one transaction. False if they stand there no more, or leave out others than are
+/// `known`; what is left out from here on is known afterwards.
+async fn apply(
+    core: &Core,
+    group: &[Model],
+    start: i64,
+    entries: &[Entry],
+    known: &mut Known,
+) -> Result<bool, QueryError> {
+    let sources = Sources { sql: &core.sql, vault: &*core.vault };
+    let (mut rows, mut left_out): (Vec<Rows>, Vec<Parked>) = Default::default();
+    for model in group {
+        let prepared = model.prepare(sources, entries, known).await?;
+        rows.extend(prepared.rows);
+        left_out.extend(prepared.parked);
+    }
+    known.has_room(&left_out, core.config.parked_max)?;
     let mut tx = core.sql.begin().await?;
     // The checkpoint rows are locked before the tables, here and where a rebuild swaps them.
     if !checkpoint::advance(&mut tx, &core.epoch, group, start, start + entries.len() as i64).await? {
         return Ok(false);
     }
+    // Others leave out and bring back, too; a rebuild may even do so without moving the checkpoint.
+    if parked::known_here(&mut tx).await? != *known {
+        return Ok(false);
+    }
+    parked::park(&mut tx, &left_out).await?;
     for rows in rows.iter().filter(|rows| !rows.is_empty()) {
         tx.upsert(rows).await?;
     }
     tx.commit().await?;
+    known.add(&left_out);
     Ok(true)
 }

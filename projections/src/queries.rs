@@ -26,6 +26,7 @@ use crate::history::HistoryEntry;
 use crate::license_view::{DUE, Due, EXPIRING, LicenseFacts, LicenseFilter, ListQuery, NEXT_DUE};
 use crate::notice_outbox::Outbox;
 use crate::operational::{BotState, HeldRemovals, LastSeen, Leases, Retirements, RingHolders};
+use crate::parked::{self, Parked};
 use crate::replica::Replica;
 use crate::validation::{Answer, Ask, FirstValidations};
 use crate::view::{View, parsed};
@@ -367,17 +368,27 @@ impl Queries {
         *self.core.checkpoint.borrow()
     }
 
-    /// Where each read model stands, and whether one stopped.
+    /// Where each read model stands, whether one stopped, and how many aggregates each leaves out.
     ///
     /// # Errors
     /// [`QueryError::Unavailable`] if the database does not answer.
     pub async fn models(&self) -> Result<Vec<ModelHealth>, QueryError> {
+        let parked = parked::counts(&self.core).await?;
         let health = |c: checkpoint::Checkpoint| ModelHealth {
             name: c.model.name(),
             checkpoint: c.in_epoch(&self.core.epoch),
             stopped: c.failed_at.zip(c.error),
+            parked: parked.get(c.model.name()).copied(),
         };
         Ok(checkpoint::all(&self.core).await?.into_iter().map(health).collect())
+    }
+
+    /// The first aggregates, by position, that a read model leaves out; at most `limit`.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if the database does not answer.
+    pub async fn parked(&self, limit: u32) -> Result<Vec<Parked>, QueryError> {
+        parked::list(&self.core, limit).await
     }
 
     /// The epoch of the log.
@@ -395,7 +406,7 @@ impl Queries {
         Ok(begun.elapsed())
     }
 
-    /// How long the log has not been heard of.
+    /// For how long there may have been events that this process has not heard of.
     pub fn silence(&self) -> Duration {
         self.core.floors.contact().silence()
     }

@@ -12,6 +12,7 @@ pub use verify::{Difference, ModelReport, VerifyReport};
 use crate::db::{Arg, DbError};
 use crate::error::QueryError;
 use crate::model::Model;
+use crate::parked;
 use crate::{Core, Queries};
 use build::Build;
 
@@ -44,7 +45,8 @@ pub(crate) const SWAP: &str = "UPDATE projection_checkpoint SET position = $1, e
 ///
 /// # Errors
 /// [`QueryError::UnknownModel`]; [`QueryError::Unavailable`] if the database does not answer or another rebuild of the
-/// same read model was started; [`QueryError::Damaged`] if an event cannot be applied. The live table stays as it was.
+/// same read model was started; [`QueryError::Damaged`] if more aggregates cannot be followed than may be left out. The
+/// live table then stays as it was.
 pub async fn rebuild(
     queries: &Queries,
     name: &str,
@@ -98,7 +100,7 @@ pub(crate) async fn run(
 async fn swap(core: &Core, build: &Build<'_>) -> Result<bool, DbError> {
     let name = build.model().name();
     let target = build.target();
-    let mut tx = core.sql.begin().await?;
+    let mut tx = core.slow.begin().await?;
     if let Some(limit) = core.sql.lock_timeout() {
         tx.execute(limit, &[]).await?;
     }
@@ -106,6 +108,7 @@ async fn swap(core: &Core, build: &Build<'_>) -> Result<bool, DbError> {
     if tx.execute(SWAP, &args).await? != 1 || !build.is_mine(&mut tx).await? {
         return Ok(false);
     }
+    parked::replace(&mut tx, build.model(), build.parked()).await?;
     tx.execute(&format!("ALTER TABLE {name} RENAME TO {name}__old"), &[]).await?;
     tx.execute(&format!("ALTER TABLE {target} RENAME TO {name}"), &[]).await?;
     tx.commit().await?;

@@ -11,8 +11,8 @@ use crate::error::QueryError;
 use crate::license_view::{LicenseFilter, ListQuery};
 use crate::model::Model;
 use crate::{
-    checkpoint, event_log, facts, guild_view, license_view, member_view, notice_outbox, operational, past,
-    rebuild, replica, seal_log, user_view, view,
+    checkpoint, event_log, facts, guild_view, license_view, member_view, notice_outbox, operational, parked,
+    past, rebuild, replica, seal_log, user_view, view,
 };
 
 /// A sign of life.
@@ -31,6 +31,7 @@ const FIXED: &[&[&str]] = &[
     checkpoint::STATEMENTS,
     event_log::STATEMENTS,
     facts::STATEMENTS,
+    parked::STATEMENTS,
     past::STATEMENTS,
     replica::STATEMENTS,
     rebuild::BUILD_STATEMENTS,
@@ -56,6 +57,7 @@ pub(crate) async fn check(sql: &Sql) -> Result<usize, QueryError> {
         if let Some(of_subject) = model.of_subject() {
             all.push(of_subject.replace("{t}", table.name));
             all.push(view::load_sql(table.name));
+            all.push(parked::remove(table.name));
         }
     }
     for table in [operational::table()].into_iter().chain(seal_log::tables()) {

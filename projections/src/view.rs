@@ -2,7 +2,7 @@
 //! with what unsealing its personal fields gave beside it. Nothing here decides what an event means, and nothing here
 //! writes: it prepares rows.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use domain::event::{DomainEvent, Recorded};
 use domain::id::{Kind, Pseudonym};
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::db::{Arg, Row, Rows, Sql, Table};
 use crate::error::QueryError;
 use crate::model::Entry;
+use crate::parked::Parked;
 
 /// Keys that one statement looks up.
 const KEYS_MAX: usize = 2_000;
@@ -84,6 +85,10 @@ pub(crate) struct Fold<V: View> {
     /// Which of them changed since they were rendered, in the order in which they did.
     dirty: VecDeque<Box<str>>,
     target: String,
+    /// Aggregates that are left out: later events of theirs would be applied to a state that is not theirs.
+    skipped: HashSet<Box<str>>,
+    /// Those of them that were found to be here.
+    parked: Vec<Parked>,
 }
 
 /// What folding asks of the outside.
@@ -105,7 +110,28 @@ pub(crate) enum Erasures {
 impl<V: View> Fold<V> {
     /// Nothing in memory; what was written before stands in the table `target`.
     pub(crate) fn new(target: &str) -> Self {
-        Self { held: HashMap::new(), dirty: VecDeque::new(), target: target.to_owned() }
+        let (skipped, parked) = (HashSet::new(), Vec::new());
+        Self { held: HashMap::new(), dirty: VecDeque::new(), target: target.to_owned(), skipped, parked }
+    }
+
+    /// The same, with aggregates that are left out already.
+    pub(crate) fn without<'a>(target: &str, skipped: impl Iterator<Item = &'a str>) -> Self {
+        Self { skipped: skipped.map(Box::from).collect(), ..Self::new(target) }
+    }
+
+    /// The aggregates that were left out since this was last asked.
+    pub(crate) fn take_parked(&mut self) -> Vec<Parked> {
+        std::mem::take(&mut self.parked)
+    }
+
+    /// Leaves an aggregate out from here on, if `error` is about it; an outage is about everything.
+    fn park(&mut self, id: &str, position: i64, error: QueryError) -> Result<(), QueryError> {
+        let QueryError::Damaged(why) = error else { return Err(error) };
+        self.held.remove(id);
+        if self.skipped.insert(id.into()) {
+            self.parked.push(Parked::new(V::TABLE.name, V::KIND.as_str(), id, position, &why));
+        }
+        Ok(())
     }
 
     /// Aggregates in memory.
@@ -118,7 +144,8 @@ impl<V: View> Fold<V> {
         self.held.clear();
     }
 
-    /// Applies a batch: brings the rows it needs into memory, then folds.
+    /// Applies a batch: brings the rows it needs into memory, then folds. An aggregate whose event or row cannot be
+    /// understood is left out.
     pub(crate) async fn apply(
         &mut self,
         sources: Sources<'_>,
@@ -128,14 +155,19 @@ impl<V: View> Fold<V> {
         let kind = V::KIND;
         let mut wanted = BTreeSet::new();
         for entry in entries.iter().filter(|entry| entry.stored.stream.kind == kind) {
-            if entry.stored.sequence > 1 {
-                self.want(&entry.stored.stream.id, &mut wanted);
+            let id = &entry.stored.stream.id;
+            if entry.stored.sequence > 1 && !self.skipped.contains(id) {
+                self.want(id, &mut wanted);
             }
         }
         self.load(sources.sql, wanted).await?;
         for entry in entries {
-            if entry.stored.stream.kind == kind {
-                self.fold(entry.read()?)?;
+            let id = &entry.stored.stream.id;
+            if entry.stored.stream.kind != kind || self.skipped.contains(id) {
+                continue;
+            }
+            if let Err(error) = entry.read().and_then(|recorded| self.fold(recorded)) {
+                self.park(id, entry.stored.position, error)?;
             }
         }
         for entry in entries.iter().filter(|entry| erasures.concern(entry)) {
@@ -155,7 +187,10 @@ impl<V: View> Fold<V> {
         let text = load_sql(&self.target);
         for ids in wanted.chunks(KEYS_MAX) {
             for row in sql.fetch(&text, &[Arg::List(ids)]).await? {
-                self.held.insert(row.text(0)?.into(), Held::read(&row)?);
+                match Held::read(&row) {
+                    Ok(held) => drop(self.held.insert(row.text(0)?.into(), held)),
+                    Err(error) => self.park(row.text(0)?, row.int(3)?, error)?,
+                }
             }
         }
         Ok(())
@@ -201,6 +236,9 @@ impl<V: View> Fold<V> {
         let mut ids = Vec::new();
         for row in sources.sql.fetch(&text, &[Arg::Text(person)]).await? {
             let id = row.text(0)?;
+            if self.skipped.contains(id) {
+                continue;
+            }
             self.want(id, &mut wanted);
             ids.push(id.to_owned());
         }
@@ -225,22 +263,57 @@ impl<V: View> Fold<V> {
             V::fields(&held.state, &mut |field| subjects.extend(field.subject()));
         }
         let subjects: Vec<Subject> = subjects.into_iter().collect();
-        let seal = vault.keys(&subjects).await?;
         let mut rows = Rows::new(V::TABLE, &self.target);
-        for id in ids {
-            if let Some(held) = self.held.get_mut(&id) {
-                let personal = V::open(&held.state, &*seal);
-                rows.text(String::from(id))
-                    .text(written(&held.state)?)
-                    .text(written(&personal)?)
-                    .int(held.first)
-                    .int(held.position)
-                    .int(V::version(&held.state) as i64);
-                V::columns(held, &mut rows);
-                held.dirty = false;
+        match vault.keys(&subjects).await.map_err(QueryError::from) {
+            Ok(seal) => {
+                for id in ids {
+                    self.row(&id, &*seal, &mut rows)?;
+                }
             }
+            // One of these keys cannot be had; whose rows need another one lose nothing by it.
+            Err(QueryError::Damaged(_)) => {
+                for id in ids {
+                    self.row_alone(&id, vault, &mut rows).await?;
+                }
+            }
+            Err(error) => return Err(error),
         }
         Ok(Some(rows))
+    }
+
+    async fn row_alone(&mut self, id: &str, vault: &dyn Vault, rows: &mut Rows) -> Result<(), QueryError> {
+        let Some(held) = self.held.get(id) else { return Ok(()) };
+        let mut subjects = BTreeSet::new();
+        V::fields(&held.state, &mut |field| subjects.extend(field.subject()));
+        let subjects: Vec<Subject> = subjects.into_iter().collect();
+        let position = held.position;
+        match vault.keys(&subjects).await {
+            Ok(seal) => self.row(id, &*seal, rows),
+            Err(error) => self.park(id, position, error.into()),
+        }
+    }
+
+    /// Writes the row of an aggregate, if it is still here.
+    fn row(&mut self, id: &str, seal: &dyn Seal, rows: &mut Rows) -> Result<(), QueryError> {
+        let Some(held) = self.held.get_mut(id) else { return Ok(()) };
+        let personal = V::open(&held.state, seal);
+        let (state, personal) = match written(&held.state).and_then(|state| Ok((state, written(&personal)?)))
+        {
+            Ok(texts) => texts,
+            Err(error) => {
+                let position = held.position;
+                return self.park(id, position, error);
+            }
+        };
+        rows.text(id.to_owned())
+            .text(state)
+            .text(personal)
+            .int(held.first)
+            .int(held.position)
+            .int(V::version(&held.state) as i64);
+        V::columns(held, rows);
+        held.dirty = false;
+        Ok(())
     }
 }
 

@@ -23,7 +23,8 @@ const HALVES: &[&str] = &["commands", "domain", "projections"];
 const ROOMS: &[Room] = &[
     room("domain", &[], &[]),
     room("commands", &["domain"], &[]),
-    room("projections", &["domain"], &[]),
+    // Tests may put a proxy between the program and its servers, so that the network fails.
+    room("projections", &["domain"], &["fault-proxy"]),
     // Their tests speak with Discord's stand-in; no gateway names another otherwise.
     room("api", HALVES, &["fake-discord"]),
     room("discord", HALVES, &["fake-discord"]),
@@ -34,8 +35,9 @@ const ROOMS: &[Room] = &[
     room(
         "server",
         &["api", "client", "commands", "discord", "domain", "fake-discord", "projections", "webhooks"],
-        &[],
+        &["fault-proxy"],
     ),
+    room("fault-proxy", &[], &[]),
     room("tidy", &[], &[]),
     room("xtask", &["tidy"], &[]),
 ];

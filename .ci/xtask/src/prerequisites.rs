@@ -25,7 +25,7 @@ struct Tool {
     find: fn() -> Option<PathBuf>,
 }
 
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 8] = [
     Tool {
         name: "PostgreSQL 15 or newer",
         needed: "for the tests of the scale-out store",
@@ -57,6 +57,12 @@ const TOOLS: [Tool; 7] = [
         find: || on_path("ip"),
     },
     Tool {
+        name: "strace",
+        needed: "for the tests of a disk that fails",
+        package: "strace",
+        find: || on_path("strace"),
+    },
+    Tool {
         name: "curl",
         needed: "for the requests that are printed to be tried",
         package: "curl",
@@ -82,7 +88,7 @@ pub(crate) struct Programs {
 
 /// Finds the servers; installs nothing.
 pub(crate) fn programs() -> Result<Programs> {
-    let [postgres_bin, redis, nats, pgbouncer, ip, curl, compose] = TOOLS.each_ref().map(|tool| {
+    let [postgres_bin, redis, nats, pgbouncer, ip, strace, curl, compose] = TOOLS.each_ref().map(|tool| {
         (tool.find)().with_context(|| {
             format!(
                 "{} was not found, and is needed {}: install the package `{}`",
@@ -92,6 +98,7 @@ pub(crate) fn programs() -> Result<Programs> {
     });
     pgbouncer?;
     ip?;
+    strace?;
     curl?;
     compose?;
     Ok(Programs { postgres_bin: postgres_bin?, redis: redis?, nats: nats? })

@@ -44,6 +44,8 @@ pub enum EngineConfig {
         pool_max: u32,
         /// How long a statement waits for a lock before it gives up.
         lock_timeout: Duration,
+        /// How long a statement outside an append may take; a server that has fallen silent is given up then.
+        statement_timeout: Duration,
     },
 }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use cqrs_es::persist::{PersistedEventRepository as _, PersistenceError, SerializedEvent};
+use domain::aggregate::Decide;
 use domain::time::Timestamp;
 use postgres_es::PostgresEventRepository;
 use sqlx::migrate::Migrator;
@@ -30,19 +32,26 @@ const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 const SUSPICION: Duration = Duration::from_secs(30);
 /// How long a caller waits for a free connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the server keeps a transaction whose owner says nothing.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
+/// How long a connection has to prove that it lives.
+const PROOF: Duration = Duration::from_secs(1);
 
 /// The log in PostgreSQL.
 pub struct Postgres {
     pub(super) pool: PgPool,
-    pub(super) streams: PostgresEventRepository,
+    streams: PostgresEventRepository,
     pub(super) pooler: Pooler,
     health: Arc<Health>,
+    statement_timeout: Duration,
 }
 
-/// When a connection was last found dead, in milliseconds after `since`; 0 for never.
+/// When a connection was last found dead, and when one last gave no answer at all, in milliseconds after `since`; 0 for
+/// never.
 struct Health {
     since: Instant,
     lost_ms: AtomicU64,
+    silent_ms: AtomicU64,
 }
 
 impl Health {
@@ -50,8 +59,24 @@ impl Health {
         u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    fn new() -> Self {
+        Self { since: Instant::now(), lost_ms: AtomicU64::new(0), silent_ms: AtomicU64::new(0) }
+    }
+
     fn note_loss(&self) {
         self.lost_ms.store(self.elapsed_ms().max(1), Ordering::Relaxed);
+    }
+
+    fn note_silence(&self) {
+        self.note_loss();
+        self.silent_ms.store(self.elapsed_ms().max(1), Ordering::Relaxed);
+    }
+
+    /// Whether a connection of that age is as good as dead: one of its time gave no answer. Each of them would let its
+    /// caller wait as long, one after the other.
+    fn gives_up(&self, age: Duration) -> bool {
+        let silent_ms = self.silent_ms.load(Ordering::Relaxed);
+        silent_ms > 0 && age >= Duration::from_millis(self.elapsed_ms().saturating_sub(silent_ms))
     }
 
     /// Whether a connection of that age and idleness has to prove that it lives.
@@ -60,6 +85,20 @@ impl Health {
         let ago = Duration::from_millis(self.elapsed_ms().saturating_sub(lost_ms));
         idle > TRUSTED_IDLE || (lost_ms > 0 && ago < SUSPICION && age >= ago)
     }
+
+    /// Whether an idle connection answers, in the time that it has for it.
+    async fn proves(&self, connection: &mut PgConnection) -> sqlx::Result<bool> {
+        let answer = answers(connection).await;
+        if answer.is_none() {
+            self.note_silence();
+        }
+        answer.transpose().map(|answer| answer.is_some())
+    }
+}
+
+/// What a connection says when it is asked whether it lives; `None` if it says nothing.
+async fn answers(connection: &mut PgConnection) -> Option<sqlx::Result<()>> {
+    tokio::time::timeout(PROOF, connection.ping()).await.ok()
 }
 
 /// How to reach the database.
@@ -69,6 +108,7 @@ pub(super) struct Address<'a> {
     pub(super) pooler: Pooler,
     pub(super) pool_max: u32,
     pub(super) lock_timeout: Duration,
+    pub(super) statement_timeout: Duration,
 }
 
 impl Postgres {
@@ -87,7 +127,7 @@ impl Postgres {
             (_, None) => options.clone(),
         };
         migrate_at(&direct).await?;
-        let health = Arc::new(Health { since: Instant::now(), lost_ms: AtomicU64::new(0) });
+        let health = Arc::new(Health::new());
         let pool = pool(&options, address, &health);
         let writer = Writer {
             options: options.application_name("dca-auth append"),
@@ -98,7 +138,24 @@ impl Postgres {
             connection: None,
         };
         let streams = PostgresEventRepository::new(pool.clone());
-        Ok((Self { pool, streams, pooler: address.pooler, health }, writer))
+        let statement_timeout = address.statement_timeout;
+        Ok((Self { pool, streams, pooler: address.pooler, health, statement_timeout }, writer))
+    }
+
+    /// The rows of a stream, within the time of a statement.
+    pub(super) async fn events<A: Decide>(&self, id: &str) -> Result<Vec<SerializedEvent>, PersistenceError> {
+        let read = tokio::time::timeout(self.statement_timeout, self.streams.get_events::<A>(id)).await;
+        read.unwrap_or_else(|_| {
+            Err(PersistenceError::ConnectionError(Box::new(silent(self.statement_timeout))))
+        })
+    }
+
+    /// Runs a statement within its time; a server that says nothing at all is an error like any other.
+    pub(super) async fn within<T>(&self, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+        match tokio::time::timeout(self.statement_timeout, work).await {
+            Ok(done) => done,
+            Err(_) => Err(silent(self.statement_timeout)),
+        }
     }
 
     /// Whether statements may be kept prepared.
@@ -120,13 +177,29 @@ impl Postgres {
         })
     }
 
-    /// Remembers that connections die at the moment; says whether this error means that.
-    pub(super) fn lost(&self, error: &sqlx::Error) -> bool {
+    /// Whether a read may fare better on another connection, because the one it had was dead; then it is remembered that
+    /// connections die at the moment. A server that did not answer in time is not asked twice: its caller waits already.
+    pub(super) fn is_worth_a_repeat(&self, error: &sqlx::Error) -> bool {
         let lost = matches!(Meaning::of(error), Meaning::Away);
         if lost {
             self.health.note_loss();
         }
-        lost
+        lost && !is_silence(error)
+    }
+}
+
+/// The error of a server that did not answer.
+fn silent(limit: Duration) -> sqlx::Error {
+    let text = format!("no answer within {} ms", limit.as_millis());
+    std::io::Error::new(std::io::ErrorKind::TimedOut, text).into()
+}
+
+/// Whether the server did not answer in time.
+fn is_silence(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::TimedOut,
+        sqlx::Error::PoolTimedOut => true,
+        _ => false,
     }
 }
 
@@ -180,12 +253,15 @@ fn parse(url: &str) -> Result<PgConnectOptions, StoreError> {
     })
 }
 
-/// What each connection is told at its start; `None` behind a pooler that would give it to somebody else.
+/// What each connection is told at its start; `None` behind a pooler that would give it to somebody else. The server ends a
+/// transaction whose owner has fallen silent, and a connection whose other end is gone: when the network fails in the
+/// middle of a transaction, its locks would else be held for hours.
 fn setup(address: &Address<'_>) -> Option<Arc<str>> {
     (address.pooler != Pooler::Transaction).then(|| {
-        let lock_timeout_ms = address.lock_timeout.as_millis();
+        let (lock_ms, idle_ms) = (address.lock_timeout.as_millis(), IDLE_IN_TRANSACTION.as_millis());
         format!(
-            "SET lock_timeout = {lock_timeout_ms}; \
+            "SET lock_timeout = {lock_ms}; SET idle_in_transaction_session_timeout = {idle_ms}; \
+             SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3; \
              SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED"
         )
         .into()
@@ -194,19 +270,31 @@ fn setup(address: &Address<'_>) -> Option<Arc<str>> {
 
 fn pool(options: &PgConnectOptions, address: &Address<'_>, health: &Arc<Health>) -> PgPool {
     let setup = setup(address);
-    let health = Arc::clone(health);
+    let (health, releasing) = (Arc::clone(health), Arc::clone(health));
     PgPoolOptions::new()
         .max_connections(address.pool_max.max(1))
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // A ping before each use costs a tenth of the throughput; it is done where there is reason to doubt.
         .test_before_acquire(false)
         .before_acquire(move |connection, about| {
-            let doubted = health.doubts(about.age, about.idle_for);
+            let health = Arc::clone(&health);
             Box::pin(async move {
-                if doubted {
-                    connection.ping().await?;
+                if health.gives_up(about.age) {
+                    return Ok(false);
+                }
+                if health.doubts(about.age, about.idle_for) {
+                    return health.proves(connection).await;
                 }
                 Ok(true)
+            })
+        })
+        // sqlx asks a connection that comes back whether it lives, and waits for the answer without an end: of a server
+        // that has fallen silent, no connection would ever come back, nor make room for another.
+        .after_release(move |connection, about| {
+            let health = Arc::clone(&releasing);
+            Box::pin(async move {
+                // What was given up in the middle of a statement may be busy with it for longer: that says nothing of others.
+                Ok(!health.gives_up(about.age) && matches!(answers(connection).await, Some(Ok(()))))
             })
         })
         .after_connect(move |connection, _| {
@@ -271,14 +359,18 @@ impl Writer {
 
     async fn connect(&mut self) -> sqlx::Result<PgConnection> {
         if let Some((mut connection, used)) = self.connection.take() {
-            if used.elapsed() <= TRUSTED_IDLE || connection.ping().await.is_ok() {
+            if used.elapsed() <= TRUSTED_IDLE || matches!(answers(&mut connection).await, Some(Ok(()))) {
                 return Ok(connection);
             }
             tracing::info!("the connection for appends was lost; connecting again");
         }
-        let mut connection = PgConnection::connect_with(&self.options).await?;
-        set_up(&mut connection, self.setup.as_deref()).await?;
-        Ok(connection)
+        let connecting = async {
+            let mut connection = PgConnection::connect_with(&self.options).await?;
+            set_up(&mut connection, self.setup.as_deref()).await?;
+            Ok(connection)
+        };
+        let connected = tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await;
+        connected.unwrap_or_else(|_| Err(silent(ACQUIRE_TIMEOUT)))
     }
 
     async fn call(

@@ -97,6 +97,9 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
+        // When the disk fails under a commit, SQLite itself rolls back, and sqlx goes on counting a transaction that is not
+        // there: no other could ever begin on that connection.
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .idle_timeout(None)
         .max_lifetime(None)
 }

@@ -37,6 +37,7 @@ impl Lab {
                 pooler: Pooler::None,
                 pool_max: 8,
                 lock_timeout: Duration::from_secs(5),
+                statement_timeout: Duration::from_secs(5),
             },
         };
         let config = StoreConfig {

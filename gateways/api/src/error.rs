@@ -440,6 +440,13 @@ impl From<QueryError> for ApiError {
                 tracing::error!(why, "a query met damaged data");
                 Self::damaged()
             }
+            QueryError::Unreadable(why) => {
+                tracing::error!(why, "nothing is said of an aggregate with an event that cannot be read");
+                let detail = "It has an event that this process cannot read, so nothing is said of it. While an update is \
+                              under way another process may know it: try again; the operator can check with `dca-auth \
+                              verify`.";
+                Self::new(Code::Unavailable, detail).retry_after(5)
+            }
             QueryError::UnknownModel(_) => Self::impossible("/name", error.to_string()),
         }
     }

@@ -100,6 +100,18 @@ pub(crate) enum Subject {
     User(Box<User>),
 }
 
+impl Subject {
+    /// The stream that the write changed; none for new ones, of which nobody can have an older state.
+    pub(crate) fn stream(&self) -> Option<StreamId> {
+        match self {
+            Self::License(license) => Some(StreamId::license(license.id)),
+            Self::Licenses(_) => None,
+            Self::Guild(guild) => guild.id.map(StreamId::guild),
+            Self::User(user) => user.person.as_ref().map(|person| StreamId::user(&person.id)),
+        }
+    }
+}
+
 /// What a write left behind, and where in the log.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {

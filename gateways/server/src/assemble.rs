@@ -194,6 +194,7 @@ fn engine(config: &Config, folder: &Folder) -> Outcome<(EngineConfig, Engine)> {
                 pooler: database.pooler,
                 pool_max: database.pool_max,
                 lock_timeout: database.lock_timeout,
+                statement_timeout: config.reading.config.statement_timeout,
             };
             Ok((engine, Engine { store: "postgres", bus, cache, replica }))
         }

@@ -451,6 +451,7 @@ fn reading(r: &mut Reader<'_>) -> Reading {
         poll: r.millis("projector.poll_ms", 10..=60_000),
         statement_timeout: r.millis("database.statement_timeout_ms", 10..=600_000),
         batch: r.number("projector.batch", 1..=100_000),
+        parked_max: r.number("projector.parked_max", 0..=1_000_000),
         first_validations: r.number("jobs.first_validations", 1..=10_000_000),
         last_seen_entries: r.number("jobs.last_seen", 1..=100_000_000),
         last_seen_flush: r.millis("jobs.last_seen_flush_ms", 100..=3_600_000),

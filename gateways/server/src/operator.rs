@@ -12,7 +12,7 @@ use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::{Span, Timestamp};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use projections::QueryError;
+use projections::{ModelHealth, Parked, QueryError};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,9 @@ use crate::mode::Mode;
 use crate::retire::Retiring;
 use crate::ring_keeper::RingKeeper;
 use crate::seed;
+
+/// Aggregates that are left out and shown in `status`.
+const PARKED_SHOWN: u32 = 100;
 
 /// The jobs that can be run by name.
 const JOBS: [&str; 3] = ["role-sync", "role-sync-full", "expiry"];
@@ -171,7 +174,21 @@ impl Host {
         Err(OperatorError::Refused { code: Code::SecretRetired, detail })
     }
 
-    fn status_now(&self, position: i64) -> Value {
+    /// How the read models are, whoever keeps them. Which aggregates they leave out is for the operator's eyes alone.
+    async fn reading(&self, head: Option<i64>) -> Component {
+        let models = match self.assembled.queries.models().await {
+            Ok(models) => models,
+            Err(error) => return component("readModels", Condition::Degraded, Some(error.to_string())),
+        };
+        let slowest = models.iter().map(|model| model.checkpoint).min();
+        let lag = head.zip(slowest).map(|(head, slowest)| (head - slowest).max(0));
+        let trouble: Vec<String> = models.iter().filter_map(reading_trouble).collect();
+        let condition = if trouble.is_empty() { reading_condition(lag) } else { Condition::Degraded };
+        let detail = (!trouble.is_empty()).then(|| trouble.join("; "));
+        Component { lag_events: lag, ..component("readModels", condition, detail) }
+    }
+
+    fn status_now(&self, position: i64, parked: &[Parked]) -> Value {
         let engine = &self.assembled.engine;
         let demo = self.assembled.mode == Mode::Demo;
         let url = self.announced.as_ref().map(|(_, run)| &run.url);
@@ -183,6 +200,7 @@ impl Host {
             "position": position,
             "engine": { "store": engine.store, "bus": engine.bus, "cache": engine.cache },
             "roles": self.assembled.roles,
+            "parked": crate::verify::parked(parked),
             "discord": self.discord.word(self.assembled.simulated),
             "simulator": self.discord.simulator(),
             "demo": demo.then(demo_facts),
@@ -226,9 +244,7 @@ impl Operator for Host {
                 Ok(_) => component("store", Condition::Ok, None),
                 Err(error) => component("store", Condition::Down, Some(error.to_string())),
             };
-            let lag = head.as_ref().ok().map(|head| (head - self.assembled.queries.checkpoint()).max(0));
-            let reading =
-                Component { lag_events: lag, ..component("readModels", reading_condition(lag), None) };
+            let reading = self.reading(head.as_ref().ok().copied()).await;
             let discord = self.discord.health(self.assembled.simulated).await;
             let unsealed = match (&head, self.assembled.seal_log.sealed_position().await) {
                 (Ok(head), Ok(sealed)) => Some(head - sealed),
@@ -254,7 +270,8 @@ impl Operator for Host {
     fn status(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {
         async move {
             let position = self.assembled.store.head().await.map_err(unavailable)?;
-            Ok(self.status_now(position))
+            let parked = self.assembled.queries.parked(PARKED_SHOWN).await.map_err(unavailable)?;
+            Ok(self.status_now(position, &parked))
         }
         .boxed()
     }
@@ -372,6 +389,20 @@ fn sealing(unsealed: Option<i64>) -> Component {
         other => (reading_condition(other), None),
     };
     Component { lag_events: unsealed.map(|events| events.max(0)), ..component("auditLog", condition, detail) }
+}
+
+/// What is wrong with a read model, and what mends it.
+fn reading_trouble(model: &ModelHealth) -> Option<String> {
+    let name = model.name;
+    if let Some((position, _)) = &model.stopped {
+        return Some(format!(
+            "{name} stopped at event {position}; `dca-auth rebuild {name}` once that can be read"
+        ));
+    }
+    let (count, first) = model.parked?;
+    Some(format!(
+        "{name} leaves out {count} aggregates, the first at event {first}; `dca-auth verify` names them"
+    ))
 }
 
 /// More than a second's work behind is late, and an unknown lag is as bad.

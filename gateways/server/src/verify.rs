@@ -4,7 +4,7 @@
 use api::OperatorError;
 use commands::store::LogCheck;
 use projections::rebuild::{self, Difference, VerifyReport};
-use projections::{Queries, QueryError, SealReport};
+use projections::{Parked, Queries, QueryError, SealReport};
 use serde_json::{Value, json};
 
 use crate::output::cell;
@@ -23,6 +23,7 @@ pub(crate) fn report(log: &LogCheck, seal: &SealReport, models: Option<&VerifyRe
         .collect();
     json!({
         "ok": log.fault.is_none() && seal.fault.is_none() && models.is_some_and(VerifyReport::is_clean),
+        "parked": models.map(|models| parked(&models.parked)),
         "log": { "head": log.head, "sound": log.sound, "fault": fault, "order": models.and_then(|m| m.log.as_ref()) },
         "seal": {
             "sealed": seal.sealed,
@@ -33,6 +34,17 @@ pub(crate) fn report(log: &LogCheck, seal: &SealReport, models: Option<&VerifyRe
         },
         "models": rows,
     })
+}
+
+/// Aggregates that read models leave out.
+pub(crate) fn parked(parked: &[Parked]) -> Vec<Value> {
+    let one = |one: &Parked| {
+        json!({
+            "model": one.model, "aggregate": format!("{}:{}", one.kind, one.id), "position": one.position,
+            "error": one.error,
+        })
+    };
+    parked.iter().map(one).collect()
 }
 
 fn difference(difference: &Difference) -> Value {
@@ -92,6 +104,13 @@ pub(crate) fn lines(report: &Value) -> String {
                 lines.push(format!("{name}: DIFFERS from a rebuild: {}", ids.join(", ")));
             }
         }
+    }
+    for one in report["parked"].as_array().into_iter().flatten() {
+        let (model, aggregate, error) = (cell(one, "/model"), cell(one, "/aggregate"), cell(one, "/error"));
+        lines.push(format!(
+            "{model}: LEAVES OUT {aggregate} from event {} on: {error} (`dca-auth rebuild {model}` tries it again)",
+            one["position"]
+        ));
     }
     lines.join("\n")
 }

@@ -14,6 +14,7 @@ use crate::db::{Arg, DbError, Rows, Tx};
 use crate::error::QueryError;
 use crate::event_log::EventLog;
 use crate::model::{Builder, Entry, Model};
+use crate::parked::{self, Known, Parked};
 use crate::view::{Erasures, Sources};
 
 const BEGIN: &str = "INSERT INTO projection_checkpoint (name, epoch, position, generation) VALUES ($1, $2, 0, 1) \
@@ -41,6 +42,8 @@ pub(super) struct Build<'a> {
     position: i64,
     /// Up to here, whoever was erased had lost the key before any row was rendered.
     begun_at: i64,
+    /// Aggregates that are left out.
+    parked: Vec<Parked>,
 }
 
 type Page = JoinHandle<Result<Vec<Entry>, QueryError>>;
@@ -51,7 +54,7 @@ impl<'a> Build<'a> {
     pub(super) async fn begin(core: &'a Arc<Core>, model: Model, suffix: &str) -> Result<Self, QueryError> {
         let target = format!("{}__{suffix}", model.name());
         let begun_at = core.log.head().await?;
-        let mut tx = core.sql.begin().await?;
+        let mut tx = core.slow.begin().await?;
         let rows = tx.fetch(BEGIN, &[Arg::Text(&target), Arg::Text(&core.epoch)]).await?;
         let generation = rows.first().map_or(Ok(1), |row| row.int(0))?;
         tx.execute(&format!("DROP TABLE IF EXISTS {target}"), &[]).await?;
@@ -59,7 +62,8 @@ impl<'a> Build<'a> {
         tx.execute(&model.table().create(&target), &[]).await?;
         tx.commit().await?;
         let builder = Builder::new(model, &target);
-        Ok(Self { core, model, target, generation, builder, position: 0, begun_at })
+        let parked = Vec::new();
+        Ok(Self { core, model, target, generation, builder, position: 0, begun_at, parked })
     }
 
     pub(super) fn model(&self) -> Model {
@@ -74,10 +78,15 @@ impl<'a> Build<'a> {
         self.position
     }
 
+    /// Aggregates that are left out, because they cannot be followed.
+    pub(super) fn parked(&self) -> &[Parked] {
+        &self.parked
+    }
+
     /// Makes the indexes, once most rows are there.
     pub(super) async fn index(&self) -> Result<(), QueryError> {
         for text in self.model.table().create_indexes(&self.target, self.generation) {
-            let mut tx = self.core.sql.begin().await?;
+            let mut tx = self.core.slow.begin().await?;
             self.check(&mut tx).await?;
             tx.execute(&text, &[]).await?;
             tx.commit().await?;
@@ -133,9 +142,27 @@ impl<'a> Build<'a> {
                 storing.next().await.transpose().map_err(|error| ended(&error))?.transpose()?;
             }
             if last {
-                return Ok(());
+                return self.leave_out().await;
             }
         }
+    }
+
+    /// Removes the rows of those that were found to be impossible to follow, now that no earlier row of theirs can come.
+    async fn leave_out(&mut self) -> Result<(), QueryError> {
+        let found = self.builder.take_parked();
+        if found.is_empty() {
+            return Ok(());
+        }
+        if self.model.of_subject().is_some() {
+            let mut tx = self.core.slow.begin().await?;
+            self.check(&mut tx).await?;
+            for one in &found {
+                tx.execute(&parked::remove(&self.target), &[Arg::Text(&one.id)]).await?;
+            }
+            tx.commit().await?;
+        }
+        self.parked.extend(found);
+        Known::default().has_room(&self.parked, self.core.config.parked_max)
     }
 
     /// Whether no other build of this name was begun since; the row that says so is locked.
@@ -149,7 +176,7 @@ impl<'a> Build<'a> {
 
     /// Drops `<name>__<suffix>`, if it is there.
     pub(super) async fn discard(&self, suffix: &str) -> Result<(), QueryError> {
-        let mut tx = self.core.sql.begin().await?;
+        let mut tx = self.core.slow.begin().await?;
         tx.execute(&format!("DROP TABLE IF EXISTS {}__{suffix}", self.model.name()), &[]).await?;
         tx.commit().await?;
         Ok(())
@@ -172,7 +199,7 @@ async fn mine(tx: &mut Tx, target: &str, generation: i64, position: i64) -> Resu
 /// Writes rows. The generation is read after the table was locked by the first row, and whoever begins anew drops the
 /// table after the generation rose: so nothing is written into a table that is not ours.
 async fn store(core: Arc<Core>, target: String, generation: i64, rows: Rows) -> Result<(), QueryError> {
-    let mut tx = core.sql.begin().await?;
+    let mut tx = core.slow.begin().await?;
     tx.upsert(&rows).await?;
     let newest = tx.fetch(NEWEST, &[Arg::Text(&target)]).await?;
     if newest.first().map_or(Ok(0), |row| row.int(0))? != generation {

@@ -9,13 +9,18 @@ use crate::db::{Arg, Tx};
 use crate::error::QueryError;
 use crate::event_log::EventLog;
 use crate::model::Model;
+use crate::parked::Parked;
 
 /// Comparisons at a moving checkpoint before the runner is asked to wait.
 const MOVING_MAX: u32 = 5;
 /// Differing rows that are named.
 const NAMED_MAX: i64 = 10;
+/// Aggregates that are left out and named.
+const PARKED_NAMED_MAX: u32 = 100;
 
 const POSITION: &str = "SELECT position FROM projection_checkpoint WHERE name = $1 AND epoch = $2";
+/// PostgreSQL only, as is the holding.
+const PATIENT: &str = "SET LOCAL idle_in_transaction_session_timeout = '10min'";
 const HOLD: &str = "UPDATE projection_checkpoint SET position = position WHERE name = $1";
 
 /// What was found.
@@ -25,6 +30,8 @@ pub struct VerifyReport {
     pub log: Option<String>,
     /// One entry a read model.
     pub models: Vec<ModelReport>,
+    /// Aggregates that a read model leaves out; the first hundred.
+    pub parked: Vec<Parked>,
 }
 
 /// What was found about one read model.
@@ -50,9 +57,10 @@ pub enum Difference {
 }
 
 impl VerifyReport {
-    /// Whether the log is whole and every read model equals what the log gives.
+    /// Whether the log is whole, every read model equals what the log gives, and none leaves anything out.
     pub fn is_clean(&self) -> bool {
-        self.log.is_none() && self.models.iter().all(|model| model.differences.is_empty())
+        let equal = self.models.iter().all(|model| model.differences.is_empty());
+        self.log.is_none() && equal && self.parked.is_empty()
     }
 }
 
@@ -83,7 +91,8 @@ pub(super) async fn run(core: &Arc<Core>) -> Result<VerifyReport, QueryError> {
         build.discard("check").await?;
         models.push(report?);
     }
-    Ok(VerifyReport { log, models })
+    let parked = crate::parked::list(core, PARKED_NAMED_MAX).await?;
+    Ok(VerifyReport { log, models, parked })
 }
 
 async fn report(core: &Core, build: &mut Build<'_>) -> Result<ModelReport, QueryError> {
@@ -111,6 +120,8 @@ async fn report(core: &Core, build: &mut Build<'_>) -> Result<ModelReport, Query
 
 async fn hold(core: &Core, model: Model) -> Result<Tx, QueryError> {
     let mut tx = core.slow.begin().await?;
+    // It says nothing while others compare.
+    tx.execute(PATIENT, &[]).await?;
     tx.execute(HOLD, &[Arg::Text(model.name())]).await?;
     Ok(tx)
 }

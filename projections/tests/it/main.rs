@@ -9,6 +9,7 @@ mod guard;
 mod mix;
 mod nats;
 mod outbox;
+mod parking;
 mod past;
 mod projecting;
 mod reading;

@@ -7,14 +7,13 @@ use projections::{Config, Projector, QueryError, Step};
 
 use crate::engines::Engine;
 use crate::mix::Mix;
-use crate::world::{World, activated, assigned, config, generated, license_id, registered, revoked};
+use crate::world::{World, activated, assigned, config, generated, license_id, registered};
 
 crate::on_both_engines!(
     every_statement_is_understood,
     events_are_applied_in_order_and_once,
     a_runner_that_is_dropped_anywhere_loses_nothing,
     two_runners_do_no_harm,
-    a_poison_event_stops_one_read_model_only,
     an_outage_is_waited_for,
     a_running_projector_is_woken,
     a_log_of_another_epoch_is_read_anew,
@@ -72,36 +71,6 @@ async fn two_runners_do_no_harm(engine: Engine) {
     assert_eq!(first.or(second).unwrap(), head);
     world.projector.catch_up().await.unwrap();
     assert!(verify(&world.queries).await.unwrap().is_clean());
-}
-
-async fn a_poison_event_stops_one_read_model_only(engine: Engine) {
-    let mut world = World::new(engine).await;
-    let (good, bad) = (license_id(1), license_id(2));
-    world.append(vec![generated(good), generated(bad)]).await;
-    let insert = |payload: &str| {
-        format!(
-            "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, \
-             metadata, guild_id, recorded_at) SELECT 3, 'license', '{bad}', 2, 'license.revoked', '1', '{payload}', \
-             metadata, guild_id, recorded_at FROM events WHERE position = 2"
-        )
-    };
-    world.execute(&insert(r#"{"type":"license.revoked","what":1}"#)).await;
-    world.append(vec![revoked(good), registered(3)]).await;
-    assert_eq!(world.projector.catch_up().await.unwrap(), 5);
-    let models = world.queries.models().await.unwrap();
-    for model in models {
-        let stopped = model.stopped.as_ref().map(|(position, _)| *position);
-        match model.name {
-            "license_view" => assert_eq!((model.checkpoint, stopped), (2, Some(3)), "{model:?}"),
-            _ => assert_eq!((model.checkpoint, stopped), (5, None), "{model:?}"),
-        }
-    }
-    // The one that stands still hides nothing: a revoked license is read from its stream.
-    assert_eq!(world.validate(good).await.code.as_str(), "REVOKED");
-    // A new process tries again.
-    let mut again = Projector::new(&world.queries);
-    again.catch_up().await.unwrap();
-    assert_eq!(world.number("SELECT count(*) FROM projection_checkpoint WHERE failed_at = 3").await, 1);
 }
 
 async fn an_outage_is_waited_for(engine: Engine) {

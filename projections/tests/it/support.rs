@@ -54,6 +54,8 @@ fn tag(context: &SealContext<'_>, clear: &[u8]) -> [u8; 16] {
 pub(crate) struct TestVault {
     keys: Arc<Mutex<BTreeMap<Subject, Option<u32>>>>,
     pub(crate) is_down: AtomicBool,
+    /// Whose key cannot be opened.
+    pub(crate) damaged: Mutex<Option<Subject>>,
 }
 
 impl TestVault {
@@ -89,6 +91,9 @@ impl Vault for TestVault {
         Box::pin(async move {
             if self.is_down.load(Ordering::Relaxed) {
                 return Err(VaultUnavailable::Store("the vault is down".to_owned()));
+            }
+            if self.damaged.lock().unwrap().as_ref().is_some_and(|damaged| subjects.contains(damaged)) {
+                return Err(VaultUnavailable::Ring("a key does not open".to_owned()));
             }
             let keys = self.keys.lock().unwrap();
             let loaded = subjects.iter().map(|s| (s.clone(), keys.get(s).copied().flatten())).collect();

@@ -212,6 +212,7 @@ async fn an_outage_degrades_and_never_says_not_found(engine: Engine) {
     world.append(vec![generated(known), generated(unknown)]).await;
     world.projector.catch_up().await.unwrap();
     assert!(!world.validate(known).await.degraded);
+    world.queries.look().await.unwrap();
     match &world.db {
         Db::Sqlite { read, .. } => read.close().await,
         Db::Postgres(pool) => pool.close().await,

@@ -239,6 +239,26 @@ impl World {
         }
     }
 
+    /// Appends an event that nobody can read, as another process would; its position.
+    pub(crate) async fn poison(&self, stream: &StreamId, event_type: &str) -> i64 {
+        let sequence = {
+            let mut sequences = self.sequences.lock().unwrap();
+            let sequence = sequences.entry(stream.clone()).or_insert(0);
+            *sequence += 1;
+            *sequence
+        };
+        let position = self.number("SELECT max(position) + 1 FROM events").await;
+        self.execute(&format!(
+            "INSERT INTO events (position, aggregate_type, aggregate_id, sequence, event_type, event_version, payload, \
+             metadata, guild_id, recorded_at) SELECT {position}, '{}', '{}', {sequence}, '{event_type}', '1', \
+             '{{\"type\":\"{event_type}\",\"what\":1}}', metadata, NULL, recorded_at FROM events WHERE position = 1",
+            stream.kind.as_str(),
+            stream.id
+        ))
+        .await;
+        position
+    }
+
     /// The clock of the log.
     pub(crate) fn pass(&self, span: Duration) {
         self.recorded_at.fetch_add(span.as_millis() as i64, Ordering::Relaxed);

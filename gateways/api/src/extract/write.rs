@@ -11,6 +11,7 @@ use axum::response::Response;
 use commands::store::{IdempotencyKey, IdempotencyRow};
 use commands::{CommandError, Context, Idempotency, Refused};
 use domain::id::GuildId;
+use domain::ports::Floor as _;
 use domain::time::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -183,6 +184,12 @@ impl Write {
             Stored::Refused { refused } => Err(ApiError::from(refused).replayed()),
             Stored::Done { recipe, versions } => {
                 let subject = recipe.load(self.state.commands(), &versions).await?;
+                // Whoever repeats a write may be answered by another process than the one that did it, and asks on here.
+                if let Some((first, last)) = row.first.zip(row.last) {
+                    let floors = self.state.queries().floors();
+                    subject.stream().iter().for_each(|stream| floors.raise(stream, first));
+                    floors.advance(last);
+                }
                 let outcome = Outcome { subject, position: row.last };
                 let mut response = answer::of(&self.state, reader, &recipe, &outcome).await?;
                 response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));

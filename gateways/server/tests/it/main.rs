@@ -13,6 +13,7 @@ mod audit_log;
 mod bulk;
 mod contention;
 mod discord;
+mod faults;
 mod first_run;
 mod keys;
 mod lifecycle;
@@ -27,6 +28,7 @@ mod redis;
 mod rotation;
 mod scale;
 mod secrets;
+mod simulation;
 
 /// Makes a test of each function, once on each set of engines.
 macro_rules! on_every_engine {

@@ -196,7 +196,7 @@ async fn every_answer_through_a_pooler_belongs_to_its_question() {
     world.verify().await;
 }
 
-async fn bus_is(world: &World, status: &str) {
+pub(crate) async fn bus_is(world: &World, status: &str) {
     until("the state of the bus", || async {
         let health = world.ask("GET", "/health", &[], Value::Null).await.body;
         let components = health["components"].as_array().unwrap();
@@ -206,7 +206,7 @@ async fn bus_is(world: &World, status: &str) {
 }
 
 /// How many messages the one stream has, asked as any program may: in the protocol's own words.
-async fn messages(nats: &Nats) -> Value {
+pub(crate) async fn messages(nats: &Nats) -> Value {
     let socket = TcpStream::connect(nats.url().trim_start_matches("nats://")).await.unwrap();
     let mut socket = BufReader::new(socket);
     let ask = "CONNECT {\"verbose\":false}\r\nSUB answers 1\r\nPUB $JS.API.STREAM.LIST answers 0\r\n\r\n";
