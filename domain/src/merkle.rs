@@ -94,11 +94,6 @@ pub struct Frontier {
 }
 
 impl Frontier {
-    /// The edge of a tree of `size` leaves; `None` if so many leaves have not so many peaks.
-    pub fn new(size: u64, peaks: Vec<Hash>) -> Option<Self> {
-        (peaks.len() == size.count_ones() as usize).then_some(Self { size, peaks })
-    }
-
     /// Leaves of the tree.
     pub fn size(&self) -> u64 {
         self.size

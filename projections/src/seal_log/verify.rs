@@ -128,7 +128,10 @@ impl Check<'_> {
     /// A checkpoint beyond what is sealed was signed over events that are no longer there.
     async fn later_notes(&mut self, sealed: i64) -> Result<(), Stop> {
         self.load_notes(sealed, i64::MAX).await?;
-        match self.notes.iter().find(|(epoch, ..)| **epoch == *self.log.core.epoch) {
+        // Read after the checkpoints: what was sealed and signed since the beginning is no fault.
+        let sealed = self.log.sealed_position().await?;
+        let is_beyond = |size: u64| size as i64 > sealed;
+        match self.notes.iter().find(|(epoch, size, _)| **epoch == *self.log.core.epoch && is_beyond(*size)) {
             Some((_, size, _)) => Err(fault(
                 sealed + 1,
                 format!(
@@ -146,7 +149,7 @@ impl Check<'_> {
         let ids = tiles::leaf_tiles(LOG, &(after as u64..to as u64));
         let leaves = self.stored(to, &ids).await?;
         let events = match self.log.log.as_stored(after, to).await {
-            Err(QueryError::Damaged(what)) => return Err(fault(after + 1, what)),
+            Err(QueryError::Damaged(_)) => return Err(self.unreadable(after, to).await?),
             other => other?,
         };
         let gap = gap_after(after, &events);
@@ -159,6 +162,19 @@ impl Check<'_> {
         }
         self.compare_tiles(to).await?;
         Ok(to)
+    }
+
+    /// The first event after `after` whose row cannot be read.
+    async fn unreadable(&self, after: i64, to: i64) -> Result<Stop, QueryError> {
+        for before in after..to {
+            if let Err(QueryError::Damaged(what)) = self.log.log.as_stored(before, before + 1).await {
+                return Ok(fault(before + 1, format!("{what}: it was altered")));
+            }
+        }
+        Ok(fault(
+            after + 1,
+            format!("an event up to position {to} could not be read, and can by now; verify again"),
+        ))
     }
 
     /// Adds an event, and compares it with the leaf that was sealed and with the checkpoints of its position.

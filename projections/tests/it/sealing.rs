@@ -31,6 +31,7 @@ crate::on_both_engines!(
     many_sealers_at_once_give_the_same_trees,
     a_sealer_that_dies_leaves_nothing_half_done,
     the_sealer_signs_what_is_new_and_rests,
+    a_check_raises_no_alarm_while_events_are_sealed,
     every_guild_has_an_export_that_proves_itself,
     an_erasure_changes_no_proof,
     events_and_growth_are_proved,
@@ -255,6 +256,25 @@ async fn the_sealer_signs_what_is_new_and_rests(engine: Engine) {
     let signed = world.number("SELECT count(*) FROM log_checkpoint").await;
     assert_eq!(world.queries.leases().holder("seal-log").await.unwrap(), None, "it lets go when it ends");
     is_sound(&log, signed as u64).await;
+}
+
+async fn a_check_raises_no_alarm_while_events_are_sealed(engine: Engine) {
+    let world = World::new(engine).await;
+    let small = Config { seal_batch: 5, rebuild_page: 10, ..config() };
+    let log = sealing(&world, small).await;
+    let stop = CancellationToken::new();
+    let (sealer, stopped) = (log.clone(), stop.clone());
+    let sealing = tokio::spawn(async move {
+        while !stopped.is_cancelled() {
+            sealer.checkpoint().await.unwrap();
+        }
+    });
+    for round in 0..30_u64 {
+        some(&world, round * 3 + 1..round * 3 + 4).await;
+        assert_eq!(log.verify().await.unwrap().fault, None);
+    }
+    stop.cancel();
+    sealing.await.unwrap();
 }
 
 async fn every_guild_has_an_export_that_proves_itself(engine: Engine) {
