@@ -250,19 +250,6 @@ impl KeyRing {
         Ok(self.with_lists(lists))
     }
 
-    /// Tags a cache entry under the active cache secret, whose id is returned with the tag.
-    pub fn cache_mac(&self, parts: &[&[u8]]) -> (u32, [u8; 32]) {
-        let rotating = self.rotating();
-        (rotating.lists.cache.active(), tag(&rotating.hashes.cache_active, parts))
-    }
-
-    /// The tag of a cache entry under the cache secret `id`; `None` if this ring has no such secret.
-    pub fn cache_mac_under(&self, id: u32, parts: &[&[u8]]) -> Option<[u8; 32]> {
-        let rotating = self.rotating();
-        let (_, state) = rotating.hashes.cache.iter().find(|(known, _)| *known == id)?;
-        Some(tag(state, parts))
-    }
-
     /// A list as it is now.
     pub(crate) fn list(&self, list: List) -> ListNow {
         ListNow { rotating: self.rotating(), list }
@@ -332,6 +319,17 @@ impl Mac for KeyRing {
     fn active_license_secret(&self) -> u8 {
         // Ids of this list stay below 32.
         self.active(List::License) as u8
+    }
+
+    fn cache_mac(&self, parts: &[&[u8]]) -> (u32, [u8; 32]) {
+        let rotating = self.rotating();
+        (rotating.lists.cache.active(), tag(&rotating.hashes.cache_active, parts))
+    }
+
+    fn cache_mac_under(&self, id: u32, parts: &[&[u8]]) -> Option<[u8; 32]> {
+        let rotating = self.rotating();
+        let (_, state) = rotating.hashes.cache.iter().find(|(known, _)| *known == id)?;
+        Some(tag(state, parts))
     }
 }
 

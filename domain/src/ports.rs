@@ -35,6 +35,12 @@ pub trait Mac: Send + Sync {
 
     /// The secret that new license keys are made with.
     fn active_license_secret(&self) -> u8;
+
+    /// HMAC-SHA256 over the concatenated parts under the active cache secret, with the id of that secret.
+    fn cache_mac(&self, parts: &[&[u8]]) -> (u32, [u8; 32]);
+
+    /// The same under the cache secret `id`; `None` if this ring has no such secret.
+    fn cache_mac_under(&self, id: u32, parts: &[&[u8]]) -> Option<[u8; 32]>;
 }
 
 /// Sealing of personal fields (AES-256-GCM, one data key a subject). The subjects' keys are loaded before.

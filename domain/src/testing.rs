@@ -48,6 +48,14 @@ impl Mac for TestRing {
     fn active_license_secret(&self) -> u8 {
         self.active
     }
+
+    fn cache_mac(&self, parts: &[&[u8]]) -> (u32, [u8; 32]) {
+        (0, hmac(b"dca-auth test key of caches", parts))
+    }
+
+    fn cache_mac_under(&self, id: u32, parts: &[&[u8]]) -> Option<[u8; 32]> {
+        (id == 0).then(|| hmac(b"dca-auth test key of caches", parts))
+    }
 }
 
 /// Seals by writing hexadecimal text, so that a test sees what was sealed, for whom and where. The place is

@@ -1,5 +1,9 @@
-//! The cache of facts in this process. Facts are cached, verdicts never; an entry is used only while the floors allow
-//! it, whoever asks. Another engine is another variant of [`Cache`]; nobody outside this file tells them apart.
+//! The cache of facts: in this process, and behind it, with Redis, one that processes share. Facts are cached, verdicts
+//! never; an entry is used only while the floors allow it, whoever asks. Another engine is another variant of [`Cache`];
+//! nobody outside this folder tells them apart.
+
+mod entry;
+mod far;
 
 use std::hash::Hash;
 use std::hash::{BuildHasher, RandomState};
@@ -17,12 +21,17 @@ use crate::guild_view::GuildFacts;
 use crate::license_view::LicenseFacts;
 use crate::user_view::UserFacts;
 
+pub(crate) use far::{Far, Found};
+pub use far::{RedisCache, RedisError, RedisLimits};
+
 const STRIPES: usize = 512;
 
 /// The cache.
 pub(crate) enum Cache {
     /// In this process only.
     Memory(Near),
+    /// In this process, and in Redis.
+    Redis(Near, Far),
 }
 
 /// The tier inside the process: one cache for each owner of facts.
@@ -32,29 +41,54 @@ pub(crate) struct Near {
     users: Tier<Pseudonym, UserFacts>,
 }
 
-impl Cache {
-    pub(crate) fn memory(config: &Config) -> Self {
+impl Near {
+    fn new(config: &Config) -> Self {
         let kept = config.ttl + config.stale_if_error;
-        Self::Memory(Near {
+        Self {
             licenses: Tier::new(config.license_entries, kept),
             guilds: Tier::new(config.guild_entries, kept),
             users: Tier::new(config.user_entries, kept),
-        })
+        }
+    }
+}
+
+impl Cache {
+    pub(crate) fn new(config: &Config, far: Option<Far>) -> Self {
+        match far {
+            None => Self::Memory(Near::new(config)),
+            Some(far) => Self::Redis(Near::new(config), far),
+        }
+    }
+
+    fn near(&self) -> &Near {
+        match self {
+            Self::Memory(near) | Self::Redis(near, _) => near,
+        }
+    }
+
+    /// The tier that processes share, if there is one.
+    pub(crate) fn far(&self) -> Option<&Far> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Redis(_, far) => Some(far),
+        }
     }
 
     pub(crate) fn licenses(&self) -> &Tier<LicenseId, LicenseFacts> {
-        let Self::Memory(near) = self;
-        &near.licenses
+        &self.near().licenses
     }
 
     pub(crate) fn guilds(&self) -> &Tier<GuildId, GuildFacts> {
-        let Self::Memory(near) = self;
-        &near.guilds
+        &self.near().guilds
     }
 
     pub(crate) fn users(&self) -> &Tier<Pseudonym, UserFacts> {
-        let Self::Memory(near) = self;
-        &near.users
+        &self.near().users
+    }
+
+    /// What is wrong with the way to the shared tier; `None` if nothing is, or if there is none.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.far().and_then(Far::trouble)
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
@@ -76,8 +110,8 @@ pub(crate) struct Slot<V> {
     pub(crate) position: i64,
     /// The position of the log up to which it was known to be true when it was read.
     pub(crate) as_of: i64,
-    /// When it was read.
-    pub(crate) filled: Instant,
+    /// Until when it is used without asking again.
+    pub(crate) fresh_until: Instant,
 }
 
 /// Facts of one owner.
@@ -93,6 +127,8 @@ pub(crate) struct Tier<K, V> {
 pub(crate) struct Counters {
     pub(crate) hits: AtomicU64,
     pub(crate) stale_answers: AtomicU64,
+    pub(crate) shared: AtomicU64,
+    pub(crate) shared_refused: AtomicU64,
     pub(crate) read_model: AtomicU64,
     pub(crate) stream: AtomicU64,
 }
@@ -141,6 +177,8 @@ where
             entries: self.slots.entry_count(),
             hits: read(&self.counters.hits),
             stale_answers: read(&self.counters.stale_answers),
+            shared: read(&self.counters.shared),
+            shared_refused: read(&self.counters.shared_refused),
             read_model: read(&self.counters.read_model),
             stream: read(&self.counters.stream),
         }
@@ -156,6 +194,10 @@ pub struct TierStats {
     pub hits: u64,
     /// Answered by the cache because the database did not answer.
     pub stale_answers: u64,
+    /// Answered by the cache that processes share.
+    pub shared: u64,
+    /// Found there and not used: below the floor, forged, or damaged.
+    pub shared_refused: u64,
     /// Read from the read model.
     pub read_model: u64,
     /// Read from the aggregate's own stream.

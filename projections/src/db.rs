@@ -119,6 +119,11 @@ impl Sql {
         Self { timeout, ..self.clone() }
     }
 
+    /// Another database of the same kind, counted apart.
+    pub(crate) fn of(&self, db: Db) -> Self {
+        Self { db, statements: Arc::default(), ..self.clone() }
+    }
+
     /// Statements sent since the start.
     pub(crate) fn statements(&self) -> u64 {
         self.statements.load(Ordering::Relaxed)

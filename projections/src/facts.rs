@@ -15,8 +15,8 @@ use domain::user::User;
 use tokio::time::Instant;
 
 use crate::Core;
-use crate::cache::{Cache, Counters, Slot, Tier};
-use crate::db::Arg;
+use crate::cache::{Cache, Counters, Found, Slot, Tier};
+use crate::db::{Arg, Row};
 use crate::error::QueryError;
 use crate::floors::FloorKey;
 use crate::guild_view::{GuildFacts, GuildView};
@@ -59,6 +59,8 @@ pub(crate) trait Fact {
         personal: <Self::View as View>::Personal,
         position: i64,
     ) -> Self::Value;
+    /// The state and what is personal about it, as they were given to [`Fact::value`].
+    fn parts(value: &Self::Value) -> (&<Self::View as View>::State, <Self::View as View>::Personal);
     /// What stands for an aggregate without events, if it is worth remembering that there are none.
     fn absent() -> Option<Self::Value> {
         None
@@ -85,6 +87,10 @@ impl Fact for LicenseFact {
     fn value(license: License, personal: StoredPersonal, position: i64) -> LicenseFacts {
         LicenseFacts { license, personal: Personal::from(personal), position }
     }
+
+    fn parts(facts: &LicenseFacts) -> (&License, StoredPersonal) {
+        (&facts.license, facts.personal.clone().into())
+    }
 }
 
 impl CachedFact for LicenseFact {
@@ -109,6 +115,11 @@ impl Fact for GuildFact {
         let people = people.into_iter().map(|(person, opened)| (person, opened.into())).collect();
         GuildFacts { guild, people, position }
     }
+
+    fn parts(facts: &GuildFacts) -> (&Guild, <GuildView as View>::Personal) {
+        let people = facts.people.iter().cloned();
+        (&facts.guild, people.map(|(person, shown)| (person, shown.into())).collect())
+    }
 }
 
 impl CachedFact for GuildFact {
@@ -131,6 +142,10 @@ impl Fact for UserFact {
 
     fn value(user: User, personal: StoredUser, position: i64) -> UserFacts {
         UserFacts::new(user, personal, position)
+    }
+
+    fn parts(facts: &UserFacts) -> (&User, StoredUser) {
+        (&facts.user, facts.stored())
     }
 
     /// Every validation asks for the owner's flags, and an owner need not have signed in yet.
@@ -160,6 +175,10 @@ impl Fact for MemberFact {
     fn value(member: Member, personal: <MemberView as View>::Personal, position: i64) -> MemberFacts {
         MemberFacts { member, discord_id: personal.map(Unsealed::from), position }
     }
+
+    fn parts(facts: &MemberFacts) -> (&Member, <MemberView as View>::Personal) {
+        (&facts.member, facts.discord_id.clone().map(Into::into))
+    }
 }
 
 /// An answer from [`Core::fact`].
@@ -182,6 +201,8 @@ struct Loaded<V> {
     position: i64,
     as_of: i64,
     from_stream: bool,
+    /// An instant before it was read.
+    read_at: Instant,
 }
 
 impl Core {
@@ -199,8 +220,13 @@ impl Core {
 
     fn is_fresh<V>(&self, slot: &Slot<V>) -> bool {
         self.floors.allow_cached(slot.key, slot.position, slot.as_of)
-            && slot.filled.elapsed() <= self.config.ttl
-            && self.floors.contact().silence() <= self.config.contact_bound
+            && Instant::now() <= slot.fresh_until
+            && self.is_in_contact()
+    }
+
+    /// Whether the log was heard of lately enough that an answer may rest on the floors.
+    fn is_in_contact(&self) -> bool {
+        self.floors.contact().silence() <= self.config.contact_bound
     }
 
     async fn fill<F: CachedFact>(&self, id: &F::Id) -> Result<Got<F::Value>, QueryError> {
@@ -210,6 +236,11 @@ impl Core {
             && self.is_fresh(&slot)
         {
             Counters::count(&tier.counters.hits);
+            return Ok(Got::of(&slot, false));
+        }
+        if self.is_in_contact()
+            && let Some(slot) = self.shared::<F>(id).await
+        {
             return Ok(Got::of(&slot, false));
         }
         let down = self.floors.contact().is_down(DOWN_FOR);
@@ -234,34 +265,74 @@ impl Core {
         }
     }
 
-    /// Puts a fact into the cache, then looks at the floors once more: an event that was heard of in between must not
-    /// be hidden by this late fill.
+    /// Puts a fact that was read from the database into the cache, near and shared.
     async fn keep<F: CachedFact>(&self, id: &F::Id, loaded: Loaded<F::Value>) -> Got<F::Value> {
-        let key = self.key::<F>(id);
-        let (position, as_of) = (loaded.position, loaded.as_of);
-        let value = loaded.value.or_else(F::absent).map(Arc::new);
-        let got = Got { value: value.clone(), degraded: false };
-        if value.is_some() {
-            let slot = Slot { value, key, position, as_of, filled: Instant::now() };
-            let tier = F::tier(&self.cache);
-            tier.insert(id.clone(), Arc::new(slot)).await;
-            if !self.floors.allow_fill(key, position, as_of) {
-                tier.remove(id).await;
-            }
+        let Loaded { position, as_of, read_at, .. } = loaded;
+        let Some(value) = loaded.value.or_else(F::absent).map(Arc::new) else {
+            return Got { value: None, degraded: false };
+        };
+        let fresh_until = read_at + self.config.ttl;
+        let slot = Slot { value: Some(value), key: self.key::<F>(id), position, as_of, fresh_until };
+        let (slot, allowed) = self.insert::<F>(id, slot).await;
+        if allowed
+            && let Some(far) = self.cache.far()
+            && let Some(facts) = slot.value.as_deref().and_then(encoded::<F>)
+        {
+            far.put(&F::stream(id), position, as_of, read_at, &facts);
         }
-        got
+        Got::of(&slot, false)
+    }
+
+    /// Puts a fact into the cache of this process, then looks at the floors once more: an event that was heard of in
+    /// between must not be hidden by this late fill. Whether it may stay.
+    async fn insert<F: CachedFact>(&self, id: &F::Id, slot: Slot<F::Value>) -> (Arc<Slot<F::Value>>, bool) {
+        let (tier, slot) = (F::tier(&self.cache), Arc::new(slot));
+        tier.insert(id.clone(), Arc::clone(&slot)).await;
+        let allowed = self.floors.allow_fill(slot.key, slot.position, slot.as_of);
+        if !allowed {
+            tier.remove(id).await;
+        }
+        (slot, allowed)
+    }
+
+    /// The fact as another process read it, if the floors of this one allow it.
+    async fn shared<F: CachedFact>(&self, id: &F::Id) -> Option<Arc<Slot<F::Value>>> {
+        let counters = &F::tier(&self.cache).counters;
+        let (value, position, as_of, left) = match self.cache.far()?.get(&F::stream(id), decoded::<F>).await {
+            Found::Fact { value, position, as_of, left } => (value, position, as_of, left),
+            Found::Refused => {
+                Counters::count(&counters.shared_refused);
+                return None;
+            }
+            Found::Nothing => return None,
+        };
+        let key = self.key::<F>(id);
+        let fresh_until = Instant::now() + left.min(self.config.ttl);
+        let slot = Slot { value: Some(Arc::new(value)), key, position, as_of, fresh_until };
+        let (slot, allowed) = if self.floors.allow_fill(key, position, as_of) {
+            self.insert::<F>(id, slot).await
+        } else {
+            (Arc::new(slot), false)
+        };
+        Counters::count(if allowed { &counters.shared } else { &counters.shared_refused });
+        allowed.then_some(slot)
     }
 
     /// What the cache still has while the database does not answer, for as long as that may be used.
     async fn stale<F: CachedFact>(&self, id: &F::Id) -> Option<Got<F::Value>> {
+        if self.floors.contact().silence() > self.config.stale_if_error {
+            return None;
+        }
         let tier = F::tier(&self.cache);
-        let slot = tier.get(id).await?;
-        let usable = self.floors.allow_cached(slot.key, slot.position, slot.as_of)
-            && self.floors.contact().silence() <= self.config.stale_if_error;
-        usable.then(|| {
-            Counters::count(&tier.counters.stale_answers);
-            Got::of(&slot, true)
-        })
+        let usable =
+            |slot: &Arc<Slot<F::Value>>| self.floors.allow_cached(slot.key, slot.position, slot.as_of);
+        let near = tier.get(id).await.filter(usable);
+        let slot = match near {
+            Some(slot) => slot,
+            None => self.shared::<F>(id).await?,
+        };
+        Counters::count(&tier.counters.stale_answers);
+        Some(Got::of(&slot, true))
     }
 
     fn key<F: Fact>(&self, id: &F::Id) -> FloorKey {
@@ -273,35 +344,58 @@ impl Core {
         Ok(self.load::<F>(id).await?.value)
     }
 
-    /// Reads the row with its checkpoint; if that may hide an event that this process knows of, or if there is no row,
-    /// the stream itself.
+    /// Reads the row with its checkpoint, from a replica that has applied what this process has seen, else from the primary;
+    /// if that may hide an event that this process knows of, or if there is no row, the stream itself.
     async fn load<F: Fact>(&self, id: &F::Id) -> Result<Loaded<F::Value>, QueryError> {
         let stream = F::stream(id);
-        let key = self.floors.key(&stream);
+        let read_at = Instant::now();
         let args = [Arg::Text(&stream.id), Arg::Text(&self.epoch)];
-        let Some(row) = self.sql.fetch_one(F::READ, &args).await? else {
-            return self.load_stream::<F>(&stream).await;
-        };
+        if let Some(replica) = &self.replica {
+            let seen = self.bus.head();
+            if let Some(row) = replica.fetch_one(F::READ, &args).await
+                && row.int(0)? >= seen
+                && let Some(loaded) = self.row_value::<F>(&stream, &row, read_at)?
+            {
+                return Ok(loaded);
+            }
+        }
+        let row = self.sql.fetch_one(F::READ, &args).await?;
+        let loaded = row.map_or(Ok(None), |row| self.row_value::<F>(&stream, &row, read_at))?;
+        match loaded {
+            Some(loaded) => Ok(loaded),
+            None => self.load_stream::<F>(&stream).await,
+        }
+    }
+
+    /// What a row says, unless that may hide an event that this process knows of, or the row is missing where its absence
+    /// proves nothing.
+    fn row_value<F: Fact>(
+        &self,
+        stream: &StreamId,
+        row: &Row,
+        read_at: Instant,
+    ) -> Result<Option<Loaded<F::Value>>, QueryError> {
         let (checkpoint, position) = (row.int(0)?, row.opt_int(1)?);
-        if !self.floors.allow_fill(key, position.unwrap_or(0), checkpoint) {
-            return self.load_stream::<F>(&stream).await;
+        if !self.floors.allow_fill(self.floors.key(stream), position.unwrap_or(0), checkpoint) {
+            return Ok(None);
         }
         let value = match position {
-            Some(position) => Some(F::value(parsed(&row, 2)?, parsed(&row, 3)?, position)),
+            Some(position) => Some(F::value(parsed(row, 2)?, parsed(row, 3)?, position)),
             // Nothing is remembered of the others: a key that verifies proves that its license was made.
-            None if F::absent().is_none() => return self.load_stream::<F>(&stream).await,
+            None if F::absent().is_none() => return Ok(None),
             None => None,
         };
-        Ok(Loaded { value, position: position.unwrap_or(0), as_of: checkpoint, from_stream: false })
+        let position = position.unwrap_or(0);
+        Ok(Some(Loaded { value, position, as_of: checkpoint, from_stream: false, read_at }))
     }
 
     async fn load_stream<F: Fact>(&self, stream: &StreamId) -> Result<Loaded<F::Value>, QueryError> {
         // What stands in the log up to here is seen by the read that follows.
-        let as_of = self.bus.head();
+        let (as_of, read_at) = (self.bus.head(), Instant::now());
         let events = self.log.stream(stream).await?;
         self.floors.contact().heard();
         let Some(last) = events.last().map(|event| event.position) else {
-            return Ok(Loaded { value: None, position: 0, as_of, from_stream: true });
+            return Ok(Loaded { value: None, position: 0, as_of, from_stream: true, read_at });
         };
         let state = folded::<F::View>(&events)?;
         let personal = self.personal::<F::View>(&state).await?;
@@ -310,6 +404,7 @@ impl Core {
             position: last,
             as_of: as_of.max(last),
             from_stream: true,
+            read_at,
         })
     }
 
@@ -321,6 +416,16 @@ impl Core {
         let seal = self.vault.keys(&subjects).await?;
         Ok(V::open(state, &*seal))
     }
+}
+
+/// A fact as it travels between processes; `None`, with which it is not shared, if it cannot be written.
+fn encoded<F: Fact>(value: &F::Value) -> Option<Vec<u8>> {
+    serde_json::to_vec(&F::parts(value)).ok()
+}
+
+fn decoded<F: Fact>(bytes: &[u8], position: i64) -> Option<F::Value> {
+    let (state, personal) = serde_json::from_slice(bytes).ok()?;
+    Some(F::value(state, personal, position))
 }
 
 /// The fold of a stream.

@@ -110,6 +110,13 @@ async fn look_until_done(core: &Core) {
     loop {
         let failure = match timeout(LOOK_MAX, core.look()).await {
             Ok(Ok(true)) => continue,
+            // Where the read models stand, a process without a projector hears nowhere else.
+            Ok(Ok(false)) if core.bus.head() > *core.checkpoint.borrow() => {
+                match timeout(LOOK_MAX, core.refresh_checkpoint()).await {
+                    Ok(Err(error)) => error.to_string(),
+                    Ok(Ok(_)) | Err(_) => return,
+                }
+            }
             Ok(Ok(false)) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer in {} ms", LOOK_MAX.as_millis()),

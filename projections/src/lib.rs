@@ -21,10 +21,12 @@ mod model;
 mod notice_outbox;
 mod operational;
 mod past;
+mod pause;
 mod projector;
 mod queries;
 pub mod rebuild;
 mod relay;
+mod replica;
 mod statements;
 mod user_view;
 mod validation;
@@ -39,7 +41,7 @@ use tokio::sync::{RwLock, watch};
 
 pub use audit_trail::{AuditEntry, AuditFilter};
 pub use bus::{Bus, MemoryBus, NatsBus, NatsError};
-pub use cache::{CacheStats, TierStats};
+pub use cache::{CacheStats, RedisCache, RedisError, RedisLimits, TierStats};
 pub use checkpoint::ModelHealth;
 pub use config::Config;
 pub use cursor::{Cursor, PAGE_MAX, Page, Paged};
@@ -59,6 +61,7 @@ pub use operational::{
 pub use past::{AsOf, Owned};
 pub use projector::{Projector, Step};
 pub use relay::Relay;
+pub use replica::ReplicaError;
 pub use user_view::UserFacts;
 pub use validation::{Answer, Ask, DeviceAsk, FirstValidation, FirstValidations};
 
@@ -69,6 +72,8 @@ const SLOW: Duration = Duration::from_secs(600);
 pub struct Parts {
     /// The database.
     pub db: Db,
+    /// A copy of it that follows at a distance, if there is one.
+    pub replica: Option<Db>,
     /// The epoch of the log: random, new at every restore.
     pub epoch: String,
     /// Keyed hashes under the ring.
@@ -79,6 +84,8 @@ pub struct Parts {
     pub floors: Arc<Floors>,
     /// Who is woken by new events: the bus that the floors were made with.
     pub bus: Bus,
+    /// The cache that processes share, if there is one.
+    pub redis: Option<RedisCache>,
     /// Limits and intervals.
     pub config: Config,
 }
@@ -93,6 +100,7 @@ pub(crate) struct Core {
     sql: db::Sql,
     /// The same database, for work that nobody waits for.
     slow: db::Sql,
+    replica: Option<replica::Replica>,
     log: EventLog,
     epoch: Box<str>,
     mac: Arc<dyn Mac>,

@@ -1,7 +1,7 @@
 //! The questions that the read side answers: the public handle. What each one does stands in the file of its subject.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use domain::guild::Guild;
@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit_trail::AuditQuery;
-use crate::cache::{Cache, CacheStats};
+use crate::cache::{Cache, CacheStats, Far};
 use crate::checkpoint::{self, ModelHealth};
 use crate::cursor::{Page, Paged};
 use crate::db::{Arg, Row, Sql};
@@ -26,6 +26,7 @@ use crate::history::HistoryEntry;
 use crate::license_view::{DUE, Due, EXPIRING, LicenseFacts, LicenseFilter, ListQuery, NEXT_DUE};
 use crate::notice_outbox::Outbox;
 use crate::operational::{BotState, HeldRemovals, LastSeen, Leases, Retirements, RingHolders};
+use crate::replica::Replica;
 use crate::validation::{Answer, Ask, FirstValidations};
 use crate::view::{View, parsed};
 use crate::{
@@ -39,17 +40,19 @@ const CHECKPOINT_POLL: Duration = Duration::from_millis(50);
 impl Queries {
     /// The read side over `parts`. It does nothing until [`Queries::prepare`].
     pub fn new(parts: Parts) -> Self {
-        let Parts { db, epoch, mac, vault, floors, bus, config } = parts;
+        let Parts { db, replica, epoch, mac, vault, floors, bus, redis, config } = parts;
         let sql = Sql::new(db, config.statement_timeout, config.pooler);
+        let far = redis.map(|redis| Far::new(redis, Arc::clone(&mac), &epoch));
         let core = Core {
             slow: sql.with_timeout(SLOW),
+            replica: replica.map(|db| Replica::new(db, &sql)),
             log: EventLog::new(sql.clone()),
             epoch: epoch.into(),
             mac,
             vault,
             floors,
             bus,
-            cache: Cache::memory(&config),
+            cache: Cache::new(&config, far),
             last_seen: LastSeen::new(sql.with_timeout(SLOW), config.last_seen_entries),
             first_validations: FirstValidations::new(config.first_validations),
             checkpoint: watch::Sender::new(0),
@@ -114,7 +117,7 @@ impl Queries {
     ) -> Result<Paged<Arc<LicenseFacts>>, QueryError> {
         page.check(&self.core.epoch)?;
         let query = ListQuery::new(filter, &page, now);
-        let rows = self.core.sql.fetch(&query.text, &query.args()).await?;
+        let rows = self.core.list(&query.text, &query.args()).await?;
         let facts = rows.iter().map(row_value::<LicenseFact>).collect::<Result<Vec<_>, _>>()?;
         let facts = facts.into_iter().map(|(position, facts)| (position, Arc::new(facts))).collect();
         Ok(Paged::cut(facts, page.limit(), &self.core.epoch))
@@ -145,7 +148,7 @@ impl Queries {
     /// # Errors
     /// [`QueryError::Unavailable`] or [`QueryError::Damaged`].
     pub async fn guilds(&self) -> Result<Vec<GuildFacts>, QueryError> {
-        let rows = self.core.sql.fetch(guild_view::GUILDS, &[]).await?;
+        let rows = self.core.list(guild_view::GUILDS, &[]).await?;
         rows.iter().map(|row| Ok(row_value::<GuildFact>(row)?.1)).collect()
     }
 
@@ -196,7 +199,7 @@ impl Queries {
         let after = page.cursor.as_ref().map_or(0, crate::Cursor::position);
         let guild = guild.to_string();
         let args = [Arg::Text(&guild), Arg::Int(after), Arg::Int(i64::from(page.limit()) + 1)];
-        let rows = self.core.sql.fetch(member_view::MEMBERS, &args).await?;
+        let rows = self.core.list(member_view::MEMBERS, &args).await?;
         let members = rows.iter().map(row_value::<MemberFact>).collect::<Result<Vec<_>, _>>()?;
         Ok(Paged::cut(members, page.limit(), &self.core.epoch))
     }
@@ -206,7 +209,7 @@ impl Queries {
     /// # Errors
     /// [`QueryError::Unavailable`] or [`QueryError::Damaged`].
     pub async fn memberships(&self, user: &Pseudonym) -> Result<Vec<MemberFacts>, QueryError> {
-        let rows = self.core.sql.fetch(member_view::MEMBERSHIPS, &[Arg::Text(user.as_str())]).await?;
+        let rows = self.core.list(member_view::MEMBERSHIPS, &[Arg::Text(user.as_str())]).await?;
         rows.iter().map(|row| Ok(row_value::<MemberFact>(row)?.1)).collect()
     }
 
@@ -227,7 +230,7 @@ impl Queries {
         page.check(&self.core.epoch)?;
         let before = page.cursor.as_ref().map_or(i64::MAX, crate::Cursor::position);
         let args = [Arg::Int(before), Arg::Int(i64::from(page.limit()) + 1)];
-        let rows = self.core.sql.fetch(user_view::USERS, &args).await?;
+        let rows = self.core.list(user_view::USERS, &args).await?;
         let users = rows.iter().map(row_value::<UserFact>).collect::<Result<Vec<_>, _>>()?;
         Ok(Paged::cut(users, page.limit(), &self.core.epoch))
     }
@@ -239,7 +242,7 @@ impl Queries {
     pub async fn audit(&self, filter: &AuditFilter, page: Page) -> Result<Paged<AuditEntry>, QueryError> {
         page.check(&self.core.epoch)?;
         let query = AuditQuery::new(filter, &page);
-        let rows = self.core.sql.fetch(&query.text, &query.args()).await?;
+        let rows = self.core.list(&query.text, &query.args()).await?;
         let entries = rows.iter().map(AuditEntry::read).collect::<Result<Vec<_>, _>>()?;
         let entries = entries.into_iter().map(|entry| (entry.position, entry)).collect();
         Ok(Paged::cut(entries, page.limit(), &self.core.epoch))
@@ -292,17 +295,19 @@ impl Queries {
         rows.iter().map(|row| Ok(parsed::<License>(row, 0)?.id)).collect()
     }
 
-    /// Waits until every read model has applied `position`.
+    /// Waits until every read model has applied `position`, and until this process has heard of what stands there, so
+    /// that nothing it has in its cache hides it.
     ///
     /// # Errors
-    /// [`QueryError::Behind`] if that takes longer than `limit`.
+    /// [`QueryError::Behind`] if that takes longer than `limit`; [`QueryError::Unavailable`] if the log does not answer.
     pub async fn wait_for(&self, position: i64, limit: Duration) -> Result<(), QueryError> {
         let mut moved = self.core.checkpoint.subscribe();
         let deadline = Instant::now() + limit;
         loop {
             let checkpoint = *moved.borrow_and_update();
             if checkpoint >= position {
-                return Ok(());
+                // Another process may have appended it, and yet another applied it.
+                return self.hear_of(position).await;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -315,6 +320,15 @@ impl Queries {
         }
     }
 
+    /// Makes sure that this process has heard of what stands up to `position`, so that no fact it gives is older.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if the log does not answer.
+    pub async fn hear_of(&self, position: i64) -> Result<(), QueryError> {
+        let heard = self.core.tail.load(Ordering::Acquire) >= position;
+        if heard { Ok(()) } else { self.look().await }
+    }
+
     /// Wakes whenever this process hears of new events; the value is the highest position heard of.
     pub fn heard(&self) -> watch::Receiver<i64> {
         self.core.bus.subscribe()
@@ -323,6 +337,16 @@ impl Queries {
     /// What is wrong with the way to other processes; `None` if nothing is, or if there is none.
     pub fn bus_trouble(&self) -> Option<String> {
         self.core.bus.trouble()
+    }
+
+    /// What is wrong with the replica; `None` if nothing is, or if there is none.
+    pub fn replica_trouble(&self) -> Option<String> {
+        self.core.replica.as_ref().and_then(Replica::trouble)
+    }
+
+    /// What is wrong with the way to the cache that processes share; `None` if nothing is, or if there is none.
+    pub fn cache_trouble(&self) -> Option<String> {
+        self.core.cache.trouble()
     }
 
     /// The highest position of the log that this process has heard of.

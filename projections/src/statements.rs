@@ -12,7 +12,7 @@ use crate::license_view::{LicenseFilter, ListQuery};
 use crate::model::Model;
 use crate::{
     checkpoint, event_log, facts, guild_view, license_view, member_view, notice_outbox, operational, past,
-    rebuild, user_view, view,
+    rebuild, replica, user_view, view,
 };
 
 /// A sign of life.
@@ -32,6 +32,7 @@ const FIXED: &[&[&str]] = &[
     event_log::STATEMENTS,
     facts::STATEMENTS,
     past::STATEMENTS,
+    replica::STATEMENTS,
     rebuild::BUILD_STATEMENTS,
 ];
 

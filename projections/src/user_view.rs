@@ -107,6 +107,16 @@ impl UserFacts {
             position,
         }
     }
+
+    /// What is personal, as it was given to [`UserFacts::new`]; what could not be opened is not there.
+    pub(crate) fn stored(&self) -> StoredUser {
+        let opened = |field: &Option<String>| field.clone().map(Opened::Clear);
+        StoredUser {
+            discord_id: opened(&self.discord_id),
+            username: opened(&self.username),
+            email: opened(&self.email),
+        }
+    }
 }
 
 pub(crate) const USERS: &str = "SELECT state, personal, position, first_position FROM user_view \

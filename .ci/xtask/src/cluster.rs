@@ -92,6 +92,7 @@ impl Cluster {
             found.map(|(_, value)| value.clone()).with_context(|| format!("no server for {name}"))
         };
         let (database, nats) = (variable("DCA_TEST_POSTGRES_URL")?, variable("DCA_TEST_NATS_URL")?);
+        let redis = variable("DCA_TEST_REDIS_URL")?;
         let target = root.join("target").join("debug");
         let folder = tempfile::Builder::new().prefix("dca-cluster-").tempdir()?.keep();
         let mut guard = command::clean("sh");
@@ -111,7 +112,8 @@ impl Cluster {
             let mut process = command::clean(&cluster.binary);
             process.args(["serve", "--mode", "live", "--listen", "127.0.0.1:0", "--role", role]);
             process.arg("--data-dir").arg(cluster.data(role));
-            process.env("DATABASE_URL", &database).env("NATS_URL", &nats).env("DISCORD_TOKEN", BOT_TOKEN);
+            process.env("DATABASE_URL", &database).env("NATS_URL", &nats).env("REDIS_URL", &redis);
+            process.env("DISCORD_TOKEN", BOT_TOKEN);
             process.env("DCA_DISCORD_API_BASE", &discord).env("DCA_DISCORD_OAUTH_BASE", &discord);
             process.env("DCA_DISCORD_GATEWAY_URL", discord.replace("http://", "ws://"));
             if role != ROLES[0] {

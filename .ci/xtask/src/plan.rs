@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::command::{cargo, run};
+use crate::command::{self, cargo, run};
 use crate::keeper::Kept;
 use crate::steps::Steps;
 use crate::{apart, cluster, deny, prerequisites};
@@ -56,7 +56,7 @@ struct Check {
     work: fn(&Path) -> Result<()>,
 }
 
-const BEFORE_TESTS: [Check; 4] = [
+const BEFORE_TESTS: [Check; 5] = [
     Check {
         name: "format",
         remedy: "run `cargo fmt --all`",
@@ -68,6 +68,16 @@ const BEFORE_TESTS: [Check; 4] = [
         remedy: "each breach above says what mends it; `cargo xtask tidy` shows them again in a second",
         is_slow: IsSlow::No,
         work: house_rules,
+    },
+    Check {
+        name: "compose",
+        remedy: "mend compose.yaml; `POSTGRES_PASSWORD=x docker-compose config` shows it as it is understood",
+        is_slow: IsSlow::No,
+        work: |root| {
+            let mut compose = command::clean("docker-compose");
+            // The file must be right without what is left to the environment, but for the password it asks for.
+            run(compose.current_dir(root).args(["config", "--quiet"]).env("POSTGRES_PASSWORD", "of-a-check"))
+        },
     },
     Check {
         name: "clippy",

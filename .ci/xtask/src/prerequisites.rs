@@ -25,7 +25,7 @@ struct Tool {
     find: fn() -> Option<PathBuf>,
 }
 
-const TOOLS: [Tool; 6] = [
+const TOOLS: [Tool; 7] = [
     Tool {
         name: "PostgreSQL 15 or newer",
         needed: "for the tests of the scale-out store",
@@ -62,6 +62,12 @@ const TOOLS: [Tool; 6] = [
         package: "curl",
         find: || on_path("curl"),
     },
+    Tool {
+        name: "docker-compose",
+        needed: "for the check of compose.yaml; no container is started",
+        package: "docker-compose",
+        find: || on_path("docker-compose"),
+    },
 ];
 
 /// Where the servers are.
@@ -76,7 +82,7 @@ pub(crate) struct Programs {
 
 /// Finds the servers; installs nothing.
 pub(crate) fn programs() -> Result<Programs> {
-    let [postgres_bin, redis, nats, pgbouncer, ip, curl] = TOOLS.each_ref().map(|tool| {
+    let [postgres_bin, redis, nats, pgbouncer, ip, curl, compose] = TOOLS.each_ref().map(|tool| {
         (tool.find)().with_context(|| {
             format!(
                 "{} was not found, and is needed {}: install the package `{}`",
@@ -87,6 +93,7 @@ pub(crate) fn programs() -> Result<Programs> {
     pgbouncer?;
     ip?;
     curl?;
+    compose?;
     Ok(Programs { postgres_bin: postgres_bin?, redis: redis?, nats: nats? })
 }
 

@@ -68,6 +68,12 @@ fn a_key_of_another_ring_is_refused() {
         fn active_license_secret(&self) -> u8 {
             0
         }
+        fn cache_mac(&self, _: &[&[u8]]) -> (u32, [u8; 32]) {
+            (0, [0; 32])
+        }
+        fn cache_mac_under(&self, _: u32, _: &[&[u8]]) -> Option<[u8; 32]> {
+            None
+        }
     }
     let (_, good) = key(ApiKeyKind::Secret);
     assert_eq!(open(&OtherRing, &good), None);

@@ -31,6 +31,9 @@ use crate::routes::{
     terms, transfer, users, validate,
 };
 
+/// Where Discord posts interactions.
+const INTERACTIONS: &str = "/discord/interactions";
+
 /// The whole API as a service.
 pub fn router(state: ApiState) -> Router {
     let mut routes = operator_routes()
@@ -75,7 +78,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/guilds/{guild}/api-keys", get(api_keys::list).post(api_keys::issue))
         .route("/guilds/{guild}/api-keys/{id}", delete(api_keys::revoke))
         // Discord
-        .route("/discord/interactions", post(interactions::receive));
+        .route(INTERACTIONS, post(interactions::receive));
     if state.mode() == Mode::Demo {
         routes = routes
             .route("/_demo/clock", get(demo::clock).post(demo::advance_clock))
@@ -84,9 +87,14 @@ pub fn router(state: ApiState) -> Router {
     framed(routes.fallback(frame::no_such_path), state)
 }
 
-/// What a process answers that does other work than the API: how it is, and the operator's command line.
-pub fn operator_router(state: ApiState) -> Router {
-    framed(operator_routes().fallback(frame::not_here), state)
+/// What a process answers that does other work than the API: how it is, the operator's command line, and Discord, if it
+/// `has_bot`.
+pub fn operator_router(state: ApiState, has_bot: bool) -> Router {
+    let mut routes = operator_routes();
+    if has_bot {
+        routes = routes.route(INTERACTIONS, post(interactions::receive));
+    }
+    framed(routes.fallback(frame::not_here), state)
 }
 
 fn operator_routes() -> Router<ApiState> {

@@ -109,6 +109,10 @@ impl Inner {
         }
         loop {
             let followed = outbox.follow(self.now(), FOLLOW, &limits).await?;
+            if !followed.rules_changed.is_empty() {
+                // Another process may have changed them: whoever looks at the members now must not find the rules of before.
+                self.queries.hear_of(followed.position).await?;
+            }
             for guild in followed.rules_changed.into_iter().filter(|guild| self.owns(*guild)) {
                 self.resync.want(guild, Reach::Full);
             }

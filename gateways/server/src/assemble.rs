@@ -8,7 +8,7 @@ use commands::Commands;
 use commands::ring::KeyRing;
 use commands::seal::{SubjectKeyTable, Vault};
 use commands::store::{EngineConfig, Pooler, Pools, Store, StoreConfig};
-use projections::{Bus, Db, Floors, Queries};
+use projections::{Bus, Db, Floors, Queries, RedisCache};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -53,8 +53,10 @@ pub(crate) struct Engine {
     pub(crate) store: &'static str,
     /// `memory` or `nats`.
     pub(crate) bus: &'static str,
-    /// `memory`.
+    /// `memory` or `redis`.
     pub(crate) cache: &'static str,
+    /// Whether a replica is read.
+    pub(crate) replica: bool,
 }
 
 /// Opens everything. The folder's lock is held by the caller.
@@ -107,14 +109,27 @@ async fn halves(
         })?,
         None => Bus::memory(),
     };
+    let database = &config.database;
+    let replica = database.replica_url.as_deref().map(|url| Db::replica(url, database.pool_max));
+    let replica = replica.transpose().map_err(|error| {
+        Failure::new(format!("`database.replica_url` is {error}"))
+            .help("Write it as `database.url`, or leave it out to do without a replica.")
+    })?;
+    let redis = config.redis.url.as_deref().map(|url| RedisCache::connect(url, config.redis.limits));
+    let redis = redis.transpose().map_err(|error| {
+        Failure::new(format!("`redis.url` is {error}"))
+            .help("Write it as `config.default.toml` shows, or leave it out to do without Redis.")
+    })?;
     let floors = Arc::new(Floors::new(bus.clone()));
     let queries = Queries::new(projections::Parts {
-        db: database(&store)?,
+        db: self::database(&store)?,
+        replica,
         epoch,
         mac: ring.clone(),
         vault: vault.clone(),
         floors: floors.clone(),
         bus,
+        redis,
         config: projections::Config { pooler: pooler(config), ..config.reading.config.clone() },
     });
     let commands = Commands::new(commands::Parts {
@@ -165,6 +180,8 @@ fn simulated(config: &Config, mode: Mode) -> bool {
 fn engine(config: &Config, folder: &Folder) -> Outcome<(EngineConfig, Engine)> {
     let database = &config.database;
     let bus = if config.nats.url.is_some() { "nats" } else { "memory" };
+    let replica = database.replica_url.is_some();
+    let cache = if config.redis.url.is_some() { "redis" } else { "memory" };
     match &database.url {
         Some(url) => {
             let engine = EngineConfig::Postgres {
@@ -174,13 +191,13 @@ fn engine(config: &Config, folder: &Folder) -> Outcome<(EngineConfig, Engine)> {
                 pool_max: database.pool_max,
                 lock_timeout: database.lock_timeout,
             };
-            Ok((engine, Engine { store: "postgres", bus, cache: "memory" }))
+            Ok((engine, Engine { store: "postgres", bus, cache, replica }))
         }
         None => {
             let path = folder.database();
             refuse_foreign_file(&path)?;
             let engine = EngineConfig::Sqlite { path, readers: database.readers };
-            Ok((engine, Engine { store: "sqlite", bus, cache: "memory" }))
+            Ok((engine, Engine { store: "sqlite", bus, cache, replica }))
         }
     }
 }

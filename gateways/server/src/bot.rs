@@ -19,6 +19,7 @@ use crate::folder::{Folder, Lock};
 use crate::keys;
 use crate::mode::Mode;
 use crate::operator::Host;
+use crate::role::Role;
 use crate::seed;
 
 /// The pause before a session that follows a refused one, which Discord asks for.
@@ -33,11 +34,16 @@ const STATE_FILE: &str = "discord.jsonl";
 const OFF: &str = "There is no bot token, so roles come in through the API. Set DISCORD_TOKEN (discord.token) and start \
                    again; everything else works.";
 
+/// What a process says whose roles do not have the bot.
+const ELSEWHERE: &str = "Another process speaks with Discord: this one has not the role `bot`. Interactions over HTTP and \
+                         what is asked of the bot go to one that has.";
+
 /// Discord as this process has it.
-#[derive(Default)]
 pub(crate) struct Discord {
     stand_in: Option<StandIn>,
     bot: OnceLock<Bot>,
+    /// What to say while there is no bot.
+    off: &'static str,
 }
 
 /// The demo's simulated Discord.
@@ -99,8 +105,9 @@ impl Starting {
     /// If its port is taken, or its file cannot be used.
     pub(crate) async fn open(config: &Config, folder: &Folder, assembled: &Assembled) -> Outcome<Self> {
         let host = Arc::new(OnceLock::new());
+        let off = if config.roles.has(Role::Bot) { OFF } else { ELSEWHERE };
         if assembled.mode == Mode::Live {
-            return Ok(Self { discord: Discord::default(), host });
+            return Ok(Self { discord: Discord { stand_in: None, bot: OnceLock::new(), off }, host });
         }
         let hooks = DemoHooks { clock: assembled.clock.clone(), host: Arc::clone(&host) };
         let token = keys::random_hex::<16>()?;
@@ -119,7 +126,7 @@ impl Starting {
             ))
         })?;
         let stand_in = Some(StandIn { fake, token });
-        Ok(Self { discord: Discord { stand_in, bot: OnceLock::new() }, host })
+        Ok(Self { discord: Discord { stand_in, bot: OnceLock::new(), off }, host })
     }
 
     /// Discord, for the host; the second says whose clock and jobs the simulation has.
@@ -232,7 +239,7 @@ impl Discord {
     /// # Errors
     /// Why it cannot.
     pub(crate) async fn reconcile(&self, reach: Reach) -> Result<Value, OperatorError> {
-        let bot = self.bot().ok_or_else(no_bot)?;
+        let bot = self.bot().ok_or_else(|| self.no_bot())?;
         let mut guilds = Map::new();
         for (guild, report) in bot.reconcile(reach).await {
             let shown = match report {
@@ -251,7 +258,7 @@ impl Discord {
 
     /// How the bot is, for `/health`.
     pub(crate) async fn health(&self, simulated: bool) -> Component {
-        let Some(bot) = self.bot() else { return component(Condition::Off, OFF.to_owned()) };
+        let Some(bot) = self.bot() else { return component(Condition::Off, self.off.to_owned()) };
         match bot.health().await {
             Ok(health) => {
                 let what = if simulated { "simulated: no message reaches Discord. " } else { "" };
@@ -259,6 +266,11 @@ impl Discord {
             }
             Err(error) => component(Condition::Degraded, error.to_string()),
         }
+    }
+
+    /// There is no bot in this process.
+    pub(crate) fn no_bot(&self) -> OperatorError {
+        OperatorError::Unavailable(self.off.to_owned())
     }
 
     /// Ends the bot, then the simulation.
@@ -270,11 +282,6 @@ impl Discord {
             stand_in.fake.clone().stop().await;
         }
     }
-}
-
-/// There is no bot in this process.
-pub(crate) fn no_bot() -> OperatorError {
-    OperatorError::Unavailable(OFF.to_owned())
 }
 
 fn component(status: Condition, detail: String) -> Component {

@@ -26,7 +26,8 @@ use crate::mode::Mode;
 use crate::role::Roles;
 
 /// Keys whose values are never shown.
-pub(crate) const SECRETS: [&str; 4] = ["database.url", "database.direct_url", "nats.url", "discord.token"];
+pub(crate) const SECRETS: [&str; 6] =
+    ["database.url", "database.direct_url", "database.replica_url", "nats.url", "redis.url", "discord.token"];
 
 /// One day in milliseconds.
 const DAY_MS: u64 = 86_400_000;
@@ -48,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) database: Database,
     /// How processes wake each other; holds a password, and is never shown.
     pub(crate) nats: Nats,
+    /// The cache that processes share.
+    pub(crate) redis: Redis,
     /// The key ring, if it does not stand in the data folder.
     pub(crate) keys_file: Option<PathBuf>,
     /// How a process keeps its key ring.
@@ -95,6 +98,8 @@ pub(crate) struct Database {
     pub(crate) url: Option<String>,
     /// PostgreSQL past a pooler.
     pub(crate) direct_url: Option<String>,
+    /// A copy that is only read; `None` if there is none.
+    pub(crate) replica_url: Option<String>,
     /// What stands in between.
     pub(crate) pooler: Pooler,
     /// Connections of this process.
@@ -123,6 +128,22 @@ pub(crate) struct Nats {
 impl std::fmt::Debug for Nats {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Nats").field("server", &self.url.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// Redis.
+#[derive(Clone)]
+pub(crate) struct Redis {
+    /// Its address; `None` is no Redis.
+    pub(crate) url: Option<String>,
+    /// How it is asked.
+    pub(crate) limits: projections::RedisLimits,
+}
+
+/// Never shows the address.
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis").field("server", &self.url.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -202,7 +223,10 @@ impl std::str::FromStr for Cidr {
 impl Config {
     /// Whether any server, or a part of one, is configured, so that this cannot be a first look at the demo.
     pub(crate) fn names_servers(&self) -> bool {
-        self.database.url.is_some() || self.nats.url.is_some() || !self.roles.is_whole()
+        self.database.url.is_some()
+            || self.nats.url.is_some()
+            || self.redis.url.is_some()
+            || !self.roles.is_whole()
     }
 
     /// Reads and judges everything.
@@ -222,6 +246,7 @@ impl Config {
             log: log(r),
             database: database(r),
             nats: nats(r),
+            redis: redis(r),
             keys_file: Some(r.text("keys.file")).filter(|path| !path.is_empty()).map(PathBuf::from),
             keys: Keys {
                 poll: r.millis("keys.poll_ms", 50..=10_000),
@@ -282,8 +307,11 @@ fn database(r: &mut Reader<'_>) -> Database {
     let instances: u32 = r.number("database.instances", 1..=10_000);
     let pooler = r.word("database.pooler", &poolers, Pooler::None);
     let (url, direct_url) = (r.secret("database.url"), r.secret("database.direct_url"));
+    let replica_url = r.secret("database.replica_url");
     let plain = r.flag("database.allow_plain");
-    for (key, url) in [("database.url", &url), ("database.direct_url", &direct_url)] {
+    for (key, url) in
+        [("database.url", &url), ("database.direct_url", &direct_url), ("database.replica_url", &replica_url)]
+    {
         if let Some(wrong) = url.as_deref().and_then(|url| refused_address(url, plain)) {
             r.refuse(key, wrong);
         }
@@ -294,9 +322,13 @@ fn database(r: &mut Reader<'_>) -> Database {
             "must be set with database.pooler = \"transaction\": migrations go past the pooler",
         );
     }
+    if replica_url.is_some() && url.is_none() {
+        r.refuse("database.replica_url", "is the copy of a PostgreSQL database, and database.url names none");
+    }
     Database {
         url,
         direct_url,
+        replica_url,
         pooler,
         pool_max: (pool_max / instances).max(2),
         readers: r.number("database.readers", 1..=64),
@@ -322,6 +354,38 @@ fn refused_nats(url: &str, allow_plain: bool) -> Option<&'static str> {
             "names a server on another machine without TLS; write tls://… instead, or state nats.allow_plain = true",
         ),
         _ => Some("must be addresses that begin with nats:// or tls://, with commas between them"),
+    }
+}
+
+fn redis(r: &mut Reader<'_>) -> Redis {
+    let (url, plain) = (r.secret("redis.url"), r.flag("redis.allow_plain"));
+    if let Some(wrong) = url.as_deref().and_then(|url| refused_redis(url, plain)) {
+        r.refuse("redis.url", wrong);
+    }
+    let limits = projections::RedisLimits {
+        timeout: r.millis("redis.timeout_ms", 1..=60_000),
+        writes_max: r.number("redis.writes", 1..=1_000_000),
+    };
+    Redis { url, limits }
+}
+
+/// What is wrong with the address of Redis; the address itself is never repeated, because it may hold a password.
+fn refused_redis(url: &str, allow_plain: bool) -> Option<&'static str> {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    match scheme {
+        "rediss" | "rediss-sentinel" | "rediss-cluster" if !rest.is_empty() => None,
+        "redis" | "redis-sentinel" | "redis-cluster" if !rest.is_empty() => {
+            let nodes = rest.split_once('?').map_or("", |(_, query)| query);
+            let mut nodes = nodes.split('&').filter_map(|pair| pair.strip_prefix("node="));
+            let local = is_local(url) && nodes.all(|node| is_local(&format!("node://{node}")));
+            (!allow_plain && !local).then_some(
+                "names a server on another machine without TLS; write rediss in place of redis, or state \
+                 redis.allow_plain = true",
+            )
+        }
+        _ => Some(
+            "must begin with redis://, redis-sentinel:// or redis-cluster://, or with rediss in their place for TLS",
+        ),
     }
 }
 

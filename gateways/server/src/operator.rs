@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::assemble::Assembled;
-use crate::bot::{Discord, no_bot};
+use crate::bot::Discord;
 use crate::failure::Outcome;
 use crate::folder::{Lock, Run};
 use crate::jobs::{Guilds, Jobs};
@@ -231,10 +231,15 @@ impl Operator for Host {
             let discord = self.discord.health(self.assembled.simulated).await;
             let mut components = vec![Component { latency_ms, ..store }, reading, discord];
             components.push(self.keeper.health().await);
-            if self.assembled.engine.bus == "nats" {
-                let trouble = self.assembled.queries.bus_trouble();
-                let condition = if trouble.is_some() { Condition::Degraded } else { Condition::Ok };
-                components.push(component("bus", condition, trouble));
+            let (engine, queries) = (self.assembled.engine, &self.assembled.queries);
+            if engine.bus == "nats" {
+                components.push(dispensable("bus", queries.bus_trouble()));
+            }
+            if engine.replica {
+                components.push(dispensable("replica", queries.replica_trouble()));
+            }
+            if engine.cache == "redis" {
+                components.push(dispensable("cache", queries.cache_trouble()));
             }
             components
         }
@@ -305,7 +310,7 @@ impl Operator for Host {
 
     fn resume_discord(&self) -> BoxFuture<'_, Result<Value, OperatorError>> {
         async move {
-            let bot = self.discord.bot().ok_or_else(no_bot)?;
+            let bot = self.discord.bot().ok_or_else(|| self.discord.no_bot())?;
             bot.resume().await.map_err(unavailable)?;
             Ok(json!({ "resumed": true }))
         }
@@ -319,8 +324,10 @@ impl Operator for Host {
         body: &'a [u8],
     ) -> BoxFuture<'a, Result<Value, InteractionError>> {
         async move {
-            let bot =
-                self.discord.bot().ok_or_else(|| InteractionError::Unavailable(no_bot().to_string()))?;
+            let bot = self
+                .discord
+                .bot()
+                .ok_or_else(|| InteractionError::Unavailable(self.discord.no_bot().to_string()))?;
             bot.interaction(signature, timestamp, body).await.map_err(|refused| match refused {
                 InteractionRefused::Unsigned => InteractionError::Unsigned(refused.to_string()),
                 InteractionRefused::Unreadable(_) => InteractionError::Unreadable(refused.to_string()),
@@ -333,6 +340,12 @@ impl Operator for Host {
     fn simulate_member(&self, guild: GuildId, user: DiscordId, roles: Option<Vec<RoleId>>) {
         self.discord.simulate_member(guild, user, roles);
     }
+}
+
+/// A part without which everything goes on, if slower.
+fn dispensable(name: &'static str, trouble: Option<String>) -> Component {
+    let condition = if trouble.is_some() { Condition::Degraded } else { Condition::Ok };
+    component(name, condition, trouble)
 }
 
 fn component(name: &str, status: Condition, detail: Option<String>) -> Component {

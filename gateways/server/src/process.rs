@@ -124,7 +124,10 @@ impl Process {
             background.spawn(relay.run(stopping.clone()));
         }
         let state = api_state(config, &assembled, &host, address)?;
-        let router = if roles.has(Role::Api) { api::router(state) } else { api::operator_router(state) };
+        let router = match roles.has(Role::Api) {
+            true => api::router(state),
+            false => api::operator_router(state, roles.has(Role::Bot)),
+        };
         let http = tokio::spawn(api::serve(listener, router, config.http.connections_max, closing.clone()));
         let jobs = Some(jobs).filter(|_| purpose == Purpose::Serve);
         Ok(Self { assembled, host, retiring, jobs, url, http, background, closing, stopping, lock })

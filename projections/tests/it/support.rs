@@ -34,6 +34,14 @@ impl Mac for TestRing {
     fn active_license_secret(&self) -> u8 {
         1
     }
+
+    fn cache_mac(&self, parts: &[&[u8]]) -> (u32, [u8; 32]) {
+        (3, hmac(b"test key of caches", parts))
+    }
+
+    fn cache_mac_under(&self, id: u32, parts: &[&[u8]]) -> Option<[u8; 32]> {
+        (id == 3).then(|| hmac(b"test key of caches", parts))
+    }
 }
 
 /// What binds a sealed text to its place, of the size and about the cost of the real thing.

@@ -26,6 +26,7 @@ crate::on_both_engines!(
     the_device_that_asked_is_remembered,
     an_outage_degrades_and_never_says_not_found,
     misses_of_one_license_are_read_once,
+    whoever_waits_for_a_position_sees_what_stands_there,
 );
 
 async fn a_refused_key_touches_no_database(engine: Engine) {
@@ -57,6 +58,12 @@ impl domain::ports::Mac for OtherRing {
     fn active_license_secret(&self) -> u8 {
         1
     }
+    fn cache_mac(&self, _: &[&[u8]]) -> (u32, [u8; 32]) {
+        (0, [9; 32])
+    }
+    fn cache_mac_under(&self, _: u32, _: &[&[u8]]) -> Option<[u8; 32]> {
+        Some([9; 32])
+    }
 }
 
 async fn a_license_is_valid_before_it_is_projected(engine: Engine) {
@@ -75,6 +82,20 @@ async fn a_license_is_valid_before_it_is_projected(engine: Engine) {
     world.append(vec![revoked(id)]).await;
     assert_eq!(world.validate(id).await.code.as_str(), "REVOKED");
     assert_eq!(world.validate(id).await.detail, "fraud");
+}
+
+/// The event was appended by one process and applied by another; this one has an older fact in its cache.
+async fn whoever_waits_for_a_position_sees_what_stands_there(engine: Engine) {
+    let mut world = World::new(engine).await;
+    let id = license_id(1);
+    world.append(vec![generated(id)]).await;
+    world.projector.catch_up().await.unwrap();
+    let (other, _) = world.another(config()).await;
+    assert_eq!(validate(&other, GUILD, &key(id, 0)).await.code.as_str(), "VALID");
+    let position = world.append_elsewhere(vec![revoked(id)]).await;
+    world.projector.catch_up().await.unwrap();
+    other.wait_for(position, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(validate(&other, GUILD, &key(id, 0)).await.code.as_str(), "REVOKED");
 }
 
 async fn only_an_empty_stream_is_not_found(engine: Engine) {

@@ -17,7 +17,7 @@ use domain::ports::{Floor as _, Mac};
 use domain::private::{Person, Private};
 use domain::terms::Terms;
 use domain::time::Timestamp;
-use projections::{Answer, Ask, Bus, Config, Db, Floors, Parts, Projector, Queries};
+use projections::{Answer, Ask, Bus, Config, Db, Floors, Parts, Projector, Queries, RedisCache};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
@@ -95,7 +95,7 @@ impl World {
             Engine::Memory => panic!("the read side needs a database"),
         };
         let vault = Arc::new(TestVault::default());
-        let (queries, floors) = read_side(&db, &vault, config, "e1", Bus::memory());
+        let (queries, floors) = read_side(&db, &vault, config, "e1", Bus::memory(), None);
         queries.prepare().await.unwrap();
         let projector = Projector::new(&queries);
         Self {
@@ -113,21 +113,28 @@ impl World {
 
     /// Another process over the same database.
     pub(crate) async fn another(&self, config: Config) -> (Queries, Arc<Floors>) {
-        let (queries, floors) = read_side(&self.db, &self.vault, config, "e1", Bus::memory());
+        let (queries, floors) = read_side(&self.db, &self.vault, config, "e1", Bus::memory(), None);
         queries.prepare().await.unwrap();
         (queries, floors)
     }
 
     /// Another process that hears of others by `bus`.
     pub(crate) async fn on_bus(&self, config: Config, bus: Bus) -> (Queries, Arc<Floors>) {
-        let (queries, floors) = read_side(&self.db, &self.vault, config, "e1", bus);
+        let (queries, floors) = read_side(&self.db, &self.vault, config, "e1", bus, None);
         queries.prepare().await.unwrap();
         (queries, floors)
     }
 
+    /// Another process that shares facts by `redis`, in an epoch of the log.
+    pub(crate) async fn sharing(&self, config: Config, redis: RedisCache, epoch: &str) -> Queries {
+        let (queries, _) = read_side(&self.db, &self.vault, config, epoch, Bus::memory(), Some(redis));
+        queries.prepare().await.unwrap();
+        queries
+    }
+
     /// A process after the log was restored, which gave it another epoch.
     pub(crate) async fn restored(&self, epoch: &str) -> Queries {
-        let (queries, _) = read_side(&self.db, &self.vault, config(), epoch, Bus::memory());
+        let (queries, _) = read_side(&self.db, &self.vault, config(), epoch, Bus::memory(), None);
         queries.prepare().await.unwrap();
         queries
     }
@@ -275,16 +282,19 @@ fn read_side(
     config: Config,
     epoch: &str,
     bus: Bus,
+    redis: Option<RedisCache>,
 ) -> (Queries, Arc<Floors>) {
     let floors = Arc::new(Floors::new(bus.clone()));
     let mac: Arc<dyn Mac> = Arc::new(TestRing);
     let parts = Parts {
         db: db.clone(),
+        replica: None,
         epoch: epoch.to_owned(),
         mac,
         vault: vault.clone(),
         floors: floors.clone(),
         bus,
+        redis,
         config,
     };
     (Queries::new(parts), floors)

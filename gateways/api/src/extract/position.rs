@@ -13,8 +13,21 @@ pub(crate) const MIN_POSITION: HeaderName = HeaderName::from_static("dca-min-pos
 
 /// Waits until the read models show everything up to `DCA-Min-Position`, if the request names one.
 pub(crate) async fn wait(state: &ApiState, headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(number) = named(state, headers).await? else { return Ok(()) };
+    Ok(state.queries().wait_for(number, state.limits().min_position_timeout).await?)
+}
+
+/// Makes this process know of everything up to `DCA-Min-Position`, if the request names one: a write is judged by what was
+/// written before, wherever that was. It does not wait for lists.
+pub(crate) async fn hear(state: &ApiState, headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(number) = named(state, headers).await? else { return Ok(()) };
+    Ok(state.queries().hear_of(number).await?)
+}
+
+/// The position that a request names, which the log has.
+async fn named(state: &ApiState, headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
     let Some(value) = headers.get(&MIN_POSITION) else {
-        return Ok(());
+        return Ok(None);
     };
     let (epoch, number) = parsed(value).ok_or_else(|| {
         ApiError::invalid(
@@ -26,7 +39,7 @@ pub(crate) async fn wait(state: &ApiState, headers: &HeaderMap) -> Result<(), Ap
     let queries = state.queries();
     if epoch != queries.epoch() {
         let detail =
-            "`DCA-Min-Position` is of another log: the data was restored since. Read again without it.";
+            "`DCA-Min-Position` is of another log: the data was restored since. Send it again without it.";
         return Err(ApiError::new(Code::PositionUnknown, detail));
     }
     // Another process may have appended what this one has not heard of yet.
@@ -35,7 +48,7 @@ pub(crate) async fn wait(state: &ApiState, headers: &HeaderMap) -> Result<(), Ap
             "The log ends before `DCA-Min-Position`; take the position from an answer of this server.";
         return Err(ApiError::new(Code::PositionUnknown, detail));
     }
-    Ok(queries.wait_for(number, state.limits().min_position_timeout).await?)
+    Ok(Some(number))
 }
 
 fn parsed(value: &HeaderValue) -> Option<(&str, i64)> {

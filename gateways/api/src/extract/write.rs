@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::body;
+use super::position;
 use super::principal::Principal;
 use super::query::Query;
 use crate::answer::{self, Reader};
@@ -68,6 +69,7 @@ impl Write {
         let (parts, body) = request.into_parts();
         let now = state.now();
         let principal = Principal::of(state, &parts.headers, now).await?;
+        position::hear(state, &parts.headers).await?;
         let expected_version = if_match(&parts.headers)?;
         let key = idempotency_key(&parts.headers)?;
         let body = body::read(state.limits(), &parts.headers, body).await?;

@@ -306,11 +306,13 @@ async fn halves(store: Store, ring: Arc<KeyRing>, clock: api::Clock) -> (Command
     };
     let queries = Queries::new(projections::Parts {
         db,
+        replica: None,
         epoch: store.epoch().await.unwrap(),
         mac: ring.clone(),
         vault: vault.clone(),
         floors: floors.clone(),
         bus,
+        redis: None,
         config: projections::Config::default(),
     });
     queries.prepare().await.unwrap();

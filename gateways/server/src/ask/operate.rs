@@ -123,6 +123,7 @@ fn status(body: &Value) -> String {
             vec!["roles".to_owned(), names(&body["roles"])],
             line("store", "/engine/store"),
             line("bus", "/engine/bus"),
+            line("cache", "/engine/cache"),
             line("discord", "/discord"),
         ],
     )

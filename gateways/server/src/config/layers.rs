@@ -12,9 +12,6 @@ use crate::failure::{Failure, Outcome};
 /// The manual: every key with its default and what it is for.
 pub(crate) const DEFAULTS: &str = include_str!("../../config.default.toml");
 
-/// Keys of later releases: the name in a file, the name in the environment, what brings them.
-const LATER: [(&str, &str, &str); 1] = [("redis.url", "REDIS_URL", "the scale-out engine")];
-
 /// What the process was started with.
 #[derive(Debug, Default)]
 pub(crate) struct Inputs {
@@ -137,8 +134,12 @@ impl Layers {
             let named = match name.as_str() {
                 "DATABASE_URL" => Some("database.url".to_owned()),
                 "DATABASE_URL_FILE" => Some("database.url_file".to_owned()),
+                "DATABASE_REPLICA_URL" => Some("database.replica_url".to_owned()),
+                "DATABASE_REPLICA_URL_FILE" => Some("database.replica_url_file".to_owned()),
                 "NATS_URL" => Some("nats.url".to_owned()),
                 "NATS_URL_FILE" => Some("nats.url_file".to_owned()),
+                "REDIS_URL" => Some("redis.url".to_owned()),
+                "REDIS_URL_FILE" => Some("redis.url_file".to_owned()),
                 "DISCORD_TOKEN" => Some("discord.token".to_owned()),
                 "DISCORD_TOKEN_FILE" => Some("discord.token_file".to_owned()),
                 other => self.keys.iter().find(|(key, _)| variable(key) == other).map(|(key, _)| key.clone()),
@@ -146,7 +147,7 @@ impl Layers {
             let source = format!("the environment variable {name}");
             if let Some(key) = named {
                 self.add_text(&key, text, source);
-            } else if name.starts_with("DCA_") || LATER.iter().any(|(_, later, _)| later == name) {
+            } else if name.starts_with("DCA_") {
                 self.refuse(name, &source, Names::Variables);
             }
         }
@@ -176,13 +177,9 @@ impl Layers {
     }
 
     fn refuse(&mut self, name: &str, source: &str, names: Names) {
-        let later = LATER.iter().find(|(dotted, variable, _)| *dotted == name || *variable == name);
-        let what = match later {
-            Some((_, _, what)) => format!("comes with {what} of a later release; leave it out"),
-            None => match self.nearest(name, names) {
-                Some(near) => format!("is no configuration key; did you mean `{near}`?"),
-                None => "is no configuration key; `dca-auth config print` lists them".to_owned(),
-            },
+        let what = match self.nearest(name, names) {
+            Some(near) => format!("is no configuration key; did you mean `{near}`?"),
+            None => "is no configuration key; `dca-auth config print` lists them".to_owned(),
         };
         self.problems.push(Problem { key: name.to_owned(), what, source: source.to_owned() });
     }

@@ -68,13 +68,13 @@ fn all_problems_are_told_at_once() {
         &[
             ("DCA_HTTP_GENERATE_MAX", "0"),
             ("DCA_LOG_FORMAT", "xml"),
-            ("REDIS_URL", "redis://x"),
+            ("REDIS_URL", "http://x"),
             ("DCA_DATABASE_ALLOW_PLAIN", "1"),
         ],
         &[],
     ));
     assert_eq!(found.len(), 4, "{found:#?}");
-    assert!(found.iter().any(|line| line.contains("comes with the scale-out engine of a later release")));
+    assert!(found.iter().any(|line| line.contains("`redis.url` must begin with redis://")));
     assert!(found.iter().any(|line| line.contains("must be a whole number from 1 to 100000, not 0")));
     assert!(found.iter().any(|line| line.contains("one of `auto`, `human`, `json`, not `xml`")));
 }
@@ -145,6 +145,33 @@ fn nats_on_another_machine_needs_tls_or_a_statement() {
 }
 
 #[test]
+fn redis_on_another_machine_needs_tls_or_a_statement() {
+    for url in [
+        "redis://x:hush@redis.example",
+        "redis-cluster://127.0.0.1:7000?node=10.0.0.5:7001&password=hush",
+        "redis-sentinel://10.0.0.5:26379?sentinelServiceName=hush",
+        "http://x:hush@y",
+        "rediss://",
+    ] {
+        let found = problems(&inputs(&[("REDIS_URL", url)], &[]));
+        assert!(
+            found.len() == 1 && found[0].contains("redis") && !found[0].contains("hush"),
+            "{url}: {found:?}"
+        );
+    }
+    let stated = [("REDIS_URL", "redis://redis.example"), ("DCA_REDIS_ALLOW_PLAIN", "true")];
+    assert_eq!(problems(&inputs(&stated, &[])), Vec::<String>::new());
+    for url in [
+        "redis://127.0.0.1:6379/1",
+        "rediss://redis.example:6380",
+        "redis-cluster://127.0.0.1:7000?node=127.0.0.1:7001&node=localhost:7002",
+        "rediss-sentinel://10.0.0.5:26379?sentinelServiceName=main",
+    ] {
+        assert_eq!(problems(&inputs(&[("REDIS_URL", url)], &[])), Vec::<String>::new(), "{url}");
+    }
+}
+
+#[test]
 fn a_database_on_another_machine_needs_tls_or_a_statement() {
     for url in
         ["postgres://u:p@db.example/d", "postgres://u:p@10.0.0.5:5432/d", "postgres://u@db/d?sslmode=prefer"]
@@ -162,5 +189,29 @@ fn a_database_on_another_machine_needs_tls_or_a_statement() {
         "postgres:///d?host=/run/postgresql",
     ] {
         assert_eq!(problems(&inputs(&[("DATABASE_URL", url)], &[])), Vec::<String>::new(), "{url}");
+    }
+}
+
+/// What containers are given is configuration too: each process of compose.yaml starts with it.
+#[test]
+fn the_compose_file_names_settings_that_there_are() {
+    let text = include_str!("../../../../compose.yaml");
+    let mut given = BTreeMap::new();
+    for line in text.lines() {
+        let Some((name, value)) = line.trim().split_once(": ") else { continue };
+        if name.starts_with("DCA_") || name.ends_with("_URL") || name == "DISCORD_TOKEN" {
+            let value = value.trim_matches('"');
+            let asked = value.split_once("${POSTGRES_PASSWORD").map(|(before, after)| {
+                format!("{before}secret{}", after.split_once('}').map_or("", |(_, rest)| rest))
+            });
+            let value = asked.unwrap_or_else(|| value.replace("${DISCORD_TOKEN:-}", ""));
+            given.entry(name.to_owned()).or_insert_with(Vec::new).push(value);
+        }
+    }
+    assert!(given.len() > 12 && given["DCA_ROLE"].len() == 4, "{given:?}");
+    for turn in 0..4 {
+        let env = given.iter().map(|(name, values)| (name.clone(), values[turn % values.len()].clone()));
+        let found = problems(&Inputs { file: None, env: env.collect(), flags: Vec::new() });
+        assert_eq!(found, Vec::<String>::new());
     }
 }

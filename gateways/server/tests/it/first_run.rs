@@ -295,7 +295,7 @@ async fn a_misspelt_key_is_named_with_the_nearest_one_and_its_source() {
         &start_in(|_| {}, &[("DCA_ROLE", "api")], &["serve", "--listen", "127.0.0.1:0"]).await,
         &["SQLite", "DATABASE_URL"],
     );
-    refused(&start_in(|_| {}, &[("REDIS_URL", "redis://x")], &DEMO).await, &["REDIS_URL", "later release"]);
+    refused(&start_in(|_| {}, &[("REDIS_URL", "http://x")], &DEMO).await, &["redis.url", "redis://"]);
 }
 
 #[tokio::test]

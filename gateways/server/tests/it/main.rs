@@ -1,4 +1,5 @@
-//! End-to-end tests of the built binary over HTTP, the same suite on SQLite, on PostgreSQL, and on PostgreSQL with NATS.
+//! End-to-end tests of the built binary over HTTP, the same suite on SQLite, on PostgreSQL, on PostgreSQL with NATS, with
+//! NATS and Redis, and with all of it and a second instance of the API.
 //! Nothing here reaches into the program: it is started, asked, killed and started again.
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +20,9 @@ mod nats;
 mod observe;
 mod past;
 mod pgbouncer;
+mod postgres;
+#[path = "../../../../projections/tests/it/redis.rs"]
+mod redis;
 mod rotation;
 mod scale;
 mod secrets;
@@ -26,24 +30,32 @@ mod secrets;
 /// Makes a test of each function, once on each set of engines.
 macro_rules! on_every_engine {
     ($($name:ident),+ $(,)?) => {
-        mod sqlite {
+        $crate::on_engines!(sqlite, $crate::world::Engine::Sqlite, $($name),+);
+        $crate::on_engines!(postgres, $crate::world::Engine::postgres().await, $($name),+);
+        $crate::on_engines!(postgres_nats, $crate::world::Engine::postgres_nats().await, $($name),+);
+        $crate::on_engines!(postgres_nats_redis, $crate::world::Engine::postgres_nats_redis().await, $($name),+);
+    };
+}
+pub(crate) use on_every_engine;
+
+/// The same, and once more with two instances of the API, which are asked in turn. A demo is one process, so this is for
+/// tests with live data.
+macro_rules! on_every_engine_and_two_instances {
+    ($($name:ident),+ $(,)?) => {
+        $crate::on_every_engine!($($name),+);
+        $crate::on_engines!(two_instances, $crate::world::Engine::two_instances().await, $($name),+);
+    };
+}
+pub(crate) use on_every_engine_and_two_instances;
+
+macro_rules! on_engines {
+    ($set:ident, $engine:expr, $($name:ident),+) => {
+        mod $set {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                super::$name($crate::world::Engine::Sqlite).await;
-            })+
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name($crate::world::Engine::postgres().await).await;
-            })+
-        }
-        mod postgres_nats {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name($crate::world::Engine::postgres_nats().await).await;
+                super::$name($engine).await;
             })+
         }
     };
 }
-pub(crate) use on_every_engine;
+pub(crate) use on_engines;

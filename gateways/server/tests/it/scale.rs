@@ -12,6 +12,8 @@ use fake_discord::{FakeDiscord, Settings};
 use crate::discord::{self, Live, PATIENCE, Sim, licenses, until, verdict, wait_for_live};
 use crate::nats::Nats;
 use crate::pgbouncer::PgBouncer;
+use crate::postgres::Postgres;
+use crate::redis::Redis;
 use crate::world::{Engine, World};
 
 /// How often a process looks at the log by itself; whatever it hears of sooner came over NATS.
@@ -222,4 +224,120 @@ async fn messages(nats: &Nats) -> Value {
     };
     let answer = tokio::time::timeout(Duration::from_secs(10), answer).await.expect("NATS answers");
     answer["streams"][0]["state"]["messages"].clone()
+}
+
+/// How long a revoked key may be taken by another process.
+const BOUND: Duration = Duration::from_secs(2);
+
+/// A second process reads from a copy that is ten seconds behind and has no cache of its own: whatever it answers, a
+/// revoked key is refused within the bound, and what was just made is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_lags_brings_nothing_back() {
+    let primary = Postgres::start().await;
+    let mut this = Live::start(Engine::Postgres(primary.url())).await;
+    let guild = this.guild("Copied", json!({})).await;
+    let issued = this.world.cli(&["apikey", "issue", "--guild", &guild.id, "--kind", "publishable"]).await;
+    let api_key = issued["key"].as_str().unwrap();
+    let body = json!({ "guildId": guild.id, "type": "pro", "count": 30 });
+    let made = this.world.owner("POST", "/admin/licenses/generate", body).await.expect(201);
+    let made: Vec<(String, String)> = made["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["id"].as_str().unwrap().to_owned(), one["key"].as_str().unwrap().to_owned()))
+        .collect();
+    let copy = primary.copy(Duration::from_secs(10)).await;
+    let mut second = World::empty(Engine::Postgres(primary.url()));
+    second.live();
+    let ring = this.world.data_dir().join("live").join("keys").join("ring.json");
+    for (name, value) in [
+        ("DATABASE_REPLICA_URL", &*copy.url()),
+        ("DCA_KEYS_FILE", ring.to_str().unwrap()),
+        ("DCA_ROLE", "api"),
+        ("DCA_CACHE_LICENSES", "0"),
+    ] {
+        second.set(name, value);
+    }
+    second.serve().await;
+    let before = reads(&copy).await;
+    for (_, key) in &made {
+        assert_eq!(verdict(&second, api_key, key, None).await, "VALID");
+    }
+    // It counts them with a delay.
+    until("the copy was asked", || async { (reads(&copy).await > before).then_some(()) }).await;
+    for (id, key) in &made[..10] {
+        this.world.owner("POST", &format!("/licenses/{id}/revoke"), json!({})).await.expect(200);
+        let revoked_at = Instant::now();
+        loop {
+            let asked = revoked_at.elapsed();
+            match &*verdict(&second, api_key, key, None).await {
+                "REVOKED" => break,
+                code => assert!(code == "VALID" && asked < BOUND, "{code}, asked {asked:?} after the revoke"),
+            }
+        }
+    }
+    // The copy has none of this yet, and says nothing about it.
+    let listed = licenses(&mut second, &guild.id, None).await;
+    assert_eq!(listed.iter().filter(|one| one["status"] == "revoked").count(), 10);
+    for (_, key) in &made[..10] {
+        assert_eq!(verdict(&second, api_key, key, None).await, "REVOKED");
+    }
+    // Without it everything goes on.
+    drop(copy);
+    for (index, (_, key)) in made.iter().enumerate() {
+        let expected = if index < 10 { "REVOKED" } else { "VALID" };
+        assert_eq!(verdict(&second, api_key, key, None).await, expected);
+    }
+    assert_eq!(licenses(&mut second, &guild.id, None).await.len(), 30);
+}
+
+/// Rows that a server has read of the read model of licenses, since it was started.
+async fn reads(server: &Postgres) -> i64 {
+    use sqlx::{Connection as _, Row as _};
+    let mut connection = sqlx::PgConnection::connect(&server.url()).await.unwrap();
+    let query =
+        "SELECT coalesce(idx_scan, 0) + seq_scan FROM pg_stat_user_tables WHERE relname = 'license_view'";
+    sqlx::query(query).fetch_one(&mut connection).await.unwrap().get(0)
+}
+
+/// The process that revokes is cut off from Redis, and there is no NATS: another one refuses the key within the bound
+/// all the same, and so it does when Redis is full of what it had before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bound_holds_without_nats_and_with_redis_cut_from_the_writer() {
+    let redis = Redis::start().await;
+    let engine = Engine::postgres().await;
+    let url = redis.url();
+    let mut this = Live::start(engine.clone()).await;
+    let mut second = World::empty(engine);
+    second.live();
+    let ring = this.world.data_dir().join("live").join("keys").join("ring.json");
+    for (name, value) in
+        [("REDIS_URL", &*url), ("DCA_KEYS_FILE", ring.to_str().unwrap()), ("DCA_ROLE", "api")]
+    {
+        second.set(name, value);
+    }
+    second.serve().await;
+    assert_eq!(second.cli(&["status"]).await["engine"]["cache"], "redis");
+    let guild = this.guild("Cut", json!({})).await;
+    let issued = this.world.cli(&["apikey", "issue", "--guild", &guild.id, "--kind", "publishable"]).await;
+    let api_key = issued["key"].as_str().unwrap();
+    let body = json!({ "guildId": guild.id, "type": "pro", "count": 20 });
+    let made = this.world.owner("POST", "/admin/licenses/generate", body).await.expect(201);
+    for one in made["data"].as_array().unwrap() {
+        let (id, key) = (one["id"].as_str().unwrap(), one["key"].as_str().unwrap());
+        until("the other process has put it into Redis", || async {
+            assert_eq!(verdict(&second, api_key, key, None).await, "VALID");
+            redis.names().iter().any(|name| name.contains(id)).then_some(())
+        })
+        .await;
+        this.world.owner("POST", &format!("/licenses/{id}/revoke"), json!({})).await.expect(200);
+        let revoked_at = Instant::now();
+        loop {
+            let asked = revoked_at.elapsed();
+            match &*verdict(&second, api_key, key, None).await {
+                "REVOKED" => break,
+                code => assert!(code == "VALID" && asked < BOUND, "{code}, asked {asked:?} after the revoke"),
+            }
+        }
+    }
 }

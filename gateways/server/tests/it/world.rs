@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::nats::Nats;
+use crate::redis::Redis;
 
 #[path = "../../../../commands/tests/it/engines.rs"]
 mod engines;
@@ -26,6 +28,10 @@ pub(crate) enum Engine {
     Postgres(String),
     /// The same with a nats-server of its own.
     PostgresNats(String, Arc<Nats>),
+    /// The same with a Redis of its own.
+    PostgresNatsRedis(String, Arc<Nats>, Arc<Redis>),
+    /// The same with two instances of the API over live data, which are asked in turn.
+    TwoInstances(String, Arc<Nats>, Arc<Redis>),
 }
 
 impl Engine {
@@ -39,11 +45,42 @@ impl Engine {
         Self::PostgresNats(engines::fresh_database().await, Arc::new(Nats::start().await))
     }
 
+    /// The same with a Redis of its own.
+    pub(crate) async fn postgres_nats_redis() -> Self {
+        let (nats, redis) = (Arc::new(Nats::start().await), Arc::new(Redis::start().await));
+        Self::PostgresNatsRedis(engines::fresh_database().await, nats, redis)
+    }
+
+    /// The same with two instances of the API.
+    pub(crate) async fn two_instances() -> Self {
+        let (nats, redis) = (Arc::new(Nats::start().await), Arc::new(Redis::start().await));
+        Self::TwoInstances(engines::fresh_database().await, nats, redis)
+    }
+
     /// The database server's address, if there is one.
     pub(crate) fn database_url(&self) -> Option<&str> {
         match self {
             Self::Sqlite => None,
-            Self::Postgres(url) | Self::PostgresNats(url, _) => Some(url),
+            Self::Postgres(url)
+            | Self::PostgresNats(url, _)
+            | Self::PostgresNatsRedis(url, _, _)
+            | Self::TwoInstances(url, _, _) => Some(url),
+        }
+    }
+
+    fn nats(&self) -> Option<&Nats> {
+        match self {
+            Self::Sqlite | Self::Postgres(_) => None,
+            Self::PostgresNats(_, nats)
+            | Self::PostgresNatsRedis(_, nats, _)
+            | Self::TwoInstances(_, nats, _) => Some(nats),
+        }
+    }
+
+    fn redis(&self) -> Option<&Redis> {
+        match self {
+            Self::Sqlite | Self::Postgres(_) | Self::PostgresNats(..) => None,
+            Self::PostgresNatsRedis(_, _, redis) | Self::TwoInstances(_, _, redis) => Some(redis),
         }
     }
 }
@@ -54,6 +91,11 @@ pub(crate) struct World {
     engine: Engine,
     environment: Vec<(String, String)>,
     server: Option<Server>,
+    /// A second instance of the API, and whose turn it is.
+    second: Option<Box<World>>,
+    turn: AtomicUsize,
+    /// What the last answers were true at, which every request waits for, as a client does that talks to two instances.
+    position: Mutex<Option<(i64, String)>>,
     http: reqwest::Client,
     token: Option<String>,
     mode: &'static str,
@@ -131,6 +173,9 @@ impl World {
             engine,
             environment: Vec::new(),
             server: None,
+            second: None,
+            turn: AtomicUsize::new(0),
+            position: Mutex::default(),
             http,
             token: None,
             mode: "demo",
@@ -175,8 +220,11 @@ impl World {
         if let Some(url) = self.engine.database_url() {
             command.env("DATABASE_URL", url);
         }
-        if let Engine::PostgresNats(_, nats) = &self.engine {
+        if let Some(nats) = self.engine.nats() {
             command.env("NATS_URL", nats.url());
+        }
+        if let Some(redis) = self.engine.redis() {
+            command.env("REDIS_URL", redis.url());
         }
         command.envs(self.environment.clone());
         // Tests run side by side, so none takes the default port.
@@ -193,6 +241,29 @@ impl World {
     /// Serves in this world's mode; returns when it is ready.
     pub(crate) async fn serve(&mut self) {
         self.serve_with(&["serve", "--mode", self.mode, "--listen", "127.0.0.1:0"]).await;
+        if let (Engine::TwoInstances(url, nats, redis), "live", None) =
+            (&self.engine, self.mode, &self.second)
+        {
+            let engine = Engine::PostgresNatsRedis(url.clone(), Arc::clone(nats), Arc::clone(redis));
+            let mut second = Self::empty(engine);
+            second.live();
+            second.environment = self.environment.clone();
+            second.set("DCA_ROLE", "api");
+            let ring = self.data_dir().join("live").join("keys").join("ring.json");
+            second.set("DCA_KEYS_FILE", ring.to_str().unwrap());
+            Box::pin(second.serve()).await;
+            self.second = Some(Box::new(second));
+        }
+    }
+
+    /// Where a request goes: the first instance, or each in turn. What is about one process goes to the first one.
+    fn instance(&self, path: &str) -> &Self {
+        let of_the_process =
+            ["/_admin", "/health", "/ready", "/discord"].iter().any(|own| path.starts_with(own));
+        match &self.second {
+            Some(second) if !of_the_process && self.turn.fetch_add(1, Ordering::Relaxed) % 2 == 1 => second,
+            _ => self,
+        }
     }
 
     /// Serves with these arguments; returns when it is ready.
@@ -346,15 +417,28 @@ impl World {
         body: Value,
     ) -> Result<Answer, reqwest::Error> {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self.http.request(method, format!("{}{path}", self.url()));
+        let mut request = self.http.request(method, format!("{}{path}", self.instance(path).url()));
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        if self.second.is_some()
+            && let Some((_, position)) = &*self.position.lock().unwrap()
+        {
+            request = request.header("DCA-Min-Position", position);
         }
         if !body.is_null() {
             request = request.json(&body);
         }
         let response = request.send().await?;
         let status = response.status().as_u16();
+        if let Some(position) = response.headers().get("DCA-Position") {
+            let text = position.to_str().unwrap().to_owned();
+            let number = text.rsplit('.').next().unwrap().parse::<i64>().unwrap();
+            let mut known = self.position.lock().unwrap();
+            if known.as_ref().is_none_or(|(highest, _)| number > *highest) {
+                *known = Some((number, text));
+            }
+        }
         let text = response.text().await?;
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Ok(Answer { status, body })
@@ -398,12 +482,13 @@ impl World {
         }
     }
 
-    /// Every text of every row of every table of the database, one row a line, and all that NATS keeps.
+    /// Every text of every row of every table of the database, one row a line, and all that NATS and Redis keep.
     pub(crate) async fn dump(&self) -> String {
-        let kept = match &self.engine {
-            Engine::PostgresNats(_, nats) => nats.dump().await,
-            _ => String::new(),
+        let mut kept = match self.engine.nats() {
+            Some(nats) => nats.dump().await,
+            None => String::new(),
         };
+        kept.extend(self.engine.redis().map(Redis::dump));
         kept + &match self.engine.database_url() {
             None => dump_sqlite(&self.data_dir().join(self.mode).join("dca-auth.db")).await,
             Some(url) => dump_postgres(url).await,

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Guild, Live, PATIENCE, key_in, until, verdict, wait_for_live};
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
 
-on_every_engine!(
+on_every_engine_and_two_instances!(
     two_hundred_grants_meet_no_limit,
     many_at_once_get_one_log_message,
     a_new_rule_is_a_sweep_of_its_role,

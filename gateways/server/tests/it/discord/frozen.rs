@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 
 use super::{Guild, Live, confirm_all, health, held, live, until, wait_for_live};
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::Engine;
 
-on_every_engine!(
+on_every_engine_and_two_instances!(
     nobody_loses_anything_by_absence_of_data,
     a_deleted_role_takes_nothing_away,
     a_removed_bot_takes_nothing_away,

@@ -4,10 +4,10 @@
 use serde_json::json;
 
 use super::{Guild, Live, confirm_all, licenses, until, wait_for_live};
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::Engine;
 
-on_every_engine!(
+on_every_engine_and_two_instances!(
     what_happened_while_the_bot_was_down_is_repaired,
     a_cut_socket_loses_nothing,
     a_refused_session_loses_nothing,

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{Guild, Live, key_in, until, wait_for_live};
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::Engine;
 
-on_every_engine!(
+on_every_engine_and_two_instances!(
     members_see_their_own_licenses,
     a_forged_interaction_shows_nothing,
     whoever_asks_is_looked_at_again,

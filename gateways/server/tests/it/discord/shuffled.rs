@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{Guild, Live, PATIENCE, confirm_all, held, licenses, live, until, wait_for_live};
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
 
-on_every_engine!(a_thousand_changes_of_five_members, fifty_members_wait_for_a_confirmation);
+on_every_engine_and_two_instances!(a_thousand_changes_of_five_members, fifty_members_wait_for_a_confirmation);
 
 const CHANGES: u64 = 1_000;
 

@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 
 use super::{Live, health, until, wait_for_live};
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
 
-on_every_engine!(
+on_every_engine_and_two_instances!(
     a_bad_token_stops_the_bot_and_nothing_else,
     denied_intents_stop_the_bot_until_it_is_resumed,
     without_the_privileged_intent_holders_are_asked_about,
