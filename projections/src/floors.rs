@@ -259,10 +259,16 @@ impl Contact {
         self.heard_ms.fetch_max(self.now_ms(), Ordering::Relaxed);
     }
 
-    /// The log was looked at, to its end.
-    pub(crate) fn looked(&self) {
+    /// Now, for whoever begins to look.
+    pub(crate) fn moment(&self) -> u64 {
+        self.now_ms()
+    }
+
+    /// The log was looked at, to its end, by a look that began at `moment`. A process may be frozen in the middle of a look,
+    /// and what it then sees is as old as the question.
+    pub(crate) fn looked(&self, moment: u64) {
         self.heard();
-        self.looked_ms.fetch_max(self.now_ms(), Ordering::Relaxed);
+        self.looked_ms.fetch_max(moment, Ordering::Relaxed);
     }
 
     /// The log did not answer.

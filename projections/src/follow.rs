@@ -27,6 +27,7 @@ impl Core {
     /// Puts floors under the streams of the log's last minute, before the first question is answered. What lies before
     /// them is only trusted from a read model that has passed it.
     pub(crate) async fn begin(&self) -> Result<(), QueryError> {
+        let moment = self.floors.contact().moment();
         let head = self.log.head().await?;
         let mut from = head;
         let mut since = None;
@@ -47,13 +48,14 @@ impl Core {
         self.floors.distrust_before(from);
         self.tail.store(head, Ordering::Release);
         self.floors.hear(head);
-        self.floors.contact().looked();
+        self.floors.contact().looked(moment);
         self.refresh_checkpoint().await?;
         Ok(())
     }
 
     /// Looks at the end of the log once; whether there was more than one look brings.
     pub(crate) async fn look(&self) -> Result<bool, QueryError> {
+        let moment = self.floors.contact().moment();
         let after = self.tail.load(Ordering::Acquire);
         let seen = self.log.seen(after, after + PAGE).await?;
         let last = seen.last().map_or(after, |event| event.position);
@@ -65,7 +67,7 @@ impl Core {
         self.floors.tidy();
         let more = seen.len() as i64 == PAGE;
         if !more {
-            self.floors.contact().looked();
+            self.floors.contact().looked(moment);
         }
         Ok(more)
     }

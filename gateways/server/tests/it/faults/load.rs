@@ -198,8 +198,13 @@ impl Writer {
         let (key, api_key) = (Uuid::new_v4().to_string(), self.shared.tenants[self.tenant].api_key.clone());
         loop {
             let address = format!("{}{path}", self.shared.url(self.process));
-            // No answer at all is what a killed process gives: it may have happened or not.
-            if let Ok(reply) = self.shared.client.post(&address, &api_key, Some(&key), &body).await {
+            // No answer at all is what a killed process gives: it may have happened or not, and another one is asked. One
+            // that says no for the moment is asked again.
+            let answered = self.shared.client.post(&address, &api_key, Some(&key), &body).await;
+            if answered.is_err() {
+                self.process = (self.process + 1) % self.shared.urls.lock().unwrap().len();
+            }
+            if let Ok(reply) = answered {
                 self.shared.check_tenant(self.tenant, &reply);
                 match (reply.status, reply.code()) {
                     (200..300, _) => {
@@ -217,7 +222,6 @@ impl Writer {
                 }
             }
             tokio::time::sleep(AGAIN).await;
-            self.process = (self.process + 1) % self.shared.urls.lock().unwrap().len();
         }
     }
 

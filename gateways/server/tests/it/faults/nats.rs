@@ -24,7 +24,7 @@ async fn start(nats: &Nats) -> (Site, FaultProxy) {
 }
 
 /// The stream outside has as many messages as the log has events.
-async fn copied(site: &Site, nats: &Nats) {
+pub(super) async fn copied(site: &Site, nats: &Nats) {
     until("the stream has every event", || async {
         let position = site.live.world.cli(&["status"]).await["position"].clone();
         (messages(nats).await == position).then_some(())
