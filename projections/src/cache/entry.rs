@@ -81,4 +81,4 @@ fn number(head: &[u8], index: usize) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

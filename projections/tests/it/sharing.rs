@@ -16,7 +16,6 @@ use crate::world::{
 crate::on_both_engines!(
     what_one_process_read_another_finds,
     an_old_entry_is_not_used_by_whoever_heard_of_more,
-    a_late_fill_does_not_replace_a_newer_one,
     a_forged_entry_changes_no_verdict,
     entries_of_another_epoch_are_not_seen,
     an_erased_person_is_not_shown_out_of_redis,
@@ -114,29 +113,6 @@ async fn an_old_entry_is_not_used_by_whoever_heard_of_more(engine: Engine) {
     assert_eq!(code(&second, 1).await, "REVOKED");
     assert_eq!(licenses(&second).shared_refused, 2);
     until(|| position(&redis, &entry(1)) == 2).await;
-}
-
-async fn a_late_fill_does_not_replace_a_newer_one(engine: Engine) {
-    let (mut world, redis) = (World::new(engine).await, Redis::start().await);
-    world.append(vec![generated(license_id(1)), generated(license_id(2))]).await;
-    world.projector.catch_up().await.unwrap();
-    // It never asks what others share, and hears of nothing; it reads from the read model, which stands still, and writes.
-    let late =
-        joined_with(&world, &redis.url(), Config { contact_bound: Duration::ZERO, ..far_only() }).await;
-    world.append_elsewhere(vec![revoked(license_id(1))]).await;
-    let first = joined(&world, &redis.url()).await;
-    assert_eq!(code(&first, 1).await, "REVOKED");
-    until(|| position(&redis, &entry(1)) == 3).await;
-    for n in [1, 2] {
-        assert_eq!(
-            validate(&late, GUILD, &key(license_id(n), 0)).await.code.as_str(),
-            "VALID",
-            "it knows no better"
-        );
-    }
-    // One connection writes in order: after the second entry the first one was tried.
-    until(|| position(&redis, &entry(2)) == 2).await;
-    assert_eq!(position(&redis, &entry(1)), 3);
 }
 
 async fn a_forged_entry_changes_no_verdict(engine: Engine) {

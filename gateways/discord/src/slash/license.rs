@@ -1,5 +1,7 @@
 //! `/license list`, `/license show` and its button: the asker's own licenses in this guild, and nobody else's.
 
+use std::time::Duration;
+
 use domain::event::Actor;
 use domain::guild::Guild;
 use domain::id::{GuildId, LicenseId};
@@ -18,6 +20,8 @@ const LISTED: usize = 15;
 const CHOICES: usize = 25;
 /// Longest label of a choice.
 const LABEL_MAX: usize = 100;
+/// Longest wait for a read model that is late.
+const SHOWN_WITHIN: Duration = Duration::from_millis(300);
 
 /// Every license of the asker in a guild, newest first: live ones before ended ones.
 async fn own(bot: &Inner, guild: GuildId, asker: &Asker) -> Result<Vec<License>, Failed> {
@@ -26,6 +30,8 @@ async fn own(bot: &Inner, guild: GuildId, asker: &Asker) -> Result<Vec<License>,
         owner: Some(bot.pseudonym(asker.user)),
         ..LicenseFilter::default()
     };
+    // Who was just told of a license finds it. A read model that is late shows what it has.
+    let _ = bot.queries.wait_for(bot.queries.head(), SHOWN_WITHIN).await;
     let page = bot.queries.licenses(&filter, Page::first(projections::PAGE_MAX), bot.now()).await?;
     let mut own: Vec<License> = page.data.iter().map(|facts| facts.license.clone()).collect();
     own.sort_by_key(|license| license.stage == Stage::Revoked);

@@ -7,9 +7,9 @@ use sha2::Sha256;
 
 use super::{Entry, Place};
 
-struct Ring {
-    active: u32,
-    known: Vec<u32>,
+pub(crate) struct Ring {
+    pub(crate) active: u32,
+    pub(crate) known: Vec<u32>,
 }
 
 impl Mac for Ring {
