@@ -18,6 +18,8 @@ use crate::texts::fill;
 pub(super) async fn sync(bot: &Inner, asker: &Asker) -> Answer {
     let texts = asker.texts();
     let Some(guild) = asker.guild else { return Ok(Reply::text(texts.only_in_guild)) };
+    // What another process changed a moment ago counts, too: somebody asks because he expects something.
+    bot.queries.look().await?;
     let Some(facts) = bot.queries.guild(guild).await? else { return Ok(Reply::text(texts.sync_undecided)) };
     let user = bot.pseudonym(asker.user);
     let before = licenses(bot, bot.queries.member(guild, &user).await?.map(|facts| facts.member)).await?;
