@@ -256,6 +256,11 @@ impl World {
         }
     }
 
+    /// The next request goes to the first instance, in which the bot is; it then knows what was written before.
+    pub(crate) fn turn_of_the_first(&self) {
+        self.turn.store(0, Ordering::Relaxed);
+    }
+
     /// Where a request goes: the first instance, or each in turn. What is about one process goes to the first one.
     fn instance(&self, path: &str) -> &Self {
         let of_the_process =

@@ -256,6 +256,9 @@ impl Live {
         self.world.owner("POST", &format!("/guilds/{id}/license-types"), define).await.expect(201);
         let rule = json!({ "roleId": role, "type": "pro" });
         self.world.owner("POST", &format!("/guilds/{id}/role-rules"), rule).await.expect(201);
+        // Whoever gets the role before the bot has heard of the rule is found by a sweep, and gets no message.
+        self.world.turn_of_the_first();
+        self.world.owner("GET", &format!("/guilds/{id}"), Value::Null).await.expect(200);
     }
 
     /// Reconciles every guild whole, and gives the report.
