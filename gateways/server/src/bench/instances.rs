@@ -60,8 +60,15 @@ pub(super) async fn project(bench: &Bench) -> Outcome<Value> {
     let count = u64::from(COMMANDS_PER_SECOND) * bench.seconds;
     let keys = bed.licenses(usize::try_from(count).unwrap_or(usize::MAX)).await?;
     bed.project().await?;
-    let other = bed.another(bench).await?;
-    let running = [Running::start(&bed.assembled, false).await?, Running::start(&other, true).await?];
+    let other = match bench.database_url {
+        Some(_) => Some(bed.another(bench).await?),
+        None => None,
+    };
+    let mut running = vec![Running::start(&bed.assembled, other.is_none()).await?];
+    if let Some(other) = &other {
+        running.push(Running::start(other, true).await?);
+    }
+    let shown_by = other.as_ref().unwrap_or(&bed.assembled).queries.clone();
     let latencies = Arc::new(Mutex::new(Histogram::default()));
     let mut ticks = interval(Duration::from_secs(1) / COMMANDS_PER_SECOND);
     // What the generator missed it makes up for, as requests do that do not wait for each other.
@@ -69,7 +76,7 @@ pub(super) async fn project(bench: &Bench) -> Outcome<Value> {
     let (begin, mut work) = (Instant::now(), JoinSet::new());
     for key in keys {
         ticks.tick().await;
-        let (bed, queries, latencies) = (Arc::clone(&bed), other.queries.clone(), Arc::clone(&latencies));
+        let (bed, queries, latencies) = (Arc::clone(&bed), shown_by.clone(), Arc::clone(&latencies));
         work.spawn(async move {
             let position = bed.activate(key, "measured").await?;
             let committed = Instant::now();
