@@ -108,6 +108,8 @@ pub(crate) enum Command {
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Make or update the tables of the database and, if it is new, the key ring; serves nothing
+    Migrate,
     /// Ask the running server whether it takes traffic; exit code 0 or 1
     Healthcheck,
     /// Measure this machine: ratios, side by side in one run

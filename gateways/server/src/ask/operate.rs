@@ -11,6 +11,7 @@ use crate::cli::{
 use crate::config::Config;
 use crate::door;
 use crate::failure::{Failure, Outcome};
+use crate::folder::Folder;
 use crate::mode::Mode;
 use crate::output::{Format, answer, cell, table};
 
@@ -33,6 +34,7 @@ pub(super) fn name(command: &Command) -> &'static str {
         Command::Export(_) => "export",
         Command::Rebuild { .. } => "rebuild",
         Command::Config(_) => "config",
+        Command::Migrate => "migrate",
         Command::Healthcheck => "healthcheck",
         Command::Bench(_) => "bench",
     }
@@ -46,6 +48,7 @@ pub(super) async fn without_request(
 ) -> Option<Outcome<()>> {
     match command {
         Command::Admin(Admin::Token { user }) => Some(token(config, user.as_deref(), format).await),
+        Command::Migrate => Some(migrate(config, format).await),
         Command::Healthcheck => Some(healthcheck(config, format).await),
         Command::Verify(Verify { checkpoint: Some(file), .. }) => {
             Some(audit::compare(config, file, format).await)
@@ -176,6 +179,24 @@ async fn token(config: &Config, user: Option<&str>, format: Format) -> Outcome<(
     };
     let token = door::token_now(config, &folder, &subject).await?;
     answer(format, &json!({ "accessToken": token }), |body| cell(body, "/accessToken"));
+    Ok(())
+}
+
+/// What a first start does to a database, without serving: for deployments whose processes share a ring. Live data, unless
+/// a mode is stated.
+async fn migrate(config: &Config, format: Format) -> Outcome<()> {
+    let folder = Folder::new(&config.data_dir, config.mode.unwrap_or(Mode::Live));
+    folder.create()?;
+    let _lock = folder.lock("migrate")?.map_err(|holder| {
+        Failure::refused(format!("{} is in use by process {}", folder.path().display(), holder.pid))
+            .help("A server migrates its database when it starts; there is nothing more to do.")
+    })?;
+    let opened = crate::assemble::open(config, &folder).await?;
+    let (store, mode) = (opened.engine.store, folder.mode().as_str());
+    let ring = crate::keys::path(config, &folder);
+    answer(format, &json!({ "migrated": true, "store": store, "mode": mode, "ring": ring }), |_| {
+        format!("the {store} database is up to date, in {mode} mode; its key ring is {}", ring.display())
+    });
     Ok(())
 }
 
