@@ -1,6 +1,7 @@
 //! Leaving somebody alone for a moment after he did not answer, so that one who swallows questions costs one asker his
 //! time, and not all of them.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -28,7 +29,22 @@ impl Pause {
         self.ms(Instant::now()) < self.until_ms.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn begin(&self) {
-        self.until_ms.fetch_max(self.ms(Instant::now() + self.length), Ordering::Relaxed);
+    /// The answer, if `whom` gives one; after a failure nobody asks for a moment.
+    pub(crate) async fn ask<T, E: Display>(
+        &self,
+        whom: &'static str,
+        question: impl Future<Output = Result<T, E>>,
+    ) -> Option<T> {
+        if self.holds() {
+            return None;
+        }
+        match question.await {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                tracing::debug!(%error, whom, "there is no answer; the primary is asked instead");
+                self.until_ms.fetch_max(self.ms(Instant::now() + self.length), Ordering::Relaxed);
+                None
+            }
+        }
     }
 }

@@ -18,6 +18,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// For so long after a failure it is left alone.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How the log names it.
+const WHOM: &str = "replica";
+
 /// How far its read models are.
 const CHECKPOINT: &str =
     "SELECT min(CASE WHEN epoch = $1 THEN position ELSE 0 END) FROM projection_checkpoint";
@@ -64,23 +67,9 @@ impl Replica {
         self.pause.holds().then(|| "the replica does not answer; the primary is asked instead".to_owned())
     }
 
-    async fn asked<T>(&self, question: impl Future<Output = Result<T, QueryError>>) -> Option<T> {
-        if self.pause.holds() {
-            return None;
-        }
-        match question.await {
-            Ok(answer) => Some(answer),
-            Err(error) => {
-                tracing::debug!(%error, "the replica did not answer; the primary is asked instead");
-                self.pause.begin();
-                None
-            }
-        }
-    }
-
     /// The first row of a query.
     pub(crate) async fn fetch_one(&self, text: &str, args: &[Arg<'_>]) -> Option<Row> {
-        self.asked(async { Ok(self.sql.fetch_one(text, args).await?) }).await.flatten()
+        self.pause.ask(WHOM, self.sql.fetch_one(text, args)).await.flatten()
     }
 
     /// The rows of a list, if its read models have applied `position`.
@@ -89,9 +78,13 @@ impl Replica {
             let row = self.sql.fetch_one(CHECKPOINT, &[Arg::Text(epoch)]).await?;
             let checkpoint = row.map_or(Ok(None), |row| row.opt_int(0))?.unwrap_or(0);
             // What it shows now is not older than what it showed a moment ago.
-            Ok(if checkpoint >= position { Some(self.sql.fetch(text, args).await?) } else { None })
+            Ok::<_, QueryError>(if checkpoint >= position {
+                Some(self.sql.fetch(text, args).await?)
+            } else {
+                None
+            })
         };
-        self.asked(rows).await.flatten()
+        self.pause.ask(WHOM, rows).await.flatten()
     }
 }
 

@@ -351,16 +351,7 @@ pub(crate) enum License {
         id: String,
     },
     /// What changed between two instants, member by member, and who did it
-    Diff {
-        /// License id
-        id: String,
-        /// A time, `position:N` or `version:N`
-        #[arg(long, value_name = "INSTANT")]
-        from: String,
-        /// The same [default: now]
-        #[arg(long, value_name = "INSTANT")]
-        to: Option<String>,
-    },
+    Diff(Between),
     /// Fold the events of a license one by one, and compare the end with the read model
     Replay {
         /// License id
@@ -397,6 +388,19 @@ pub(crate) enum License {
     },
 }
 
+/// Two instants of one license or server.
+#[derive(Debug, Args)]
+pub(crate) struct Between {
+    /// Its id
+    pub(crate) id: String,
+    /// A time, `position:N` or `version:N`
+    #[arg(long, value_name = "INSTANT")]
+    pub(crate) from: String,
+    /// The same [default: now]
+    #[arg(long, value_name = "INSTANT")]
+    pub(crate) to: Option<String>,
+}
+
 /// Discord servers.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Guild {
@@ -409,16 +413,7 @@ pub(crate) enum Guild {
         as_of: Option<String>,
     },
     /// What changed between two instants, with its license types and rules, and who did it
-    Diff {
-        /// Discord server id
-        id: String,
-        /// A time, `position:N` or `version:N`
-        #[arg(long, value_name = "INSTANT")]
-        from: String,
-        /// The same [default: now]
-        #[arg(long, value_name = "INSTANT")]
-        to: Option<String>,
-    },
+    Diff(Between),
 }
 
 /// What every change of a license takes.

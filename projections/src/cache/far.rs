@@ -2,7 +2,6 @@
 //! holds is sealed, lives for seconds, and is used only where the floors allow it; when it is away, slow, empty or full of
 //! lies, readers ask the database instead.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -31,6 +30,8 @@ const UNRESPONSIVE: Duration = Duration::from_secs(2);
 const RECONNECT_MS: (u32, u32) = (50, 1_000);
 /// For so long after a failure nobody waits for an answer again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How the log names it.
+const WHOM: &str = "Redis";
 
 /// Writes ARGV[1] for ARGV[2] ms unless what is there is newer. An entry begins with its position and its as-of position,
 /// 16 hexadecimal digits each; anything else is replaced.
@@ -116,32 +117,17 @@ impl RedisCache {
 
     /// The bytes of an entry; `None` if there is none, or if Redis does not answer in time.
     async fn read(&self, name: &str) -> Option<fred::bytes::Bytes> {
-        self.asked(self.client.get::<Option<fred::bytes::Bytes>, _>(name)).await.flatten()
+        self.pause.ask(WHOM, self.client.get::<Option<fred::bytes::Bytes>, _>(name)).await.flatten()
     }
 
     async fn write(&self, name: &str, bytes: Vec<u8>, kept: Duration) {
         let kept = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX).to_string();
         let values = vec![fred::bytes::Bytes::from(bytes), kept.into()];
-        self.asked(self.client.eval::<i64, _, _, _>(WRITE, name, values)).await;
+        self.pause.ask(WHOM, self.client.eval::<i64, _, _, _>(WRITE, name, values)).await;
     }
 
     async fn remove(&self, name: &str) {
-        self.asked(self.client.del::<i64, _>(name)).await;
-    }
-
-    /// The answer, if there is one. After a failure nobody asks for a moment.
-    async fn asked<T>(&self, question: impl Future<Output = Result<T, fred::error::Error>>) -> Option<T> {
-        if self.pause.holds() {
-            return None;
-        }
-        match question.await {
-            Ok(answer) => Some(answer),
-            Err(error) => {
-                tracing::debug!(%error, "Redis did not answer; the database is asked instead");
-                self.pause.begin();
-                None
-            }
-        }
+        self.pause.ask(WHOM, self.client.del::<i64, _>(name)).await;
     }
 }
 

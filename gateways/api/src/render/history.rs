@@ -15,10 +15,11 @@ use super::license::LicenseBody;
 /// Members of a payload that hold personal data, at any depth.
 const PERSONAL: [&str; 6] = ["discordId", "deviceName", "name", "metadata", "privateMetadata", "externalRef"];
 
-/// An event of a license.
+/// An event: who did what, why and when. For a guild it stands alone, because what the event says is for another rank
+/// each time.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct EntryBody<'a> {
+pub(crate) struct EventBody<'a> {
     position: i64,
     r#type: String,
     sequence: u64,
@@ -27,6 +28,14 @@ pub(crate) struct EntryBody<'a> {
     reason: Option<&'a str>,
     correlation_id: &'a str,
     causation_id: &'a str,
+}
+
+/// An event of a license, with what it says.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EntryBody<'a> {
+    #[serde(flatten)]
+    event: EventBody<'a>,
     data: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     state_after: Option<LicenseBody<'a>>,
@@ -44,7 +53,6 @@ pub(crate) enum Viewer<'a> {
 impl<'a> EntryBody<'a> {
     /// One entry as `viewer` may see it.
     pub(crate) fn new(entry: &'a HistoryEntry, viewer: Viewer<'_>) -> Self {
-        let metadata = &entry.recorded.metadata;
         let mut data = entry.data.clone();
         if let Value::Object(members) = &mut data {
             // It stands beside `data` already.
@@ -66,18 +74,7 @@ impl<'a> EntryBody<'a> {
         if audience == Audience::Publishable {
             state_after.hide_metadata();
         }
-        Self {
-            position: entry.recorded.position,
-            r#type: wire_name(&entry.recorded.event),
-            sequence: entry.recorded.sequence,
-            timestamp: entry.recorded.recorded_at.into(),
-            actor: &metadata.actor,
-            reason,
-            correlation_id: &metadata.correlation_id,
-            causation_id: &metadata.causation_id,
-            data,
-            state_after: Some(state_after),
-        }
+        Self { event: EventBody::new(&entry.recorded, reason), data, state_after: Some(state_after) }
     }
 
     /// The same without the state, where that stands elsewhere.
@@ -86,22 +83,7 @@ impl<'a> EntryBody<'a> {
     }
 }
 
-/// An event of a guild: who did what, why and when. Its members stay in the guild itself, because each of them is for
-/// another rank.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct GuildEventBody<'a> {
-    position: i64,
-    r#type: String,
-    sequence: u64,
-    timestamp: Instant,
-    actor: &'a Actor,
-    reason: Option<&'a str>,
-    correlation_id: &'a str,
-    causation_id: &'a str,
-}
-
-impl<'a> GuildEventBody<'a> {
+impl<'a> EventBody<'a> {
     /// One event with its reason, opened.
     pub(crate) fn new(recorded: &'a Recorded, reason: Option<&'a str>) -> Self {
         let metadata = &recorded.metadata;

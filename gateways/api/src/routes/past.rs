@@ -22,7 +22,7 @@ use crate::extract::principal::Principal;
 use crate::extract::read::{Read, page};
 use crate::render::diff::{Change, changes};
 use crate::render::guild::{RuleBody, TypeBody};
-use crate::render::history::{EntryBody, GuildEventBody, Viewer};
+use crate::render::history::{EntryBody, EventBody, Viewer};
 use crate::render::instant::Instant;
 use crate::render::license::{DeviceBody, LicenseBody};
 use crate::render::{Audience, List, json};
@@ -215,8 +215,7 @@ pub(crate) async fn guild_diff(read: Read, ids: PathIds) -> Result<Response, Api
     };
     in_order(old.position, new.position)?;
     let found = read.state.queries().guild_events(id, old.position, new.position, page).await?;
-    let events =
-        found.data.iter().map(|(event, reason)| GuildEventBody::new(event, reason.as_deref())).collect();
+    let events = found.data.iter().map(|(event, reason)| EventBody::new(event, reason.as_deref())).collect();
     let body = DiffBody {
         from: End::of_guild(&old),
         to: End::of_guild(&new),

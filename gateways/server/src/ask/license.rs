@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Ask, encoded, object, page, query, rows, text, unsound};
-use crate::cli::{Change, License};
+use crate::cli::{Between, Change, License};
 use crate::failure::Outcome;
 use crate::output::{cell, table};
 
@@ -36,10 +36,7 @@ pub(super) fn ask(command: License) -> Ask {
             Ask::get(format!("/licenses/{}{}", encoded(&id), query(&[("asOf", as_of)])), shown)
         }
         License::History { id } => Ask::get(format!("/licenses/{}/history?limit=200", encoded(&id)), history),
-        License::Diff { id, from, to } => {
-            let query = query(&[("from", Some(from)), ("to", to), ("limit", Some("200".to_owned()))]);
-            Ask::get(format!("/licenses/{}/diff{query}", encoded(&id)), difference)
-        }
+        License::Diff(between) => diff("licenses", between),
         License::Replay { id, cursor } => {
             let query = query(&[("limit", Some("200".to_owned())), ("cursor", cursor)]);
             Ask { verdict: same, ..Ask::get(format!("/licenses/{}/replay{query}", encoded(&id)), replayed) }
@@ -96,8 +93,15 @@ fn history(body: &Value) -> String {
     table(&["#", "TIME", "EVENT", "ACTOR", "REASON"], &rows)
 }
 
+/// What changed of one of `these` between two instants.
+pub(super) fn diff(these: &str, between: Between) -> Ask {
+    let Between { id, from, to } = between;
+    let query = query(&[("from", Some(from)), ("to", to), ("limit", Some("200".to_owned()))]);
+    Ask::get(format!("/{these}/{}/diff{query}", encoded(&id)), difference)
+}
+
 /// What changed, then who did it.
-pub(super) fn difference(body: &Value) -> String {
+fn difference(body: &Value) -> String {
     let members = ["/field", "/old", "/new"];
     let changes: Vec<Vec<String>> = body["changes"]
         .as_array()

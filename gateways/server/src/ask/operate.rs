@@ -89,10 +89,7 @@ pub(super) fn ask(command: Command) -> Outcome<Ask> {
         Command::Guild(Guild::Show { id, as_of }) => {
             Ask::get(format!("/guilds/{}{}", encoded(&id), query(&[("asOf", as_of)])), super::license::shown)
         }
-        Command::Guild(Guild::Diff { id, from, to }) => {
-            let query = query(&[("from", Some(from)), ("to", to), ("limit", Some("200".to_owned()))]);
-            Ask::get(format!("/guilds/{}/diff{query}", encoded(&id)), super::license::difference)
-        }
+        Command::Guild(Guild::Diff(between)) => super::license::diff("guilds", between),
         Command::Discord(DiscordCommand::Resume) => Ask {
             body: None,
             ..Ask::post("/_admin/discord/resume", Value::Null, |_| "the bot goes on".to_owned())

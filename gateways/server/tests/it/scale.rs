@@ -229,6 +229,19 @@ pub(crate) async fn messages(nats: &Nats) -> Value {
 /// How long a revoked key may be taken by another process.
 const BOUND: Duration = Duration::from_secs(2);
 
+/// Revokes a license on one process, and asks another one until it refuses the key: within the bound.
+async fn revoked_within_the_bound(first: &mut World, second: &World, api_key: &str, id: &str, key: &str) {
+    first.owner("POST", &format!("/licenses/{id}/revoke"), json!({})).await.expect(200);
+    let revoked_at = Instant::now();
+    loop {
+        let asked = revoked_at.elapsed();
+        match &*verdict(second, api_key, key, None).await {
+            "REVOKED" => return,
+            code => assert!(code == "VALID" && asked < BOUND, "{code}, asked {asked:?} after the revoke"),
+        }
+    }
+}
+
 /// A second process reads from a copy that is ten seconds behind and has no cache of its own: whatever it answers, a
 /// revoked key is refused within the bound, and what was just made is there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -266,15 +279,7 @@ async fn a_replica_that_lags_brings_nothing_back() {
     // It counts them with a delay.
     until("the copy was asked", || async { (reads(&copy).await > before).then_some(()) }).await;
     for (id, key) in &made[..10] {
-        this.world.owner("POST", &format!("/licenses/{id}/revoke"), json!({})).await.expect(200);
-        let revoked_at = Instant::now();
-        loop {
-            let asked = revoked_at.elapsed();
-            match &*verdict(&second, api_key, key, None).await {
-                "REVOKED" => break,
-                code => assert!(code == "VALID" && asked < BOUND, "{code}, asked {asked:?} after the revoke"),
-            }
-        }
+        revoked_within_the_bound(&mut this.world, &second, api_key, id, key).await;
     }
     // The copy has none of this yet, and says nothing about it.
     let listed = licenses(&mut second, &guild.id, None).await;
@@ -330,14 +335,32 @@ async fn the_bound_holds_without_nats_and_with_redis_cut_from_the_writer() {
             redis.names().iter().any(|name| name.contains(id)).then_some(())
         })
         .await;
-        this.world.owner("POST", &format!("/licenses/{id}/revoke"), json!({})).await.expect(200);
-        let revoked_at = Instant::now();
-        loop {
-            let asked = revoked_at.elapsed();
-            match &*verdict(&second, api_key, key, None).await {
-                "REVOKED" => break,
-                code => assert!(code == "VALID" && asked < BOUND, "{code}, asked {asked:?} after the revoke"),
-            }
-        }
+        revoked_within_the_bound(&mut this.world, &second, api_key, id, key).await;
     }
+}
+
+/// As in compose.yaml: the tables and the ring are made apart, and every process is given the ring.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployment_begins_with_migrate() {
+    let engine = Engine::postgres().await;
+    let mut first = World::empty(engine.clone());
+    first.set("DCA_KEYS_FILE", "");
+    let made = first.cli(&["migrate"]).await;
+    assert_eq!((&made["store"], &made["mode"]), (&json!("postgres"), &json!("live")));
+    let ring = made["ring"].as_str().unwrap().to_owned();
+    assert_eq!(first.cli(&["migrate"]).await, made, "once more, and nothing changes");
+    let mut api = World::empty(engine.clone());
+    api.live();
+    api.set("DCA_KEYS_FILE", &ring);
+    api.set("DCA_ROLE", "api");
+    api.serve().await;
+    assert_eq!(api.cli(&["status"]).await["roles"], json!(["api"]));
+    // A folder that is served needs none, and says so; another ring does not get in.
+    let refused = api.run(&["migrate"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("in use") && said.contains("help: "), "{said}");
+    let stranger = World::empty(engine);
+    let refused = stranger.run(&["migrate"]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("ring.json"), "{said}");
 }
