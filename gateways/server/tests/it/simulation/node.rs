@@ -110,8 +110,8 @@ pub(super) struct Node {
     pub(super) is_in_doubt: bool,
     /// How many events of each license its answers must know of.
     pub(super) known: BTreeMap<LicenseId, u64>,
-    /// Whether it must know that an owner is banned.
-    pub(super) bans: BTreeMap<DiscordId, bool>,
+    /// Of how many bans and liftings of each owner it must know.
+    pub(super) bans: BTreeMap<DiscordId, u64>,
 }
 
 impl Node {
