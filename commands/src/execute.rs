@@ -297,10 +297,31 @@ impl Commands {
         stream: &StreamId,
         order: impl Fn(&A) -> Result<Order<A>, CommandError>,
     ) -> Result<Done<A>, CommandError> {
+        let state: A = self.loaded(context, stream).await?;
+        let order = order(&state)?;
+        self.decided(context, stream, state, order).await
+    }
+
+    /// An aggregate as the log has it, if the caller may change it and it is the one that he has seen.
+    pub(crate) async fn loaded<A: Aggregate>(
+        &self,
+        context: &Context,
+        stream: &StreamId,
+    ) -> Result<A, CommandError> {
         let state: A = self.store().load(stream).await?;
         check_tenant(context, &state)?;
         check_version(context, &state)?;
-        let order = order(&state)?;
+        Ok(state)
+    }
+
+    /// Decides on an aggregate as it was loaded, and commits.
+    pub(crate) async fn decided<A: Aggregate>(
+        &self,
+        context: &Context,
+        stream: &StreamId,
+        state: A,
+        order: Order<A>,
+    ) -> Result<Done<A>, CommandError> {
         let mut part = Part::new(stream.clone(), state);
         part.decide(&order.command)?;
         let claims =

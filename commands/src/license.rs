@@ -15,7 +15,7 @@ use domain::time::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::execute::{Order, Part, Pending, check_tenant, check_version};
+use crate::execute::{Order, Part, Pending, check_tenant};
 use crate::{CommandError, Commands, Context, Done};
 
 /// A device as a request describes it.
@@ -94,16 +94,10 @@ impl Commands {
         key: OpenedKey,
         order: DeviceOrder,
     ) -> Result<Activated, CommandError> {
-        let license = self.load_license(key.license).await?;
-        let owner_banned = self.owner_banned(&license).await?;
         let claim = self.claim(key.license, &order);
-        let action = Action::ActivateDevice {
-            id: order.id,
-            claim: claim.clone(),
-            name: order.name.clone(),
-            owner_banned,
-        };
-        let done = self.with_key(context, key, action).await?;
+        let streams = [StreamId::license(key.license)];
+        let attempt = || Box::pin(self.activate_once(context, key, &streams[0], &order, &claim)) as _;
+        let done: Done<License> = self.retried(context, &streams, attempt).await?;
         let created = done.state.devices.iter().any(|device| device.id == order.id);
         let device = if created { Some(order.id) } else { known_device(&done.state, &claim) };
         match device {
@@ -113,6 +107,27 @@ impl Commands {
                 key.license
             ))),
         }
+    }
+
+    async fn activate_once(
+        &self,
+        context: &Context,
+        key: OpenedKey,
+        stream: &StreamId,
+        order: &DeviceOrder,
+        claim: &DeviceClaim,
+    ) -> Result<Done<License>, CommandError> {
+        let license: License = self.loaded(context, stream).await?;
+        current(&license, key)?;
+        let owner_banned = self.owner_banned(&license).await?;
+        let action = Action::ActivateDevice {
+            id: order.id,
+            claim: claim.clone(),
+            name: order.name.clone(),
+            owner_banned,
+        };
+        let order = Order::new(Command { now: context.now, action });
+        self.decided(context, stream, license, order).await
     }
 
     /// Hashes the components of a device under the license's own key.
@@ -315,9 +330,7 @@ impl Commands {
         license: &StreamId,
         member: &StreamId,
     ) -> Result<Done<License>, CommandError> {
-        let state: License = self.store().load(license).await?;
-        check_tenant(context, &state)?;
-        check_version(context, &state)?;
+        let state: License = self.loaded(context, license).await?;
         let (id, license_type) = (state.id, state.license_type.clone());
         let mut license = Part::new(license.clone(), state);
         license.decide(&Command { now: context.now, action: Action::Revoke { category } })?;

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use domain::id::{GuildId, LicenseId, Pseudonym};
+use quick_cache::sync::Cache as Slots;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
@@ -43,11 +44,10 @@ pub(crate) struct Near {
 
 impl Near {
     fn new(config: &Config) -> Self {
-        let kept = config.ttl + config.stale_if_error;
         Self {
-            licenses: Tier::new(config.license_entries, kept),
-            guilds: Tier::new(config.guild_entries, kept),
-            users: Tier::new(config.user_entries, kept),
+            licenses: Tier::new(config.license_entries),
+            guilds: Tier::new(config.guild_entries),
+            users: Tier::new(config.user_entries),
         }
     }
 }
@@ -86,6 +86,15 @@ impl Cache {
         &self.near().users
     }
 
+    /// Forgets what has not been read from the database for longer than `limit`, so that an idle process keeps nothing
+    /// about people whom it was asked of long ago. What may be used, the floors decide.
+    pub(crate) fn forget_older(&self, limit: Duration) {
+        let Some(until) = Instant::now().checked_sub(limit) else { return };
+        self.licenses().forget(until);
+        self.guilds().forget(until);
+        self.users().forget(until);
+    }
+
     /// What is wrong with the way to the shared tier; `None` if nothing is, or if there is none.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.far().and_then(Far::trouble)
@@ -116,7 +125,7 @@ pub(crate) struct Slot<V> {
 
 /// Facts of one owner.
 pub(crate) struct Tier<K, V> {
-    slots: moka::future::Cache<K, Arc<Slot<V>>>,
+    slots: Slots<K, Arc<Slot<V>>>,
     flights: Box<[Mutex<()>]>,
     hasher: RandomState,
     pub(crate) counters: Counters,
@@ -141,28 +150,33 @@ impl Counters {
 
 impl<K, V> Tier<K, V>
 where
-    K: Hash + Eq + Send + Sync + 'static,
+    K: Hash + Eq + Clone + Send + Sync + 'static,
     V: Send + Sync + 'static,
 {
-    fn new(entries: u64, kept: Duration) -> Self {
+    fn new(entries: u64) -> Self {
         Self {
-            slots: moka::future::Cache::builder().max_capacity(entries).time_to_live(kept).build(),
+            slots: Slots::new(usize::try_from(entries).unwrap_or(usize::MAX)),
             flights: (0..STRIPES).map(|_| Mutex::new(())).collect(),
             hasher: RandomState::new(),
             counters: Counters::default(),
         }
     }
 
-    pub(crate) async fn get(&self, id: &K) -> Option<Arc<Slot<V>>> {
-        self.slots.get(id).await
+    pub(crate) fn get(&self, id: &K) -> Option<Arc<Slot<V>>> {
+        self.slots.get(id)
     }
 
-    pub(crate) async fn insert(&self, id: K, slot: Arc<Slot<V>>) {
-        self.slots.insert(id, slot).await;
+    pub(crate) fn insert(&self, id: K, slot: Arc<Slot<V>>) {
+        self.slots.insert(id, slot);
     }
 
-    pub(crate) async fn remove(&self, id: &K) {
-        self.slots.invalidate(id).await;
+    pub(crate) fn remove(&self, id: &K) {
+        self.slots.remove(id);
+    }
+
+    /// Forgets what was fresh until an instant before `until` only.
+    fn forget(&self, until: Instant) {
+        self.slots.retain(|_, slot| slot.fresh_until >= until);
     }
 
     /// Waits until nobody else reads what `id` names: whoever waited finds it in the cache. Ids share stripes, which
@@ -174,7 +188,7 @@ where
     fn stats(&self) -> TierStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         TierStats {
-            entries: self.slots.entry_count(),
+            entries: self.slots.len() as u64,
             hits: read(&self.counters.hits),
             stale_answers: read(&self.counters.stale_answers),
             shared: read(&self.counters.shared),

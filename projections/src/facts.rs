@@ -213,7 +213,7 @@ impl Core {
     /// The fact behind `id`, from the nearest place that can be trusted.
     pub(crate) async fn fact<F: CachedFact>(&self, id: &F::Id) -> Result<Got<F::Value>, QueryError> {
         let tier = F::tier(&self.cache);
-        if let Some(slot) = tier.get(id).await
+        if let Some(slot) = tier.get(id)
             && self.is_fresh(&slot)
         {
             Counters::count(&tier.counters.hits);
@@ -236,7 +236,7 @@ impl Core {
     async fn fill<F: CachedFact>(&self, id: &F::Id) -> Result<Got<F::Value>, QueryError> {
         let tier = F::tier(&self.cache);
         let _flight = tier.flight(id).await;
-        if let Some(slot) = tier.get(id).await
+        if let Some(slot) = tier.get(id)
             && self.is_fresh(&slot)
         {
             Counters::count(&tier.counters.hits);
@@ -250,7 +250,7 @@ impl Core {
         let down = self.floors.contact().is_down(DOWN_FOR);
         let loaded = match down {
             true => Err(QueryError::Unavailable("the database does not answer".to_owned())),
-            false if self.stale_near::<F>(id).await.is_some() => {
+            false if self.stale_near::<F>(id).is_some() => {
                 let confirmed = tokio::time::timeout(CONFIRMED_WITHIN, self.load::<F>(id)).await;
                 confirmed.unwrap_or_else(|_| Err(QueryError::Unavailable("no answer in time".to_owned())))
             }
@@ -283,7 +283,7 @@ impl Core {
         };
         let fresh_until = read_at + self.config.ttl;
         let slot = Slot { value: Some(value), key: self.key::<F>(id), position, as_of, fresh_until };
-        let (slot, allowed) = self.insert::<F>(id, slot).await;
+        let (slot, allowed) = self.insert::<F>(id, slot);
         if allowed
             && let Some(far) = self.cache.far()
             && let Some(facts) = slot.value.as_deref().and_then(encoded::<F>)
@@ -295,12 +295,12 @@ impl Core {
 
     /// Puts a fact into the cache of this process, then looks at the floors once more: an event that was heard of in
     /// between must not be hidden by this late fill. Whether it may stay.
-    async fn insert<F: CachedFact>(&self, id: &F::Id, slot: Slot<F::Value>) -> (Arc<Slot<F::Value>>, bool) {
+    fn insert<F: CachedFact>(&self, id: &F::Id, slot: Slot<F::Value>) -> (Arc<Slot<F::Value>>, bool) {
         let (tier, slot) = (F::tier(&self.cache), Arc::new(slot));
-        tier.insert(id.clone(), Arc::clone(&slot)).await;
+        tier.insert(id.clone(), Arc::clone(&slot));
         let allowed = self.floors.allow_fill(slot.key, slot.position, slot.as_of);
         if !allowed {
-            tier.remove(id).await;
+            tier.remove(id);
         }
         (slot, allowed)
     }
@@ -320,7 +320,7 @@ impl Core {
         let fresh_until = Instant::now() + left.min(self.config.ttl);
         let slot = Slot { value: Some(Arc::new(value)), key, position, as_of, fresh_until };
         let (slot, allowed) = if self.floors.allow_fill(key, position, as_of) {
-            self.insert::<F>(id, slot).await
+            self.insert::<F>(id, slot)
         } else {
             (Arc::new(slot), false)
         };
@@ -333,7 +333,7 @@ impl Core {
         if self.floors.contact().silence() > self.config.stale_if_error {
             return None;
         }
-        let slot = match self.stale_near::<F>(id).await {
+        let slot = match self.stale_near::<F>(id) {
             Some(slot) => slot,
             None => self.shared::<F>(id).await?,
         };
@@ -341,10 +341,10 @@ impl Core {
     }
 
     /// The same in this process.
-    async fn stale_near<F: CachedFact>(&self, id: &F::Id) -> Option<Arc<Slot<F::Value>>> {
+    fn stale_near<F: CachedFact>(&self, id: &F::Id) -> Option<Arc<Slot<F::Value>>> {
         let usable =
             |slot: &Arc<Slot<F::Value>>| self.floors.allow_cached(slot.key, slot.position, slot.as_of);
-        F::tier(&self.cache).get(id).await.filter(usable)
+        F::tier(&self.cache).get(id).filter(usable)
     }
 
     fn key<F: Fact>(&self, id: &F::Id) -> FloorKey {

@@ -20,6 +20,8 @@ use crate::floors::FLOOR_KEPT;
 const PAGE: i64 = 5_000;
 /// A look at the log that takes longer failed.
 const LOOK_MAX: Duration = Duration::from_secs(1);
+/// How often the cache forgets what nobody may need any more.
+const FORGET: Duration = Duration::from_secs(60);
 /// Longest pause before it is tried again.
 const AGAIN: Duration = Duration::from_millis(250);
 
@@ -112,9 +114,17 @@ pub(crate) async fn run(core: Arc<Core>, shutdown: CancellationToken) {
             }
         }
     };
+    let forget = async {
+        let mut ticks = interval(FORGET);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            core.cache.forget_older(core.config.stale_if_error);
+        }
+    };
     tokio::select! {
         () = shutdown.cancelled() => {}
-        () = async { tokio::join!(follow, flush, core.bus.run()); } => {}
+        () = async { tokio::join!(follow, flush, forget, core.bus.run()); } => {}
     }
     if let Err(error) = core.last_seen.flush().await {
         tracing::warn!(%error, "when devices were last seen could not be written before the end");

@@ -20,6 +20,7 @@ use axum::Router;
 use axum::routing::{delete, get, patch, post};
 
 pub use error::{ApiError, Code, FieldError};
+pub use frame::Framed;
 pub use operator::{Component, Condition, InteractionError, KeyWish, Operator, OperatorError};
 pub use serve::serve;
 pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
@@ -35,10 +36,10 @@ use crate::routes::{
 const INTERACTIONS: &str = "/discord/interactions";
 
 /// The whole API as a service.
-pub fn router(state: ApiState) -> Router {
+pub fn router(state: ApiState) -> Framed {
     let mut routes = operator_routes()
         // with the license key
-        .route("/licenses/validate", post(validate::validate))
+        .route(frame::VALIDATE, post(validate::validate))
         .route("/licenses/activate", post(activate::activate))
         .route("/licenses/deactivate", post(activate::deactivate))
         .route("/licenses/heartbeat", post(heartbeat::heartbeat))
@@ -90,17 +91,17 @@ pub fn router(state: ApiState) -> Router {
             .route("/_demo/clock", get(demo::clock).post(demo::advance_clock))
             .route("/_demo/members/observe", post(demo::observe));
     }
-    framed(routes.fallback(frame::no_such_path), state)
+    framed(routes.fallback(frame::no_such_path), state, true)
 }
 
 /// What a process answers that does other work than the API: how it is, the operator's command line, and Discord, if it
 /// `has_bot`.
-pub fn operator_router(state: ApiState, has_bot: bool) -> Router {
+pub fn operator_router(state: ApiState, has_bot: bool) -> Framed {
     let mut routes = operator_routes();
     if has_bot {
         routes = routes.route(INTERACTIONS, post(interactions::receive));
     }
-    framed(routes.fallback(frame::not_here), state)
+    framed(routes.fallback(frame::not_here), state, false)
 }
 
 fn operator_routes() -> Router<ApiState> {
@@ -121,9 +122,7 @@ fn operator_routes() -> Router<ApiState> {
         .route("/_admin/keys/{id}/retire", post(key_ring::retire))
 }
 
-fn framed(routes: Router<ApiState>, state: ApiState) -> Router {
-    routes
-        .method_not_allowed_fallback(frame::no_such_method)
-        .layer(frame::Frame::new(state.clone()))
-        .with_state(state)
+fn framed(routes: Router<ApiState>, state: ApiState, validates: bool) -> Framed {
+    let routes = routes.method_not_allowed_fallback(frame::no_such_method).with_state(state.clone());
+    Framed::new(routes, state, validates)
 }

@@ -1,18 +1,22 @@
 //! Serves the API on a listener: a limited number of connections, answers without delay, and an end that lets
 //! requests in flight finish. What is answered is no business of this file.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tower::Service;
+use tower::make::Shared;
 
 /// Pause after the system could not give a connection, for example because no file is left.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -21,14 +25,18 @@ const PAUSE: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// Those of the listener.
-pub async fn serve(
+pub async fn serve<S>(
     listener: TcpListener,
-    router: Router,
+    service: S,
     connections_max: usize,
     closing: CancellationToken,
-) -> std::io::Result<()> {
+) -> std::io::Result<()>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
     let limited = Limited { listener, places: Arc::new(Semaphore::new(connections_max)) };
-    axum::serve(limited, router).with_graceful_shutdown(closing.cancelled_owned()).await
+    axum::serve(limited, Shared::new(service)).with_graceful_shutdown(closing.cancelled_owned()).await
 }
 
 /// A listener that takes a connection only when there is a place for it.

@@ -4,6 +4,8 @@
 mod commands;
 mod discord;
 mod histogram;
+mod hits;
+mod inserts;
 mod instances;
 mod load;
 mod validate;
@@ -28,6 +30,7 @@ pub(crate) async fn run(bench: &Bench, format: Format) -> Outcome<()> {
         BenchWhat::Append => commands::append(bench).await?,
         BenchWhat::Bulk => commands::bulk(bench).await?,
         BenchWhat::Rebuild => commands::rebuild(bench).await?,
+        BenchWhat::Hits => hits::run(bench).await?,
         BenchWhat::Project => instances::project(bench).await?,
         BenchWhat::Revoke => instances::revoke(bench).await?,
         BenchWhat::Discord => discord::run(bench).await?,
@@ -85,6 +88,7 @@ impl Scratch {
         flags.extend(bench.database_url.clone().map(|url| ("database.url", url, "--database-url")));
         flags.extend(bench.nats_url.clone().map(|url| ("nats.url", url, "--nats-url")));
         flags.extend(bench.redis_url.clone().map(|url| ("redis.url", url, "--redis-url")));
+        flags.extend(bench.cache.map(|entries| ("cache.licenses", entries.to_string(), "--cache")));
         Config::load(&Inputs { flags, ..Inputs::default() })
     }
 }

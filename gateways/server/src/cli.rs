@@ -452,7 +452,10 @@ pub(crate) struct Bench {
     /// A Redis server in which instances share what they have read
     #[arg(long, value_name = "URL")]
     pub(crate) redis_url: Option<String>,
-    /// Licenses of five events each that are made before `append` and `rebuild`
+    /// Licenses that the cache of a process holds, instead of the default; 0 for none, so that Redis is asked
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) cache: Option<u64>,
+    /// Licenses of five events each that are made before `append` and `rebuild`, or of two before `hits`
     #[arg(long, default_value_t = 20_000)]
     pub(crate) licenses: usize,
     /// Bytes of the floor's answer
@@ -471,6 +474,8 @@ pub(crate) enum BenchWhat {
     Bulk,
     /// Events a second of a rebuild
     Rebuild,
+    /// The share of questions that the cache answers, keys being asked for by Zipf's law
+    Hits,
     /// From a commit until the read models of another instance show it, at 500 commands a second
     Project,
     /// From a revoke until another instance refuses the key

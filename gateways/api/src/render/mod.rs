@@ -10,7 +10,7 @@ pub(crate) mod user;
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::private::Unsealed;
 use serde::{Serialize, Serializer};
@@ -20,6 +20,9 @@ use crate::error::ApiError;
 
 /// Most answers fit, so a body is one allocation.
 const BODY_BYTES: usize = 1_024;
+
+/// So many headers has an answer, with those of the frame around it.
+const HEADERS: usize = 8;
 
 /// Who reads an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,7 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
     }
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

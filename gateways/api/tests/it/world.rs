@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use api::Framed;
 use api::operator::{Component, Condition, InteractionError, Operator, OperatorError};
 use api::{ApiState, Code, Hosts, KeyWish, Limits, Mode, Parts, TokenKeys, mint};
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use commands::ring::{KeyRing, os_random};
@@ -46,7 +46,7 @@ pub(crate) struct Config {
 }
 
 pub(crate) struct World {
-    pub(crate) router: Router,
+    pub(crate) router: Framed,
     pub(crate) commands: Commands,
     pub(crate) queries: Queries,
     tokens: TokenKeys,

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Scratch;
+use super::{Scratch, inserts};
 use crate::assemble::{self, Assembled};
 use crate::cli::Bench;
 use crate::failure::{Attempt as _, Failure, Outcome};
@@ -74,7 +74,7 @@ impl Bed {
         Context { actor: Actor::Operator, ..Context::job("bench", Uuid::new_v4(), now) }
     }
 
-    async fn generate(&self, count: usize) -> Outcome<Vec<OpenedKey>> {
+    pub(super) async fn generate(&self, count: usize) -> Outcome<Vec<OpenedKey>> {
         let mut keys = Vec::new();
         while keys.len() < count {
             let order = GenerateOrder {
@@ -164,8 +164,8 @@ impl Bed {
                 sequence: 1,
                 event_type: "license.delivered".to_owned(),
                 event_version: "1".to_owned(),
-                payload: json!({ "padding": "0".repeat(PAYLOAD) }).to_string(),
-                metadata: json!({ "padding": "0".repeat(METADATA) }).to_string(),
+                payload: padding(PAYLOAD),
+                metadata: padding(METADATA),
                 guild: Some(GUILD),
             };
             let append = Append { events: vec![event], ..Append::default() };
@@ -198,14 +198,20 @@ pub(super) async fn append(bench: &Bench) -> Outcome<Value> {
         rates.insert(in_flight.to_string(), bed.rate(&keys, in_flight, span).await?.into());
     }
     let plain = bed.plain_rate(span).await?;
-    let ratio = rates["32"].as_f64().unwrap_or(f64::NAN) / plain;
+    let clients = match &bench.database_url {
+        Some(url) => Some(inserts::by_clients(url, 32, bench.seconds, PAYLOAD, METADATA).await?),
+        None => None,
+    };
+    let busiest = rates["32"].as_f64().unwrap_or(f64::NAN);
     Ok(json!({
         "what": "append",
         "engine": bed.assembled.engine.store,
         "licenses": keys.len(),
         "commandsPerSecond": rates,
-        "plainInsertsPerSecond": plain,
-        "ratio": ratio,
+        "oneByOnePerSecond": plain,
+        "ratioToOneByOne": busiest / plain,
+        "insertsBy32ClientsPerSecond": clients,
+        "ratioToInserts": clients.map(|clients| busiest / clients),
     }))
 }
 
@@ -263,6 +269,11 @@ pub(super) async fn rebuild(bench: &Bench) -> Outcome<Value> {
         "projectorEventsPerSecond": events / projected.as_secs_f64(),
         "sealedEventsPerSecond": events / sealed.as_secs_f64(),
     }))
+}
+
+/// A JSON object of about so many bytes.
+fn padding(bytes: usize) -> String {
+    json!({ "padding": "0".repeat(bytes) }).to_string()
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -122,6 +122,9 @@ pub(super) fn spawned(mut command: Command, bench: &Bench) -> Outcome<Child> {
             None => command.env_remove(name),
         };
     }
+    if let Some(entries) = bench.cache {
+        command.env("DCA_CACHE_LICENSES", entries.to_string());
+    }
     command
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// One server.
 pub(crate) struct Postgres {
     port: u16,
-    child: Child,
+    child: Option<Child>,
     folder: tempfile::TempDir,
 }
 
@@ -40,8 +40,15 @@ impl Postgres {
 
     async fn serve(folder: tempfile::TempDir) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut server = Self { port, child: None, folder };
+        server.run().await;
+        server
+    }
+
+    /// Starts it on what it has, at the address that it had.
+    pub(crate) async fn run(&mut self) {
         let mut server = program("postgres");
-        server.arg("-D").arg(folder.path().join("data")).args(["-p", &port.to_string()]);
+        server.arg("-D").arg(self.folder.path().join("data")).args(["-p", &self.port.to_string()]);
         server.args([
             "-c",
             "listen_addresses=127.0.0.1",
@@ -50,17 +57,35 @@ impl Postgres {
             "-c",
             "fsync=off",
         ]);
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = server.current_dir(folder.path()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let mut server = Self { port, child, folder };
+        let path = self.folder.path().join("log");
+        let log = std::fs::File::create(&path).unwrap();
+        server.current_dir(self.folder.path()).stdout(Stdio::null()).stderr(log);
+        let child = self.child.insert(server.spawn().unwrap());
         let begin = Instant::now();
-        while let Err(error) = connect(&server.url()).await {
-            let ended = server.child.try_wait().unwrap();
-            let log = std::fs::read_to_string(server.folder.path().join("log")).unwrap_or_default();
+        let url = format!("postgres://postgres@127.0.0.1:{}/postgres", self.port);
+        while let Err(error) = connect(&url).await {
+            let ended = child.try_wait().unwrap();
+            let log = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(begin.elapsed() < Duration::from_secs(60) && ended.is_none(), "{error}\n{log}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        server
+    }
+
+    /// Stops it as an operator does who waits for nobody: connections are closed, what was committed is kept.
+    pub(crate) fn stop(&mut self) {
+        self.end("-INT");
+    }
+
+    /// Stops it in the middle of everything; it recovers from its log when it runs again.
+    pub(crate) fn crash(&mut self) {
+        self.end("-QUIT");
+    }
+
+    fn end(&mut self, signal: &str) {
+        if let Some(mut child) = self.child.take() {
+            Command::new("kill").args([signal, &child.id().to_string()]).status().ok();
+            child.wait().ok();
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -70,10 +95,8 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // Fast shutdown, so that its own children go with it; what is in it is thrown away.
-        let pid = self.child.id().to_string();
-        Command::new("kill").args(["-INT", &pid]).status().ok();
-        self.child.wait().ok();
+        // Its own children go with it; what is in it is thrown away.
+        self.stop();
     }
 }
 

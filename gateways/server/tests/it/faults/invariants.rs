@@ -38,7 +38,12 @@ pub(super) async fn hold(site: &mut Site, seen: &Seen) {
     check_answers(seen);
     for n in 0..=site.others.len() {
         let report = site.world(n).cli(&["verify"]).await;
-        assert_eq!(report["ok"], true, "live read models differ from a rebuild: {report:#}");
+        assert_eq!(
+            report["ok"], true,
+            "live read models differ from a rebuild, or the log from its seal: {report:#}"
+        );
+        let sealed = report["seal"]["sealed"].as_u64().unwrap_or_default();
+        assert!(sealed >= log.0.len() as u64, "{} events, and a seal over {sealed}: {report:#}", log.0.len());
     }
 }
 
@@ -54,14 +59,17 @@ async fn roles_arrive(site: &mut Site, seen: &Seen) {
     }
 }
 
-/// The read models show all that the log has, in every process.
+/// The read models show all that the log has, in every process, and all of it is sealed.
 async fn caught_up(site: &Site) {
     for world in site.worlds() {
-        until("the read models have caught up", || async {
+        until("the read models and the seal have caught up", || async {
             let health = world.ask("GET", "/health", &[], Value::Null).await.body;
             let components = health["components"].as_array()?.clone();
-            let models = components.into_iter().find(|one| one["name"] == "readModels")?;
-            (models["lagEvents"] == 0).then_some(())
+            let is_at_the_end = |name: &str| {
+                let mut named = components.iter().filter(|one| one["name"] == name);
+                named.any(|one| one["lagEvents"] == 0)
+            };
+            (is_at_the_end("readModels") && is_at_the_end("auditLog")).then_some(())
         })
         .await;
     }

@@ -9,4 +9,5 @@ mod nats;
 mod parked;
 mod postgres;
 mod processes;
+mod redis;
 mod site;

@@ -3,12 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use fault_proxy::Fault;
+use fault_proxy::{Fault, FaultProxy};
 
 use super::invariants;
 use super::load::Load;
 use super::site::{Site, before_database};
 use crate::discord::until;
+use crate::postgres::Postgres;
 use crate::world::Engine;
 
 /// Long enough for every time limit to have passed once.
@@ -17,44 +18,94 @@ const SHORT: Duration = Duration::from_secs(9);
 const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_minute_without_postgresql_is_bridged() {
-    outage(&[Fault::Cut], LONG).await;
+async fn a_postgresql_that_is_stopped_for_a_minute_is_bridged() {
+    outage(Server::Own(Postgres::start().await, vec![Postgres::stop]), LONG).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgresql_that_crashes_loses_nothing_that_was_acknowledged() {
+    outage(Server::Own(Postgres::start().await, vec![Postgres::crash, Postgres::crash]), SHORT).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgresql_that_fell_silent_holds_up_nobody() {
-    outage(&[Fault::HalfOpen, Fault::Stall], SHORT).await;
+    outage(Server::proxied(&[Fault::HalfOpen, Fault::Stall]).await, SHORT).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_to_postgresql_that_are_reset_harm_nothing() {
-    outage(&[Fault::Reset, Fault::Cut], SHORT).await;
+    outage(Server::proxied(&[Fault::Reset, Fault::Cut]).await, SHORT).await;
 }
 
-/// Two processes over a PostgreSQL that fails in each of these ways, one after the other, under load.
-async fn outage(faults: &[Fault], lasting: Duration) {
-    let engine = Engine::postgres().await;
-    let (proxy, through) = before_database(engine.database_url().unwrap()).await;
-    let mut site = Site::start(engine, &[("DATABASE_URL", &through)]).await;
+/// The database server, and the ways in which it goes, one after the other.
+enum Server {
+    /// A server of the test's own, which ends.
+    Own(Postgres, Vec<fn(&mut Postgres)>),
+    /// A database behind a proxy that fails.
+    Proxied { database: String, through: String, proxy: FaultProxy, faults: Vec<Fault> },
+}
+
+impl Server {
+    async fn proxied(faults: &[Fault]) -> Self {
+        let engine = Engine::postgres().await;
+        let database = engine.database_url().unwrap().to_owned();
+        let (proxy, through) = before_database(&database).await;
+        Self::Proxied { database, through, proxy, faults: faults.to_vec() }
+    }
+
+    async fn site(&self) -> Site {
+        match self {
+            Self::Own(server, _) => Site::start(Engine::Postgres(server.url()), &[]).await,
+            Self::Proxied { database, through, .. } => {
+                Site::start(Engine::Postgres(database.clone()), &[("DATABASE_URL", through)]).await
+            }
+        }
+    }
+
+    fn rounds(&self) -> usize {
+        match self {
+            Self::Own(_, ways) => ways.len(),
+            Self::Proxied { faults, .. } => faults.len(),
+        }
+    }
+
+    fn go(&mut self, round: usize) {
+        match self {
+            Self::Own(server, ways) => ways[round](server),
+            Self::Proxied { proxy, faults, .. } => proxy.set(faults[round]),
+        }
+    }
+
+    async fn come_back(&mut self) {
+        match self {
+            Self::Own(server, _) => server.run().await,
+            Self::Proxied { proxy, .. } => proxy.set(Fault::Pass),
+        }
+    }
+}
+
+/// Two processes over a PostgreSQL that fails in each of its ways, under load.
+async fn outage(mut server: Server, lasting: Duration) {
+    let mut site = server.site().await;
     site.join().await;
     let known = site.licenses(1).await.remove(0).1;
     let load = Load::start(&site);
     load.more(40).await;
-    for (round, fault) in faults.iter().enumerate() {
+    for round in 0..server.rounds() {
         for url in site.urls() {
             has_it_as_it_is(&site, &url, &known, usize::min(round, 1)).await;
         }
         // Made, and asked for nowhere.
         let unknown = site.licenses(1).await.remove(0).1;
-        proxy.set(*fault);
+        server.go(round);
         let begin = Instant::now();
         let urls = site.urls();
         let (one, two) = tokio::join!(
             while_gone(&site, &urls[0], &known, &unknown, begin + lasting),
             while_gone(&site, &urls[1], &known, &unknown, begin + lasting)
         );
-        assert!(one && two, "{fault:?}: answers of a process without its database were not marked");
-        proxy.set(Fault::Pass);
+        assert!(one && two, "round {round}: answers of a process without its database were not marked");
+        server.come_back().await;
         for url in &urls {
             recovered(&site, url, &known, &unknown).await;
         }
