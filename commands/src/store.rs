@@ -15,6 +15,7 @@ mod columns;
 mod config;
 mod error;
 mod fold;
+mod loader;
 mod memory;
 mod migrate;
 mod model;
@@ -213,6 +214,11 @@ impl Store {
             }
             Self::Postgres(opened) if opened.engine.prepared() == Prepared::Kept => {
                 let engine = &opened.engine;
+                if version == u64::MAX
+                    && let Some(rows) = engine.rows(stream).await?
+                {
+                    return fold::fold(stream, rows, version);
+                }
                 match engine.events::<A>(&stream.id).await {
                     Ok(events) => events,
                     Err(error) => match fold::cause(error) {

@@ -39,6 +39,8 @@ const NAME: &str = "seal-log";
 /// How long the lease lasts without being renewed, and when it is.
 const LEASE: Duration = Duration::from_secs(5);
 const RENEW: Duration = Duration::from_millis(1_500);
+/// How long one statement may take. Each handles one batch, so one that takes longer has a server that fell silent.
+const STATEMENT: Duration = Duration::from_secs(10);
 /// Tiles read with one statement.
 const TILES_MAX: usize = 1_000;
 
@@ -76,8 +78,9 @@ pub(crate) fn tables() -> [&'static Table; 2] {
 #[derive(Clone)]
 pub struct SealLog {
     core: Arc<Core>,
-    /// The log and the database, for work that nobody waits for.
+    /// The log and the database, for statements of a batch each.
     log: EventLog,
+    sql: Sql,
     sign: Arc<dyn Sign>,
 }
 
@@ -103,7 +106,8 @@ impl SealLog {
     /// The Merkle log of what `queries` reads; `sign` signs its checkpoints.
     pub fn new(queries: &Queries, sign: Arc<dyn Sign>) -> Self {
         let core = queries.core.clone();
-        Self { log: EventLog::new(core.slow.clone()), core, sign }
+        let sql = core.sql.with_timeout(STATEMENT);
+        Self { log: EventLog::new(sql.clone()), sql, core, sign }
     }
 
     /// Seals and signs until `shutdown`, in the name of `holder`, which no other process has. Nothing ends this but
@@ -202,7 +206,7 @@ impl SealLog {
             return Ok(SealStep::Idle(start));
         };
         let grown = self.grow(start, &events).await?;
-        let mut tx = self.core.slow.begin().await?;
+        let mut tx = self.sql.begin().await?;
         let (log, root) = (&grown.log, grown.log.root().to_string());
         let args = [Arg::Int(log.size() as i64), Arg::Text(&root), Arg::Text(LOG), Arg::Int(start)];
         if tx.execute(ADVANCE, &args).await? == 0 {
@@ -227,7 +231,7 @@ impl SealLog {
         sizes.insert(LOG.to_owned(), TreeRow { size: start as u64, root: domain::merkle::empty_root() });
         let edges =
             sizes.iter().flat_map(|(name, row)| Growing::edge_tiles(name, row.size)).collect::<Vec<_>>();
-        let stored = tiles(&self.core.slow, &edges).await?;
+        let stored = tiles(&self.sql, &edges).await?;
         let open = |name: &str| Growing::open(name.to_owned(), size_of(name, &sizes), &stored);
         let log = open(LOG)?;
         let trees = guilds.iter().map(|guild| Ok((*guild, open(&guild.to_string())?)));
@@ -249,7 +253,7 @@ impl SealLog {
     }
 
     async fn trees(&self, names: &[String]) -> Result<BTreeMap<String, TreeRow>, QueryError> {
-        let rows = self.core.slow.fetch(TREES, &[Arg::List(names)]).await?;
+        let rows = self.sql.fetch(TREES, &[Arg::List(names)]).await?;
         rows.iter().map(tree_row).collect()
     }
 }

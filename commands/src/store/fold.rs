@@ -16,6 +16,12 @@ pub(super) struct Row {
     payload: String,
 }
 
+impl Row {
+    pub(super) fn new(sequence: i64, event_type: String, event_version: String, payload: String) -> Self {
+        Self { sequence: sequence as u64, event_type, event_version, payload }
+    }
+}
+
 impl From<SerializedEvent> for Row {
     fn from(event: SerializedEvent) -> Self {
         Self {

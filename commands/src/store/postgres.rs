@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use cqrs_es::persist::{PersistedEventRepository as _, PersistenceError, SerializedEvent};
 use domain::aggregate::Decide;
+use domain::id::StreamId;
 use domain::time::Timestamp;
 use postgres_es::PostgresEventRepository;
 use sqlx::migrate::Migrator;
@@ -20,6 +21,8 @@ use super::actor::{WriteError, Written};
 use super::columns::Columns;
 use super::config::{Clock, Pooler};
 use super::error::{Meaning, StoreError};
+use super::fold::Row;
+use super::loader::{Loader, Unread};
 use super::migrate;
 use super::model::{Append, Claim};
 use super::rows::Prepared;
@@ -41,6 +44,7 @@ const PROOF: Duration = Duration::from_secs(1);
 pub struct Postgres {
     pub(super) pool: PgPool,
     streams: PostgresEventRepository,
+    loader: Option<Loader>,
     pub(super) pooler: Pooler,
     health: Arc<Health>,
     statement_timeout: Duration,
@@ -129,17 +133,34 @@ impl Postgres {
         migrate_at(&direct).await?;
         let health = Arc::new(Health::new());
         let pool = pool(&options, address, &health);
+        let setup = setup(address);
+        let own = |name: &str| OwnConnection::new(&options, name, setup.clone());
         let writer = Writer {
-            options: options.application_name("dca-auth append"),
-            setup: setup(address),
+            own: own("dca-auth append"),
             pooler: address.pooler,
             lock_timeout: address.lock_timeout,
             clock,
-            connection: None,
         };
         let streams = PostgresEventRepository::new(pool.clone());
         let statement_timeout = address.statement_timeout;
-        Ok((Self { pool, streams, pooler: address.pooler, health, statement_timeout }, writer))
+        // Behind a pooler a connection of one's own is none.
+        let loader = (prepared(address.pooler) == Prepared::Kept)
+            .then(|| Loader::start(|| own("dca-auth load"), statement_timeout));
+        Ok((Self { pool, streams, loader, pooler: address.pooler, health, statement_timeout }, writer))
+    }
+
+    /// The rows of a stream, read together with others that are asked for; `None` if they have to be read alone.
+    pub(super) async fn rows(&self, stream: &StreamId) -> Result<Option<Vec<Row>>, StoreError> {
+        let Some(loader) = &self.loader else { return Ok(None) };
+        match loader.rows(stream).await {
+            Ok(rows) => Ok(Some(rows)),
+            Err(Unread::Lost) => Ok(None),
+            Err(Unread::Silent) => {
+                self.health.note_loss();
+                let silent = silent(self.statement_timeout);
+                Err(StoreError::of("loading a stream", &silent))
+            }
+        }
     }
 
     /// The rows of a stream, within the time of a statement.
@@ -321,48 +342,25 @@ async fn migrate_at(options: &PgConnectOptions) -> Result<(), StoreError> {
     migrated
 }
 
-/// Appends batches on a connection of its own.
-pub(super) struct Writer {
+/// A connection beside the pool, made when it is needed.
+pub(super) struct OwnConnection {
     options: PgConnectOptions,
     setup: Option<Arc<str>>,
-    pooler: Pooler,
-    lock_timeout: Duration,
-    clock: Clock,
-    connection: Option<(PgConnection, Instant)>,
+    kept: Option<(PgConnection, Instant)>,
 }
 
-impl Writer {
-    /// Appends commands in one call, all or nothing. If this future is dropped before its end, the connection
-    /// goes with it.
-    pub(super) async fn write(&mut self, batch: &[&Append]) -> Result<Written, WriteError> {
-        let mut connection = self.connect().await.map_err(|error| WriteError::of(&error, || None))?;
-        let result = self.call(&mut connection, batch).await;
-        let failed = match result {
-            Ok((first, recorded_at)) => {
-                self.connection = Some((connection, Instant::now()));
-                return Ok(Written { first, recorded_at: Timestamp(recorded_at) });
-            }
-            Err(error) => WriteError::of(&error, || taken(&error, batch)),
-        };
-        if !matches!(failed, WriteError::Away(_)) {
-            self.connection = Some((connection, Instant::now()));
-        }
-        Err(failed)
+impl OwnConnection {
+    fn new(options: &PgConnectOptions, name: &str, setup: Option<Arc<str>>) -> Self {
+        Self { options: options.clone().application_name(name), setup, kept: None }
     }
 
-    pub(super) async fn close(&mut self) {
-        if let Some((connection, _)) = self.connection.take() {
-            // The server forgets a connection that was not closed in form just as well.
-            let _ = connection.close().await;
-        }
-    }
-
-    async fn connect(&mut self) -> sqlx::Result<PgConnection> {
-        if let Some((mut connection, used)) = self.connection.take() {
+    /// The connection, which lives as far as anybody can know. Whoever takes it keeps it again if it is in order.
+    pub(super) async fn take(&mut self) -> sqlx::Result<PgConnection> {
+        if let Some((mut connection, used)) = self.kept.take() {
             if used.elapsed() <= TRUSTED_IDLE || matches!(answers(&mut connection).await, Some(Ok(()))) {
                 return Ok(connection);
             }
-            tracing::info!("the connection for appends was lost; connecting again");
+            tracing::info!("a connection to the database was lost; connecting again");
         }
         let connecting = async {
             let mut connection = PgConnection::connect_with(&self.options).await?;
@@ -371,6 +369,49 @@ impl Writer {
         };
         let connected = tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await;
         connected.unwrap_or_else(|_| Err(silent(ACQUIRE_TIMEOUT)))
+    }
+
+    pub(super) fn keep(&mut self, connection: PgConnection) {
+        self.kept = Some((connection, Instant::now()));
+    }
+
+    pub(super) async fn close(&mut self) {
+        if let Some((connection, _)) = self.kept.take() {
+            // The server forgets a connection that was not closed in form just as well.
+            let _ = connection.close().await;
+        }
+    }
+}
+
+/// Appends batches on a connection of its own.
+pub(super) struct Writer {
+    own: OwnConnection,
+    pooler: Pooler,
+    lock_timeout: Duration,
+    clock: Clock,
+}
+
+impl Writer {
+    /// Appends commands in one call, all or nothing. If this future is dropped before its end, the connection
+    /// goes with it.
+    pub(super) async fn write(&mut self, batch: &[&Append]) -> Result<Written, WriteError> {
+        let mut connection = self.own.take().await.map_err(|error| WriteError::of(&error, || None))?;
+        let result = self.call(&mut connection, batch).await;
+        let failed = match result {
+            Ok((first, recorded_at)) => {
+                self.own.keep(connection);
+                return Ok(Written { first, recorded_at: Timestamp(recorded_at) });
+            }
+            Err(error) => WriteError::of(&error, || taken(&error, batch)),
+        };
+        if !matches!(failed, WriteError::Away(_)) {
+            self.own.keep(connection);
+        }
+        Err(failed)
+    }
+
+    pub(super) async fn close(&mut self) {
+        self.own.close().await;
     }
 
     async fn call(

@@ -87,8 +87,16 @@ pub mod postgres {
          $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, \
          $24, $25)";
 
+    /// Many streams: kinds $1, ids $2; each row with the number of its stream in them, from 1.
+    pub(in crate::store) const STREAMS: &str = "SELECT w.number, e.sequence, e.event_type, e.event_version, \
+         CAST(e.payload AS TEXT) \
+         FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (kind, id, number) CROSS JOIN LATERAL (\
+             SELECT sequence, event_type, event_version, payload FROM events \
+             WHERE aggregate_type = w.kind AND aggregate_id = w.id) AS e \
+         ORDER BY w.number, e.sequence";
+
     /// Every statement that only PostgreSQL has.
-    pub const ALL: [&str; 1] = [APPEND];
+    pub const ALL: [&str; 2] = [APPEND, STREAMS];
 }
 
 /// SQLite only.

@@ -14,7 +14,7 @@ use crate::cli::Command;
 use crate::config::Config;
 use crate::door::Door;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Format, answer};
+use crate::output::{self, Format, answer};
 
 /// Everything but RFC 3986's unreserved characters.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -55,7 +55,7 @@ pub(crate) async fn ask(config: &Config, command: Command, format: Format) -> Ou
         other => operate::ask(other)?,
     };
     let door = Door::open(config, name).await?;
-    let called = send(&door, &ask).await;
+    let called = send(&door, &ask, format).await;
     door.close().await;
     let body = called?.body;
     answer(format, &body, ask.text);
@@ -64,10 +64,13 @@ pub(crate) async fn ask(config: &Config, command: Command, format: Format) -> Ou
 
 /// Sends the request. A write counts as done when the read models show it, so that the next request of anybody
 /// sees its effect.
-async fn send(door: &Door, ask: &Ask) -> Outcome<Answer> {
+async fn send(door: &Door, ask: &Ask, format: Format) -> Outcome<Answer> {
     let mut done = door.call(ask.method, &ask.path, ask.body.as_ref()).await?;
     // Work that takes longer than a request may is asked for until it is done; each time the server waits a little.
     while done.body["running"].is_string() {
+        if let Some(progress) = done.body["progress"].as_str() {
+            output::aside(format, progress);
+        }
         done = door.call(ask.method, &ask.path, ask.body.as_ref()).await?;
     }
     if ask.method != Method::Get {

@@ -1,11 +1,12 @@
 //! Work of the operator that takes longer than a request may: it goes on in the background, each request waits for
 //! it a little, and the one that meets its end takes the result. One piece at a time; what it does is not known here.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::OperatorError;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
 /// A finished result that nobody fetched for so long belongs to somebody who went away.
@@ -18,8 +19,24 @@ pub(crate) struct Long {
     running: Mutex<Option<Work>>,
 }
 
+/// What long work says about how far it is.
+#[derive(Clone, Default)]
+pub(crate) struct Progress(Arc<watch::Sender<Option<String>>>);
+
+impl Progress {
+    /// Says it, instead of what was said before.
+    pub(crate) fn say(&self, text: String) {
+        self.0.send_replace(Some(text));
+    }
+
+    fn said(&self) -> Option<String> {
+        self.0.borrow().clone()
+    }
+}
+
 struct Work {
     what: String,
+    progress: Progress,
     task: JoinHandle<Result<Value, OperatorError>>,
     asked: Instant,
 }
@@ -40,6 +57,21 @@ impl Long {
         what: &str,
         work: impl Future<Output = Result<Value, OperatorError>> + Send + 'static,
     ) -> Result<Value, OperatorError> {
+        self.run_saying(what, |_| work).await
+    }
+
+    /// The same for work that says how far it is, which stands beside `running` as `progress`.
+    ///
+    /// # Errors
+    /// As [`Long::run`].
+    pub(crate) async fn run_saying<F>(
+        &self,
+        what: &str,
+        work: impl FnOnce(Progress) -> F,
+    ) -> Result<Value, OperatorError>
+    where
+        F: Future<Output = Result<Value, OperatorError>> + Send + 'static,
+    {
         let mut place = self.running.try_lock().map_err(|_| busy("the same, or a like command"))?;
         if place.as_ref().is_some_and(Work::is_forgotten) {
             *place = None;
@@ -48,13 +80,18 @@ impl Long {
             Some(running) if running.what == what => running,
             Some(other) => return Err(busy(&other.what)),
             None => {
-                place.insert(Work { what: what.to_owned(), task: tokio::spawn(work), asked: Instant::now() })
+                let progress = Progress::default();
+                let task = tokio::spawn(work(progress.clone()));
+                place.insert(Work { what: what.to_owned(), progress, task, asked: Instant::now() })
             }
         };
         let done = tokio::time::timeout(self.wait, &mut running.task).await;
         running.asked = Instant::now();
         match done {
-            Err(_) => Ok(json!({ "running": what })),
+            Err(_) => Ok(match running.progress.said() {
+                Some(progress) => json!({ "running": what, "progress": progress }),
+                None => json!({ "running": what }),
+            }),
             Ok(ended) => {
                 *place = None;
                 ended.map_err(|error| OperatorError::Unavailable(format!("{what} broke off: {error}")))?
@@ -89,5 +126,21 @@ mod tests {
         assert_eq!(long.run("verify", work()).await.unwrap(), json!({ "running": "verify" }));
         assert_eq!(long.run("verify", work()).await.unwrap(), json!({ "ok": true }));
         assert_eq!(long.run("rebuild x", work()).await.unwrap(), json!({ "running": "rebuild x" }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_says_how_far_it_is() {
+        let long = Long::new(Duration::from_secs(5));
+        let work = |progress: Progress| async move {
+            for half in ["nothing", "half"] {
+                progress.say(half.to_owned());
+                tokio::time::sleep(Duration::from_secs(6)).await;
+            }
+            Ok(json!({ "ok": true }))
+        };
+        let running = |progress: &str| json!({ "running": "rebuild", "progress": progress });
+        assert_eq!(long.run_saying("rebuild", work).await.unwrap(), running("nothing"));
+        assert_eq!(long.run_saying("rebuild", work).await.unwrap(), running("half"));
+        assert_eq!(long.run_saying("rebuild", work).await.unwrap(), json!({ "ok": true }));
     }
 }

@@ -297,8 +297,8 @@ impl Operator for Host {
     fn rebuild<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Value, OperatorError>> {
         async move {
             let (queries, model) = (self.assembled.queries.clone(), name.to_owned());
-            let work = async move { crate::verify::rebuild(&queries, &model).await };
-            self.long.run(&format!("rebuild {name}"), work).await
+            let work = |progress| async move { crate::verify::rebuild(&queries, &model, &progress).await };
+            self.long.run_saying(&format!("rebuild {name}"), work).await
         }
         .boxed()
     }

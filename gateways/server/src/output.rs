@@ -1,5 +1,6 @@
 //! What a command prints: text for people, or one JSON value with `--json`, on the standard output. Logs and
-//! errors go to the standard error output; neither passes through here, save the last word of a failed command.
+//! errors go to the standard error output; neither passes through here, save how far a long command is, and the last
+//! word of a failed one.
 
 use std::io::Write as _;
 
@@ -34,6 +35,13 @@ pub(crate) fn answer(format: Format, json: &Value, text: impl FnOnce(&Value) -> 
     match format {
         Format::Json => say(&json.to_string()),
         Format::Text => say(&text(json)),
+    }
+}
+
+/// Prints for people how far a command is, past its answer.
+pub(crate) fn aside(format: Format, text: &str) {
+    if format == Format::Text {
+        writeln!(std::io::stderr().lock(), "{text}").ok();
     }
 }
 

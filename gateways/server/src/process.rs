@@ -25,7 +25,7 @@ use crate::role::{Role, Roles};
 use crate::seed;
 
 /// Longest wait of one request for work that takes long.
-const LONG_WAIT_MAX: Duration = Duration::from_secs(5);
+const LONG_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// How long background work may take to end.
 const STOP_WITHIN: Duration = Duration::from_secs(5);

@@ -7,6 +7,7 @@ use projections::rebuild::{self, Difference, VerifyReport};
 use projections::{Parked, Queries, QueryError, SealReport};
 use serde_json::{Value, json};
 
+use crate::long::Progress;
 use crate::output::cell;
 
 /// What a look at the log and at every read model found. `ok` says whether all is as it should be.
@@ -54,16 +55,23 @@ fn difference(difference: &Difference) -> Value {
     }
 }
 
-/// Builds one read model anew, or `all` of them.
+/// Builds one read model anew, or `all` of them, and says how far it is.
 ///
 /// # Errors
 /// [`OperatorError::Invalid`] for an unknown name; otherwise what kept it from being built.
-pub(crate) async fn rebuild(queries: &Queries, name: &str) -> Result<Value, OperatorError> {
+pub(crate) async fn rebuild(
+    queries: &Queries,
+    name: &str,
+    progress: &Progress,
+) -> Result<Value, OperatorError> {
     let names = if name == "all" { rebuild::names() } else { vec![name] };
     let mut built = Vec::new();
     for name in names {
         let begun = std::time::Instant::now();
-        let done = rebuild::rebuild(queries, name, &mut |_| {}).await.map_err(|error| match error {
+        let mut say = |at: rebuild::Progress| {
+            progress.say(format!("{name}: {} of {} events", at.done, at.total));
+        };
+        let done = rebuild::rebuild(queries, name, &mut say).await.map_err(|error| match error {
             QueryError::UnknownModel(_) => {
                 OperatorError::Invalid { member: "name", detail: error.to_string() }
             }

@@ -45,7 +45,7 @@ impl SealLog {
 
     /// A signed checkpoint of what is sealed.
     pub(super) async fn sign_sealed(&self) -> Result<Sealed, QueryError> {
-        let mut tx = self.core.slow.begin().await?;
+        let mut tx = self.sql.begin().await?;
         tx.execute(HOLD, &[Arg::Text(LOG)]).await?;
         let (mut log, mut guilds) = (None, Vec::new());
         for row in tx.fetch(ALL_TREES, &[]).await? {

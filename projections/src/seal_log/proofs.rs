@@ -76,7 +76,7 @@ impl SealLog {
 
     /// The roots over `ranges` of the leaves of a tree.
     async fn roots(&self, tree: &str, ranges: &[Range<u64>]) -> Result<Vec<Hash>, QueryError> {
-        let stored = super::tiles(&self.core.slow, &tiles::tiles_of(tree, ranges)).await?;
+        let stored = super::tiles(&self.sql, &tiles::tiles_of(tree, ranges)).await?;
         ranges.iter().map(|range| tiles::root_over(&stored, tree, range)).collect()
     }
 }

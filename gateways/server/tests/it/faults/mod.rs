@@ -9,5 +9,6 @@ mod nats;
 mod parked;
 mod postgres;
 mod processes;
+mod rebuild;
 mod redis;
 mod site;
