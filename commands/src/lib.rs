@@ -10,6 +10,7 @@ use domain::ports::Floor;
 mod bulk;
 mod context;
 mod delivery;
+mod device;
 mod error;
 mod execute;
 mod expiry;
@@ -26,9 +27,10 @@ mod user;
 
 pub use bulk::{GENERATE_MAX, GenerateOrder, Generated};
 pub use context::{Context, Idempotency};
+pub use device::{Activated, DeviceOrder};
 pub use error::{CommandError, Refused};
 pub use execute::Done;
-pub use license::{Activated, DeviceOrder, TermsOrder};
+pub use license::TermsOrder;
 pub use observe::{Losses, Observation, ObserveMember};
 
 use crate::ring::KeyRing;
