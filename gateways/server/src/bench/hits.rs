@@ -7,6 +7,7 @@ use domain::key::{self, OpenedKey, Prefix};
 use serde_json::{Value, json};
 
 use super::commands::{Bed, GUILD};
+use super::instances::Running;
 use crate::cli::Bench;
 use crate::failure::{Attempt as _, Failure, Outcome};
 
@@ -19,6 +20,8 @@ pub(super) async fn run(bench: &Bench) -> Outcome<Value> {
     let bed = Bed::new(bench).await?;
     let keys = bed.generate(bench.licenses).await?;
     bed.project().await?;
+    // Whoever does not follow the log trusts no cache.
+    let running = Running::start(&bed.assembled, false).await?;
     let queries = &bed.assembled.queries;
     let entries = bench.cache.unwrap_or(projections::Config::default().license_entries);
     let entries = usize::try_from(entries).unwrap_or(usize::MAX);
@@ -33,6 +36,7 @@ pub(super) async fn run(bench: &Bench) -> Outcome<Value> {
         ask(&bed, keys[popularity.draw(&mut dice)]).await?;
     }
     let (after, seconds) = (queries.cache_stats().licenses, begin.elapsed().as_secs_f64());
+    running.end().await;
     let share = |count: u64| count as f64 / asked as f64;
     Ok(json!({
         "what": "hits",

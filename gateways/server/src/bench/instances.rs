@@ -30,14 +30,14 @@ const ASK_AGAIN: Duration = Duration::from_micros(250);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An instance that follows the log.
-struct Running {
+pub(super) struct Running {
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
 
 impl Running {
     /// `has_projector`: whether it also keeps the read models.
-    async fn start(instance: &Assembled, has_projector: bool) -> Outcome<Self> {
+    pub(super) async fn start(instance: &Assembled, has_projector: bool) -> Outcome<Self> {
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         instance.queries.prepare().await.attempt(|| "the read models cannot be read".to_owned())?;
         let (queries, token) = (instance.queries.clone(), stop.clone());
@@ -48,7 +48,7 @@ impl Running {
         Ok(Self { stop, tasks })
     }
 
-    async fn end(mut self) {
+    pub(super) async fn end(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
     }
