@@ -219,7 +219,8 @@ impl Core {
             Counters::count(&tier.counters.hits);
             return Ok(Got::of(&slot, false));
         }
-        self.fill::<F>(id).await
+        // In a box of its own: who asks has a small future, which is cheap to move, as long as the answer is near.
+        Box::pin(self.fill::<F>(id)).await
     }
 
     fn is_fresh<V>(&self, slot: &Slot<V>) -> bool {

@@ -7,6 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -82,22 +83,6 @@ impl Framed {
     pub(crate) fn new(routes: Router, state: ApiState, validates: bool) -> Self {
         Self { routes, state, validates }
     }
-
-    /// Where a request goes. Validation goes its way without the router, which would cost a tenth of what it takes.
-    fn answer(&mut self, mut request: Request, id: &RequestId) -> BoxFuture<'static, Response> {
-        if self.validates && request.method() == Method::POST && request.uri().path() == VALIDATE {
-            let state = self.state.clone();
-            return Box::pin(async move { validate::validate(State(state), request).await.into_response() });
-        }
-        request.extensions_mut().insert(id.clone());
-        let answer = self.routes.call(request);
-        Box::pin(async move {
-            match answer.await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            }
-        })
-    }
 }
 
 impl Service<Request> for Framed {
@@ -110,25 +95,46 @@ impl Service<Request> for Framed {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let id = RequestId::of(request.headers());
         if let Err(refused) = admit(&self.state, &request) {
             return Box::pin(std::future::ready(Ok(finished(refused.into_response(), id))));
         }
         let limit = self.state.limits().request_timeout;
-        let answer = AssertUnwindSafe(self.answer(request, &id)).catch_unwind();
-        Box::pin(async move {
-            let response = match tokio::time::timeout(limit, answer).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(_)) => {
-                    tracing::error!(request_id = id.text(), "a handler panicked");
-                    ApiError::internal().into_response()
-                }
-                Err(_) => too_late(&id).into_response(),
-            };
-            Ok(finished(response, id))
-        })
+        // Without the router, which would cost a tenth of what a validation takes.
+        if self.validates && request.method() == Method::POST && request.uri().path() == VALIDATE {
+            let state = self.state.clone();
+            let answer = async move { validate::validate(State(state), request).await.into_response() };
+            return Box::pin(guarded(answer, id, limit));
+        }
+        request.extensions_mut().insert(id.clone());
+        let answer = self.routes.call(request);
+        let answer = async move {
+            match answer.await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        };
+        Box::pin(guarded(answer, id, limit))
     }
+}
+
+/// An answer within its time, whatever happens on the way to it.
+async fn guarded(
+    answer: impl Future<Output = Response>,
+    id: RequestId,
+    limit: Duration,
+) -> Result<Response, Infallible> {
+    let answer = AssertUnwindSafe(answer).catch_unwind();
+    let response = match tokio::time::timeout(limit, answer).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => {
+            tracing::error!(request_id = id.text(), "a handler panicked");
+            ApiError::internal().into_response()
+        }
+        Err(_) => too_late(&id).into_response(),
+    };
+    Ok(finished(response, id))
 }
 
 fn too_late(id: &RequestId) -> ApiError {

@@ -8,6 +8,9 @@ mod hits;
 mod inserts;
 mod instances;
 mod load;
+mod snapshot;
+mod start;
+mod usage;
 mod validate;
 
 use std::path::{Path, PathBuf};
@@ -25,7 +28,7 @@ use crate::output::{Format, answer};
 /// If something that is measured fails.
 pub(crate) async fn run(bench: &Bench, format: Format) -> Outcome<()> {
     let mut figures = match bench.what {
-        BenchWhat::Floor => return validate::floor(bench.body_bytes).await,
+        BenchWhat::Floor => return validate::floor(bench.body_bytes, bench.connections).await,
         BenchWhat::Validate => validate::run(bench).await?,
         BenchWhat::Append => commands::append(bench).await?,
         BenchWhat::Bulk => commands::bulk(bench).await?,
@@ -33,6 +36,8 @@ pub(crate) async fn run(bench: &Bench, format: Format) -> Outcome<()> {
         BenchWhat::Hits => hits::run(bench).await?,
         BenchWhat::Project => instances::project(bench).await?,
         BenchWhat::Revoke => instances::revoke(bench).await?,
+        BenchWhat::Start => start::run(bench).await?,
+        BenchWhat::Snapshot => snapshot::run(bench).await?,
         BenchWhat::Discord => discord::run(bench).await?,
     };
     // Figures of an unoptimised build say nothing about the product.

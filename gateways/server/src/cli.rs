@@ -455,7 +455,11 @@ pub(crate) struct Bench {
     /// Licenses that the cache of a process holds, instead of the default; 0 for none, so that Redis is asked
     #[arg(long, value_name = "COUNT")]
     pub(crate) cache: Option<u64>,
-    /// Licenses of five events each that are made before `append` and `rebuild`, or of two before `hits`
+    /// Connections of `validate`
+    #[arg(long, value_name = "COUNT", default_value_t = 64)]
+    pub(crate) connections: usize,
+    /// Licenses of five events each that are made before `append`, `rebuild`, `snapshot` and `start`, or of two before
+    /// `hits`
     #[arg(long, default_value_t = 20_000)]
     pub(crate) licenses: usize,
     /// Bytes of the floor's answer
@@ -480,6 +484,10 @@ pub(crate) enum BenchWhat {
     Project,
     /// From a revoke until another instance refuses the key
     Revoke,
+    /// The start of a server over existing data, and its memory without and with a full cache
+    Start,
+    /// Commands a second beside a transaction that stays open, and beside the sealing of the log
+    Snapshot,
     /// Roles to licenses and messages, against the simulated Discord
     Discord,
     /// The bare route that `validate` is measured against

@@ -13,22 +13,25 @@ pub(crate) const MIN_POSITION: HeaderName = HeaderName::from_static("dca-min-pos
 
 /// Waits until the read models show everything up to `DCA-Min-Position`, if the request names one.
 pub(crate) async fn wait(state: &ApiState, headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(number) = named(state, headers).await? else { return Ok(()) };
-    Ok(state.queries().wait_for(number, state.limits().min_position_timeout).await?)
+    let Some(value) = headers.get(&MIN_POSITION) else { return Ok(()) };
+    // In a box, because most requests name none and should not carry room for it.
+    Box::pin(async move {
+        let number = named(state, value).await?;
+        Ok(state.queries().wait_for(number, state.limits().min_position_timeout).await?)
+    })
+    .await
 }
 
 /// Makes this process know of everything up to `DCA-Min-Position`, if the request names one: a write is judged by what was
 /// written before, wherever that was. It does not wait for lists.
 pub(crate) async fn hear(state: &ApiState, headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(number) = named(state, headers).await? else { return Ok(()) };
+    let Some(value) = headers.get(&MIN_POSITION) else { return Ok(()) };
+    let number = named(state, value).await?;
     Ok(state.queries().hear_of(number).await?)
 }
 
 /// The position that a request names, which the log has.
-async fn named(state: &ApiState, headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
-    let Some(value) = headers.get(&MIN_POSITION) else {
-        return Ok(None);
-    };
+async fn named(state: &ApiState, value: &HeaderValue) -> Result<i64, ApiError> {
     let (epoch, number) = parsed(value).ok_or_else(|| {
         ApiError::invalid(
             "DCA-Min-Position",
@@ -48,7 +51,7 @@ async fn named(state: &ApiState, headers: &HeaderMap) -> Result<Option<i64>, Api
             "The log ends before `DCA-Min-Position`; take the position from an answer of this server.";
         return Err(ApiError::new(Code::PositionUnknown, detail));
     }
-    Ok(Some(number))
+    Ok(number)
 }
 
 fn parsed(value: &HeaderValue) -> Option<(&str, i64)> {

@@ -211,7 +211,7 @@ impl Key {
             return Self::checked(key, kind, guild, now);
         }
         // The tag proves that we made the key, so the read model may only not have it yet: the log decides.
-        let from_log = state.commands().load_guild(guild).await?;
+        let from_log = Box::pin(state.commands().load_guild(guild)).await?;
         from_log.api_key(id).ok_or_else(not_ours).and_then(|key| Self::checked(key, kind, guild, now))
     }
 

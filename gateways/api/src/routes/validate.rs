@@ -142,3 +142,17 @@ fn rendered(
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each request moves its future a few times; what a rare way needs stands in boxes.
+    #[test]
+    fn the_future_of_a_validation_is_small() {
+        fn bytes<F: Future>(_: impl Fn(State<ApiState>, Request) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(bytes(validate) <= 1_536, "{} bytes", bytes(validate));
+    }
+}

@@ -9,7 +9,7 @@ use commands::{Commands, Context, DeviceOrder, GenerateOrder, Idempotency};
 use domain::event::Actor;
 use domain::guild::Action;
 use domain::id::{DiscordId, GuildId, LicenseId, StreamId};
-use domain::key::OpenedKey;
+use domain::key::{self, OpenedKey, Prefix};
 use domain::terms::TermsChange;
 use futures::StreamExt as _;
 use projections::{Projector, rebuild as models};
@@ -111,6 +111,17 @@ impl Bed {
         validated.map(|_| ()).attempt(|| "a license cannot be prepared".to_owned())
     }
 
+    /// A key as its owner sees it.
+    pub(super) fn text(&self, key: OpenedKey) -> Outcome<String> {
+        let text = key::render(&**self.commands().ring(), &Prefix::default(), key.license, key.key);
+        text.ok_or_else(|| Failure::new("a key cannot be written"))
+    }
+
+    /// Closes the store and leaves the folder.
+    pub(super) fn into_scratch(self) -> Scratch {
+        self.scratch
+    }
+
     /// Another instance over the same log.
     pub(super) async fn another(&self, bench: &Bench) -> Outcome<Assembled> {
         let folder = Folder::new(self.scratch.path(), Mode::Live);
@@ -143,11 +154,18 @@ impl Bed {
     }
 
     /// Commands a second with `in_flight` of them under way, each on a license of its own.
-    async fn rate(&self, keys: &[OpenedKey], in_flight: usize, span: Duration) -> Outcome<f64> {
-        let (begin, device) = (Instant::now(), format!("bench-{in_flight}"));
+    /// It ends with the keys, if the time is not over before.
+    pub(super) async fn rate(
+        &self,
+        keys: &[OpenedKey],
+        in_flight: usize,
+        device: &str,
+        span: Duration,
+    ) -> Outcome<f64> {
+        let begin = Instant::now();
         let open = keys.iter().take_while(|_| begin.elapsed() < span);
         let work =
-            futures::stream::iter(open).map(|key| self.activate(*key, &device)).buffer_unordered(in_flight);
+            futures::stream::iter(open).map(|key| self.activate(*key, device)).buffer_unordered(in_flight);
         let done = work.collect::<Vec<_>>().await;
         let seconds = begin.elapsed().as_secs_f64();
         let count = done.into_iter().collect::<Outcome<Vec<i64>>>()?.len();
@@ -195,7 +213,10 @@ pub(super) async fn append(bench: &Bench) -> Outcome<Value> {
     let span = Duration::from_secs(bench.seconds);
     let mut rates = serde_json::Map::new();
     for in_flight in [1, 8, 32] {
-        rates.insert(in_flight.to_string(), bed.rate(&keys, in_flight, span).await?.into());
+        rates.insert(
+            in_flight.to_string(),
+            bed.rate(&keys, in_flight, &format!("bench-{in_flight}"), span).await?.into(),
+        );
     }
     let plain = bed.plain_rate(span).await?;
     let clients = match &bench.database_url {

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use domain::key::{self, OpenedKey, Prefix};
+use domain::key::OpenedKey;
 use serde_json::{Value, json};
 
 use super::commands::{Bed, GUILD};
@@ -53,8 +53,7 @@ pub(super) async fn run(bench: &Bench) -> Outcome<Value> {
 }
 
 async fn ask(bed: &Bed, key: OpenedKey) -> Outcome<()> {
-    let text = key::render(&**bed.commands().ring(), &Prefix::default(), key.license, key.key);
-    let text = text.ok_or_else(|| Failure::new("a key cannot be written"))?;
+    let text = bed.text(key)?;
     let ask = projections::Ask {
         guild: GUILD,
         key: &text,

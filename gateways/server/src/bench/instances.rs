@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use domain::key::{self, OpenedKey, Prefix};
+use domain::key::OpenedKey;
 use domain::license::RevokeCategory;
 use projections::{Ask, Projector, Queries};
 use serde_json::{Value, json};
@@ -121,8 +121,7 @@ pub(super) async fn revoke(bench: &Bench) -> Outcome<Value> {
     let running = [Running::start(&bed.assembled, true).await?, Running::start(&other, false).await?];
     let mut latencies = Histogram::default();
     for key in keys {
-        let text = key::render(&**bed.commands().ring(), &Prefix::default(), key.license, key.key);
-        let text = text.ok_or_else(|| Failure::new("a key cannot be written"))?;
+        let text = bed.text(key)?;
         if !is_valid(&other, &text).await? {
             return Err(Failure::new("a license was not valid before it was revoked"));
         }

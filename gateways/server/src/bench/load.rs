@@ -77,6 +77,33 @@ pub(crate) async fn run(address: SocketAddr, requests: Arc<Vec<Vec<u8>>>, load: 
     Ok(Measured { latency, per_second, body_bytes })
 }
 
+/// Sends each of `requests` once, over so many connections.
+///
+/// # Errors
+/// If a connection fails or an answer is not 200.
+pub(crate) async fn once(
+    address: SocketAddr,
+    requests: Arc<Vec<Vec<u8>>>,
+    connections: usize,
+) -> Outcome<()> {
+    let tasks: Vec<_> = (0..connections)
+        .map(|number| {
+            let requests = Arc::clone(&requests);
+            tokio::spawn(async move {
+                let mut connection = Connection::open(address).await?;
+                for request in requests.iter().skip(number).step_by(connections) {
+                    connection.ask(request).await?;
+                }
+                Outcome::Ok(())
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.attempt(|| "a connection of the benchmark broke off".to_owned())??;
+    }
+    Ok(())
+}
+
 async fn one_connection(
     address: SocketAddr,
     requests: Arc<Vec<Vec<u8>>>,
@@ -84,11 +111,8 @@ async fn one_connection(
     pace: Option<(Instant, Duration)>,
     end: Instant,
 ) -> Outcome<(Histogram, usize)> {
-    let broke = || format!("the connection to {address} broke");
-    let mut stream = TcpStream::connect(address).await.attempt(broke)?;
-    stream.set_nodelay(true).attempt(broke)?;
+    let mut connection = Connection::open(address).await?;
     let mut histogram = Histogram::default();
-    let mut answer = Answer::default();
     let mut intended = pace.map(|(start, _)| start);
     for request in requests.iter().cycle().skip(first) {
         if Instant::now() >= end {
@@ -103,14 +127,36 @@ async fn one_connection(
             }
             _ => Instant::now(),
         };
-        stream.write_all(request).await.attempt(broke)?;
-        answer.read(&mut stream).await.attempt(broke)?;
-        if !answer.is_ok() {
-            return Err(Failure::new(format!("{address} answered {}", answer.text())));
-        }
+        connection.ask(request).await?;
         histogram.record(sent.elapsed());
     }
-    Ok((histogram, answer.body))
+    Ok((histogram, connection.answer.body))
+}
+
+/// A connection that asks one thing after the other.
+struct Connection {
+    address: SocketAddr,
+    stream: TcpStream,
+    answer: Answer,
+}
+
+impl Connection {
+    async fn open(address: SocketAddr) -> Outcome<Self> {
+        let broke = || format!("there is no connection to {address}");
+        let stream = TcpStream::connect(address).await.attempt(broke)?;
+        stream.set_nodelay(true).attempt(broke)?;
+        Ok(Self { address, stream, answer: Answer::default() })
+    }
+
+    async fn ask(&mut self, request: &[u8]) -> Outcome<()> {
+        let broke = || format!("the connection to {} broke", self.address);
+        self.stream.write_all(request).await.attempt(broke)?;
+        self.answer.read(&mut self.stream).await.attempt(broke)?;
+        match self.answer.is_ok() {
+            true => Ok(()),
+            false => Err(Failure::new(format!("{} answered {}", self.address, self.answer.text()))),
+        }
+    }
 }
 
 /// One answer, in a buffer that is used again.

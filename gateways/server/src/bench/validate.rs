@@ -8,32 +8,39 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use client::Method;
+use commands::ring::{KeyRing, os_random};
+use domain::id::{GuildId, LicenseId};
+use domain::key::{self, KeyVersion, Prefix};
+use domain::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::Scratch;
 use super::load::{self, Load, Measured};
+use super::usage::{processor_time, resident_bytes};
 use crate::cli::Bench;
 use crate::door::{self, Door};
 use crate::failure::{Attempt as _, Failure, Outcome};
 use crate::{output, process, seed};
 
-const CONNECTIONS: usize = 64;
 /// Requests a second of the constant load.
 const RATE: u32 = 5_000;
 /// Licenses that are asked for in turn.
 const LICENSES: usize = 200;
 /// Turns of floor and product; the median of each is reported.
-const TURNS: usize = 3;
+const TURNS: usize = 7;
 const START_WITHIN: Duration = Duration::from_secs(30);
-const PATH: &str = "/licenses/validate";
+pub(super) const PATH: &str = "/licenses/validate";
 
 /// One of the two that are compared.
 struct Target {
+    process: Option<u32>,
     address: SocketAddr,
     requests: Arc<Vec<Vec<u8>>>,
+    connections: usize,
 }
 
 /// Measures validation and the floor.
@@ -43,15 +50,21 @@ pub(super) async fn run(bench: &Bench) -> Outcome<Value> {
     let mut product = start_product(&scratch, bench)?;
     let door = ready(&config, crate::mode::Mode::Demo).await?;
     let bodies = bodies(&door).await?;
-    let api_key = api_key(&door).await?;
+    let api_key = api_key(&door, seed::GUILD).await?;
     let address = address_of(door.url())?;
-    let requests = |address: SocketAddr| -> Vec<Vec<u8>> {
-        bodies.iter().map(|body| load::post(address, PATH, &api_key, body)).collect()
+    let target = |process: &Child, address: SocketAddr, bodies: &[String]| -> Target {
+        let requests = bodies.iter().map(|body| load::post(address, PATH, &api_key, body)).collect();
+        Target {
+            process: process.id(),
+            address,
+            requests: Arc::new(requests),
+            connections: bench.connections,
+        }
     };
-    let ours = Target { address, requests: Arc::new(requests(address)) };
+    let ours = target(&product, address, &bodies);
     let warm = measure(&ours, 1, None).await?;
-    let (mut floor_process, floor_address) = start_floor(warm.body_bytes).await?;
-    let floor = Target { address: floor_address, requests: Arc::new(requests(floor_address)) };
+    let (mut floor_process, floor_address) = start_floor(warm.load.body_bytes, bench.connections).await?;
+    let floor = target(&floor_process, floor_address, &bodies);
     measure(&floor, 1, None).await?;
 
     let mut turns = Vec::new();
@@ -60,23 +73,52 @@ pub(super) async fn run(bench: &Bench) -> Outcome<Value> {
     }
     let constant =
         (measure(&floor, bench.seconds, Some(RATE)).await?, measure(&ours, bench.seconds, Some(RATE)).await?);
+    let malformed = measure(&target(&product, address, &malformed()), bench.seconds, None).await?;
+    let forged = measure(&target(&product, address, &forged()?), bench.seconds, None).await?;
+    let resident = product.id().and_then(resident_bytes);
     door.close().await;
     floor_process.kill().await.ok();
     product.kill().await.ok();
-    Ok(report(&mut turns, &constant))
+    let mut figures = report(&mut turns, &constant, bench.connections);
+    figures["refused"] = json!({
+        "malformedPerSecond": malformed.load.per_second,
+        "forgedPerSecond": forged.load.per_second,
+    });
+    figures["residentBytes"] = resident.into();
+    Ok(figures)
 }
 
-fn report(turns: &mut [(Measured, Measured)], constant: &(Measured, Measured)) -> Value {
-    turns.sort_by(|a, b| (a.1.per_second / a.0.per_second).total_cmp(&(b.1.per_second / b.0.per_second)));
+/// Texts that are no license keys.
+fn malformed() -> Vec<String> {
+    let body = |number: usize| json!({ "key": format!("no-key-{number:040}"), "deviceId": "bench-machine" });
+    (0..LICENSES).map(|number| body(number).to_string()).collect()
+}
+
+/// Keys with right check symbols that another deployment made.
+fn forged() -> Outcome<Vec<String>> {
+    let ring = KeyRing::generate(Timestamp::default(), &mut os_random)
+        .attempt(|| "no key ring can be made".to_owned())?;
+    let made = |_| key::render(&ring, &Prefix::default(), LicenseId(Uuid::new_v4()), KeyVersion::default());
+    let keys: Option<Vec<String>> = (0..LICENSES).map(made).collect();
+    let keys = keys.ok_or_else(|| Failure::new("a key cannot be written"))?;
+    Ok(keys.iter().map(|key| json!({ "key": key, "deviceId": "bench-machine" }).to_string()).collect())
+}
+
+fn report(turns: &mut [(Seen, Seen)], constant: &(Seen, Seen), connections: usize) -> Value {
+    let ratio = |(floor, ours): &(Seen, Seen)| ours.load.per_second / floor.load.per_second;
+    turns.sort_by(|a, b| ratio(a).total_cmp(&ratio(b)));
+    let ratios: Vec<f64> = turns.iter().map(ratio).collect();
     let (floor, ours) = &turns[turns.len() / 2];
-    let p99 = |measured: &Measured| measured.latency.quantile(0.99);
+    let p99 = |seen: &Seen| seen.load.latency.quantile(0.99);
     json!({
         "what": "validate",
-        "connections": CONNECTIONS,
-        "bodyBytes": ours.body_bytes,
+        "connections": connections,
+        "bodyBytes": ours.load.body_bytes,
         "floor": figures(floor),
         "validate": figures(ours),
-        "ratio": ours.per_second / floor.per_second,
+        "ratio": ratios[ratios.len() / 2],
+        "lowestRatio": ratios[0],
+        "highestRatio": ratios[ratios.len() - 1],
         "constant": {
             "perSecond": RATE,
             "floor": figures(&constant.0),
@@ -86,14 +128,31 @@ fn report(turns: &mut [(Measured, Measured)], constant: &(Measured, Measured)) -
     })
 }
 
-fn figures(measured: &Measured) -> Value {
-    let micros = |share| measured.latency.quantile(share);
-    json!({ "perSecond": measured.per_second, "p50Micros": micros(0.5), "p99Micros": micros(0.99), "p999Micros": micros(0.999) })
+fn figures(seen: &Seen) -> Value {
+    let micros = |share| seen.load.latency.quantile(share);
+    json!({
+        "perSecond": seen.load.per_second,
+        "p50Micros": micros(0.5),
+        "p99Micros": micros(0.99),
+        "p999Micros": micros(0.999),
+        "processorMicros": seen.processor_micros,
+    })
 }
 
-async fn measure(target: &Target, seconds: u64, rate: Option<u32>) -> Outcome<Measured> {
-    let load = Load { connections: CONNECTIONS, span: Duration::from_secs(seconds), rate };
-    load::run(target.address, Arc::clone(&target.requests), load).await
+async fn measure(target: &Target, seconds: u64, rate: Option<u32>) -> Outcome<Seen> {
+    let load = Load { connections: target.connections, span: Duration::from_secs(seconds), rate };
+    let before = target.process.and_then(processor_time);
+    let load = load::run(target.address, Arc::clone(&target.requests), load).await?;
+    let used = target.process.and_then(processor_time).zip(before).map(|(after, before)| after - before);
+    let processor_micros = used.map(|used| used.as_secs_f64() * 1e6 / load.latency.count() as f64);
+    Ok(Seen { load, processor_micros })
+}
+
+/// What was seen of a load.
+struct Seen {
+    load: Measured,
+    /// The target's time on the processors, for each request.
+    processor_micros: Option<f64>,
 }
 
 /// The product as it is shipped: another process of this same program, with its default configuration.
@@ -161,7 +220,7 @@ async fn bodies(door: &Door) -> Outcome<Vec<String>> {
         "guildId": seed::GUILD, "type": "pro", "count": LICENSES, "assignTo": seed::member(seed::BANNER_MEMBER),
     });
     let made = door.call(Method::Post, "/admin/licenses/generate", Some(&order)).await?;
-    let api_key = api_key(door).await?;
+    let api_key = api_key(door, seed::GUILD).await?;
     let client = door.with_key(&api_key)?;
     let mut bodies = Vec::new();
     for license in made.body["data"].as_array().into_iter().flatten() {
@@ -172,19 +231,21 @@ async fn bodies(door: &Door) -> Outcome<Vec<String>> {
     Ok(bodies)
 }
 
-async fn api_key(door: &Door) -> Outcome<String> {
-    let path = format!("/guilds/{}/api-keys", seed::GUILD);
+/// A publishable key of a guild.
+pub(super) async fn api_key(door: &Door, guild: GuildId) -> Outcome<String> {
+    let path = format!("/guilds/{guild}/api-keys");
     let issued = door.call(Method::Post, &path, Some(&json!({ "kind": "publishable" }))).await?;
     Ok(output::cell(&issued.body, "/key"))
 }
 
-fn address_of(url: &str) -> Outcome<SocketAddr> {
+pub(super) fn address_of(url: &str) -> Outcome<SocketAddr> {
     url.trim_start_matches("http://").parse().attempt(|| format!("{url} is no address"))
 }
 
-async fn start_floor(body_bytes: usize) -> Outcome<(Child, SocketAddr)> {
+async fn start_floor(body_bytes: usize, connections: usize) -> Outcome<(Child, SocketAddr)> {
     let mut command = own_program()?;
     command.args(["bench", "floor", "--body-bytes", &body_bytes.to_string()]);
+    command.args(["--connections", &connections.to_string()]);
     let mut child =
         command.stdout(Stdio::piped()).spawn().attempt(|| "the floor cannot be started".to_owned())?;
     let out = child.stdout.take().ok_or_else(|| Failure::new("the floor cannot be read"))?;
@@ -194,11 +255,11 @@ async fn start_floor(body_bytes: usize) -> Outcome<(Child, SocketAddr)> {
 }
 
 /// Serves the floor until it is killed; its address is printed first.
-pub(super) async fn floor(body_bytes: usize) -> Outcome<()> {
+pub(super) async fn floor(body_bytes: usize, connections: usize) -> Outcome<()> {
     let listener = process::listen(([127, 0, 0, 1], 0).into()).await?;
     let address = listener.local_addr().attempt(|| "the address cannot be read".to_owned())?;
     output::say(&format!("http://{address}"));
     let router = api::floor::router(format!("{:body_bytes$}", "{}").into_bytes());
-    let served = api::serve(listener, router, CONNECTIONS * 2, CancellationToken::new()).await;
+    let served = api::serve(listener, router, connections * 2, CancellationToken::new()).await;
     served.attempt(|| "the floor failed".to_owned())
 }
