@@ -135,6 +135,7 @@ pub(crate) struct Tier<K, V> {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) hits: AtomicU64,
+    pub(crate) outdated: AtomicU64,
     pub(crate) stale_answers: AtomicU64,
     pub(crate) shared: AtomicU64,
     pub(crate) shared_refused: AtomicU64,
@@ -190,6 +191,7 @@ where
         TierStats {
             entries: self.slots.len() as u64,
             hits: read(&self.counters.hits),
+            outdated: read(&self.counters.outdated),
             stale_answers: read(&self.counters.stale_answers),
             shared: read(&self.counters.shared),
             shared_refused: read(&self.counters.shared_refused),
@@ -206,6 +208,8 @@ pub struct TierStats {
     pub entries: u64,
     /// Answered by the cache.
     pub hits: u64,
+    /// Found in the cache and not used: read too long ago, or changed since.
+    pub outdated: u64,
     /// Answered by the cache because the database did not answer.
     pub stale_answers: u64,
     /// Answered by the cache that processes share.

@@ -88,8 +88,12 @@ impl Fact for LicenseFact {
         StreamId::license(*id)
     }
 
-    fn value(license: License, personal: StoredPersonal, position: i64) -> LicenseFacts {
-        LicenseFacts { license, personal: Personal::from(personal), position }
+    fn value(mut license: License, personal: StoredPersonal, position: i64) -> LicenseFacts {
+        let mut personal = Personal::from(personal);
+        // Lists were read one by one, with room for four; thousands of facts are kept, and most have one or two.
+        license.devices.shrink_to_fit();
+        personal.device_names.shrink_to_fit();
+        LicenseFacts { license, personal, position }
     }
 
     fn parts(facts: &LicenseFacts) -> (&License, StoredPersonal) {
@@ -213,11 +217,12 @@ impl Core {
     /// The fact behind `id`, from the nearest place that can be trusted.
     pub(crate) async fn fact<F: CachedFact>(&self, id: &F::Id) -> Result<Got<F::Value>, QueryError> {
         let tier = F::tier(&self.cache);
-        if let Some(slot) = tier.get(id)
-            && self.is_fresh(&slot)
-        {
-            Counters::count(&tier.counters.hits);
-            return Ok(Got::of(&slot, false));
+        if let Some(slot) = tier.get(id) {
+            if self.is_fresh(&slot) {
+                Counters::count(&tier.counters.hits);
+                return Ok(Got::of(&slot, false));
+            }
+            Counters::count(&tier.counters.outdated);
         }
         // In a box of its own: who asks has a small future, which is cheap to move, as long as the answer is near.
         Box::pin(self.fill::<F>(id)).await

@@ -12,6 +12,7 @@ mod config;
 mod door;
 mod failure;
 mod folder;
+mod health;
 mod jobs;
 mod keys;
 mod long;

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use api::{Code, Component, Condition, InteractionError, KeyWish, Operator, OperatorError};
+use api::{Code, Component, InteractionError, KeyWish, Operator, OperatorError};
 use commands::ring::{List, SecretId};
 use discord::{InteractionRefused, Reach};
 use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::{Span, Timestamp};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use projections::{ModelHealth, Parked, QueryError};
+use projections::{Parked, QueryError};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use crate::assemble::Assembled;
 use crate::bot::Discord;
 use crate::failure::Outcome;
 use crate::folder::{Lock, Run};
+use crate::health::{Health, dispensable};
 use crate::jobs::{Guilds, Jobs};
 use crate::long::Long;
 use crate::mode::Mode;
@@ -49,6 +50,7 @@ pub(crate) struct Host {
     discord: Arc<Discord>,
     keeper: Arc<RingKeeper>,
     retiring: Arc<Retiring>,
+    health: Health,
 }
 
 impl Host {
@@ -74,6 +76,7 @@ impl Host {
             discord: Arc::new(discord),
             keeper: keys.0,
             retiring: keys.1,
+            health: Health::default(),
         }
     }
 
@@ -174,20 +177,6 @@ impl Host {
         Err(OperatorError::Refused { code: Code::SecretRetired, detail })
     }
 
-    /// How the read models are, whoever keeps them. Which aggregates they leave out is for the operator's eyes alone.
-    async fn reading(&self, head: Option<i64>) -> Component {
-        let models = match self.assembled.queries.models().await {
-            Ok(models) => models,
-            Err(error) => return component("readModels", Condition::Degraded, Some(error.to_string())),
-        };
-        let slowest = models.iter().map(|model| model.checkpoint).min();
-        let lag = head.zip(slowest).map(|(head, slowest)| (head - slowest).max(0));
-        let trouble: Vec<String> = models.iter().filter_map(reading_trouble).collect();
-        let condition = if trouble.is_empty() { reading_condition(lag) } else { Condition::Degraded };
-        let detail = (!trouble.is_empty()).then(|| trouble.join("; "));
-        Component { lag_events: lag, ..component("readModels", condition, detail) }
-    }
-
     fn status_now(&self, position: i64, parked: &[Parked]) -> Value {
         let engine = &self.assembled.engine;
         let demo = self.assembled.mode == Mode::Demo;
@@ -237,20 +226,8 @@ impl Operator for Host {
 
     fn health(&self) -> BoxFuture<'_, Vec<Component>> {
         async move {
-            let asked = Instant::now();
-            let head = self.assembled.store.head().await;
-            let latency_ms = Some(asked.elapsed().as_secs_f64() * 1_000.0);
-            let store = match &head {
-                Ok(_) => component("store", Condition::Ok, None),
-                Err(error) => component("store", Condition::Down, Some(error.to_string())),
-            };
-            let reading = self.reading(head.as_ref().ok().copied()).await;
-            let discord = self.discord.health(self.assembled.simulated).await;
-            let unsealed = match (&head, self.assembled.seal_log.sealed_position().await) {
-                (Ok(head), Ok(sealed)) => Some(head - sealed),
-                _ => None,
-            };
-            let mut components = vec![Component { latency_ms, ..store }, reading, sealing(unsealed), discord];
+            let mut components = self.health.of(&self.assembled).await;
+            components.push(self.discord.health(self.assembled.simulated).await);
             components.push(self.keeper.health().await);
             let (engine, queries) = (self.assembled.engine, &self.assembled.queries);
             if engine.bus == "nats" {
@@ -366,49 +343,5 @@ impl Operator for Host {
 
     fn simulate_member(&self, guild: GuildId, user: DiscordId, roles: Option<Vec<RoleId>>) {
         self.discord.simulate_member(guild, user, roles);
-    }
-}
-
-/// A part without which everything goes on, if slower.
-fn dispensable(name: &'static str, trouble: Option<String>) -> Component {
-    let condition = if trouble.is_some() { Condition::Degraded } else { Condition::Ok };
-    component(name, condition, trouble)
-}
-
-fn component(name: &str, status: Condition, detail: Option<String>) -> Component {
-    Component { name: name.to_owned(), status, latency_ms: None, lag_events: None, detail }
-}
-
-/// The Merkle log, with how many events it is behind; a log that is shorter than it was is no lateness.
-fn sealing(unsealed: Option<i64>) -> Component {
-    let (condition, detail) = match unsealed {
-        Some(..0) => {
-            let cut = "the log ends before what was sealed: it was cut off; `dca-auth verify` says where";
-            (Condition::Down, Some(cut.to_owned()))
-        }
-        other => (reading_condition(other), None),
-    };
-    Component { lag_events: unsealed.map(|events| events.max(0)), ..component("auditLog", condition, detail) }
-}
-
-/// What is wrong with a read model, and what mends it.
-fn reading_trouble(model: &ModelHealth) -> Option<String> {
-    let name = model.name;
-    if let Some((position, _)) = &model.stopped {
-        return Some(format!(
-            "{name} stopped at event {position}; `dca-auth rebuild {name}` once that can be read"
-        ));
-    }
-    let (count, first) = model.parked?;
-    Some(format!(
-        "{name} leaves out {count} aggregates, the first at event {first}; `dca-auth verify` names them"
-    ))
-}
-
-/// More than a second's work behind is late, and an unknown lag is as bad.
-fn reading_condition(lag: Option<i64>) -> Condition {
-    match lag {
-        Some(0..=10_000) => Condition::Ok,
-        _ => Condition::Degraded,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use projections::{Projector, Relay};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// As good as never: ten years.
 const NEVER: Duration = Duration::from_secs(315_360_000);
+
+/// Connections that wait to be taken; the system may allow fewer (`net.core.somaxconn`). Programs that all come back after a
+/// restart should not be turned away.
+const BACKLOG: u32 = 4_096;
 
 /// What a process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -339,7 +343,14 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 /// # Errors
 /// A busy port or an impossible address, with the remedy.
 pub(crate) async fn listen(address: SocketAddr) -> Outcome<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A server that comes back takes its old address at once, as `TcpListener::bind` has it.
+        socket.set_reuseaddr(cfg!(unix))?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => Failure::new(format!("{address} is in use by another program"))
             .help("Name another address with --listen, for example --listen 127.0.0.1:0 for any free port."),
         _ => Failure::new(format!("{address} cannot be listened on: {error}"))

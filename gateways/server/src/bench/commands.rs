@@ -153,8 +153,8 @@ impl Bed {
             .attempt(|| "a device cannot be activated".to_owned())
     }
 
-    /// Commands a second with `in_flight` of them under way, each on a license of its own.
-    /// It ends with the keys, if the time is not over before.
+    /// Commands a second with `in_flight` of them under way, each on another license than those beside it; once every
+    /// license has had its device, another device goes round.
     pub(super) async fn rate(
         &self,
         keys: &[OpenedKey],
@@ -163,9 +163,12 @@ impl Bed {
         span: Duration,
     ) -> Outcome<f64> {
         let begin = Instant::now();
-        let open = keys.iter().take_while(|_| begin.elapsed() < span);
-        let work =
-            futures::stream::iter(open).map(|key| self.activate(*key, device)).buffer_unordered(in_flight);
+        let rounds = (1..).flat_map(|round| keys.iter().map(move |key| (round, *key)));
+        let open = rounds.take_while(|_| begin.elapsed() < span);
+        let activate = |(round, key): (u32, OpenedKey)| async move {
+            self.activate(key, &format!("{device}-{round}")).await
+        };
+        let work = futures::stream::iter(open).map(activate).buffer_unordered(in_flight);
         let done = work.collect::<Vec<_>>().await;
         let seconds = begin.elapsed().as_secs_f64();
         let count = done.into_iter().collect::<Outcome<Vec<i64>>>()?.len();

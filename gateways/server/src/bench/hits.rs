@@ -44,6 +44,7 @@ pub(super) async fn run(bench: &Bench) -> Outcome<Value> {
         "cacheEntries": entries,
         "questions": asked,
         "hitRate": share(after.hits - before.hits),
+        "foundOutdated": share(after.outdated - before.outdated),
         "ceiling": popularity.share_of_first(entries),
         "fromSharedCache": share(after.shared - before.shared),
         "fromReadModel": share(after.read_model - before.read_model),

@@ -5,11 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::histogram::Histogram;
 use crate::failure::{Attempt as _, Failure, Outcome};
+
+/// Connections that are being opened at once.
+const OPENING: usize = 256;
 
 /// How hard, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -48,21 +52,19 @@ pub(crate) fn post(address: SocketAddr, path: &str, api_key: &str, body: &str) -
 /// # Errors
 /// If a connection fails or an answer is not 200.
 pub(crate) async fn run(address: SocketAddr, requests: Arc<Vec<Vec<u8>>>, load: Load) -> Outcome<Measured> {
+    let mut connections = opened(address, load.connections).await?;
     let begin = Instant::now();
     let end = begin + load.span;
     let pace = load.rate.map(|rate| Duration::from_secs_f64(load.connections as f64 / f64::from(rate)));
     let tasks: Vec<_> = (0..load.connections)
-        .map(|number| {
+        .filter_map(|number| {
             let first = number * requests.len() / load.connections;
             let start = begin
                 + pace.map_or(Duration::ZERO, |pace| pace.mul_f64(number as f64 / load.connections as f64));
-            tokio::spawn(one_connection(
-                address,
-                Arc::clone(&requests),
-                first,
-                pace.map(|pace| (start, pace)),
-                end,
-            ))
+            connections.pop().map(|connection| {
+                let pace = pace.map(|pace| (start, pace));
+                tokio::spawn(one_connection(connection, Arc::clone(&requests), first, pace, end))
+            })
         })
         .collect();
     let mut latency = Histogram::default();
@@ -105,13 +107,12 @@ pub(crate) async fn once(
 }
 
 async fn one_connection(
-    address: SocketAddr,
+    mut connection: Connection,
     requests: Arc<Vec<Vec<u8>>>,
     first: usize,
     pace: Option<(Instant, Duration)>,
     end: Instant,
 ) -> Outcome<(Histogram, usize)> {
-    let mut connection = Connection::open(address).await?;
     let mut histogram = Histogram::default();
     let mut intended = pace.map(|(start, _)| start);
     for request in requests.iter().cycle().skip(first) {
@@ -131,6 +132,12 @@ async fn one_connection(
         histogram.record(sent.elapsed());
     }
     Ok((histogram, connection.answer.body))
+}
+
+/// So many connections, a few at a time: more at once than a listener's queue holds would be turned away by the system.
+async fn opened(address: SocketAddr, count: usize) -> Outcome<Vec<Connection>> {
+    let opening = futures::stream::repeat_with(|| Connection::open(address)).take(count);
+    opening.buffer_unordered(OPENING).collect::<Vec<_>>().await.into_iter().collect()
 }
 
 /// A connection that asks one thing after the other.

@@ -62,20 +62,20 @@ pub(super) async fn run(bench: &Bench) -> Outcome<Value> {
         }
     };
     let ours = target(&product, address, &bodies);
-    let warm = measure(&ours, 1, None).await?;
+    let warm = measure(&ours, 1, Some(RATE)).await?;
     let (mut floor_process, floor_address) = start_floor(warm.load.body_bytes, bench.connections).await?;
     let floor = target(&floor_process, floor_address, &bodies);
-    measure(&floor, 1, None).await?;
+    measure(&floor, 1, Some(RATE)).await?;
 
+    let constant =
+        (measure(&floor, bench.seconds, Some(RATE)).await?, measure(&ours, bench.seconds, Some(RATE)).await?);
+    let resident = product.id().and_then(resident_bytes);
     let mut turns = Vec::new();
     for _ in 0..TURNS {
         turns.push((measure(&floor, bench.seconds, None).await?, measure(&ours, bench.seconds, None).await?));
     }
-    let constant =
-        (measure(&floor, bench.seconds, Some(RATE)).await?, measure(&ours, bench.seconds, Some(RATE)).await?);
     let malformed = measure(&target(&product, address, &malformed()), bench.seconds, None).await?;
     let forged = measure(&target(&product, address, &forged()?), bench.seconds, None).await?;
-    let resident = product.id().and_then(resident_bytes);
     door.close().await;
     floor_process.kill().await.ok();
     product.kill().await.ok();
