@@ -35,6 +35,9 @@ pub const CACHED_FOR: Duration = Duration::from_secs(30);
 /// How many keys are cached unless the configuration says otherwise; some 200 bytes each.
 pub const CACHED_KEYS_DEFAULT: usize = 100_000;
 
+/// Keys that are wrapped anew in one step.
+const REWRAP_PAGE: i64 = 200;
+
 /// What time it is, for the date of a new key.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -111,6 +114,15 @@ impl From<VaultError> for CommandError {
     }
 }
 
+/// What became of the keys that one key-encryption key wrapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rewrapped {
+    /// Wrapped by the active one now.
+    pub rewrapped: u64,
+    /// Their rows do not open under it, as they did not before; the log names them.
+    pub damaged: u64,
+}
+
 /// The data keys of all subjects.
 pub struct Vault {
     table: Arc<dyn SubjectKeyTable>,
@@ -165,6 +177,48 @@ impl Vault {
         let deleted = self.table.delete_subject_key(&subject.to_string()).await;
         self.forget(subject);
         deleted.map_err(VaultError::Table)
+    }
+
+    /// How many keys the key-encryption key `kek` wraps.
+    ///
+    /// # Errors
+    /// [`VaultError::Table`].
+    pub async fn wrapped_by(&self, kek: u32) -> Result<u64, VaultError> {
+        let (mut after, mut count) = (String::new(), 0);
+        loop {
+            let page =
+                self.table.wrapped_by(kek.into(), &after, REWRAP_PAGE).await.map_err(VaultError::Table)?;
+            let Some(last) = page.last() else { return Ok(count) };
+            after.clone_from(&last.subject);
+            count += page.len() as u64;
+        }
+    }
+
+    /// Wraps by the active key-encryption key whatever `kek` wraps, so that `kek` opens nothing more than copies made before.
+    /// What is sealed under the keys stays as it is. It can be broken off and done again.
+    ///
+    /// # Errors
+    /// [`VaultError::Table`]; [`VaultError::NoKek`] if the ring lacks `kek`.
+    pub async fn rewrap(&self, kek: u32) -> Result<Rewrapped, VaultError> {
+        let (mut after, mut done) = (String::new(), Rewrapped::default());
+        loop {
+            let page =
+                self.table.wrapped_by(kek.into(), &after, REWRAP_PAGE).await.map_err(VaultError::Table)?;
+            let Some(last) = page.last() else { return Ok(done) };
+            after.clone_from(&last.subject);
+            let mut rows = Vec::with_capacity(page.len());
+            for row in &page {
+                match rewrapped(&self.ring, row) {
+                    Ok(row) => rows.push(row),
+                    Err(error @ VaultError::DamagedRow { .. }) => {
+                        tracing::warn!(%error, "a key is not wrapped anew");
+                        done.damaged += 1;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            done.rewrapped += self.table.rewrap(kek.into(), &rows).await.map_err(VaultError::Table)?;
+        }
     }
 
     /// Drops a cached key, because another process may have destroyed it.
@@ -255,6 +309,16 @@ fn wrapped_new(ring: &KeyRing, subject: &Subject, now: Timestamp) -> Result<Subj
     let keks = ring.list(List::Encryption);
     let wrapped = aead::seal(keks.active_secret().bytes(), &wrap_aad(&subject, &key_id), secret.as_ref())?;
     Ok(SubjectKeyRow { subject, key_id, kek_id: keks.active().into(), wrapped, created_at: now })
+}
+
+/// The same key, wrapped by the active key-encryption key.
+fn rewrapped(ring: &KeyRing, row: &SubjectKeyRow) -> Result<SubjectKeyRow, VaultError> {
+    let key = unwrap(ring, row)?;
+    let keks = ring.list(List::Encryption);
+    let aad = wrap_aad(&row.subject, &row.key_id);
+    let wrapped = aead::seal(keks.active_secret().bytes(), &aad, key.secret.as_ref().as_ref());
+    let wrapped = wrapped.map_err(VaultError::NoNewKey)?;
+    Ok(SubjectKeyRow { kek_id: keks.active().into(), wrapped, ..row.clone() })
 }
 
 fn unwrap(ring: &KeyRing, row: &SubjectKeyRow) -> Result<DataKey, VaultError> {

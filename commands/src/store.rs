@@ -373,6 +373,29 @@ impl Store {
         on_each!(self, write write, "storing subject keys", insert_subject_keys(&rows))
     }
 
+    /// The keys that the key-encryption key `kek_id` wraps, in the order of their subjects, from after `after`, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn subject_keys_wrapped_by(
+        &self,
+        kek_id: i64,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<SubjectKeyRow>, StoreError> {
+        on_each!(self, read read, "reading subject keys", wrapped_by(kek_id, after, limit))
+    }
+
+    /// Puts other wrappings in the place of those by the key-encryption key `from`; a key that was destroyed meanwhile stays
+    /// so. How many it were.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: some may have been put; repeat it.
+    pub async fn rewrap_subject_keys(&self, from: i64, rows: &[SubjectKeyRow]) -> Result<u64, StoreError> {
+        on_each!(self, write write, "wrapping subject keys anew", rewrap_subject_keys(from, rows))
+    }
+
     /// Destroys the key of a subject: what was sealed under it cannot be opened again. Says whether there was one.
     ///
     /// # Errors

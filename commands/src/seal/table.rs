@@ -19,6 +19,17 @@ pub trait SubjectKeyTable: Send + Sync {
         rows: &'a [SubjectKeyRow],
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
+    /// The rows that `kek_id` wraps, in the order of their subjects, from after `after`, at most `limit`.
+    fn wrapped_by<'a>(
+        &'a self,
+        kek_id: i64,
+        after: &'a str,
+        limit: i64,
+    ) -> BoxFuture<'a, Result<Vec<SubjectKeyRow>, StoreError>>;
+
+    /// Puts `rows` in the place of those that `from` wraps and that are still there; how many it were.
+    fn rewrap<'a>(&'a self, from: i64, rows: &'a [SubjectKeyRow]) -> BoxFuture<'a, Result<u64, StoreError>>;
+
     /// Deletes the key of `subject`, if there is one.
     fn delete_subject_key<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
 }
@@ -36,6 +47,19 @@ impl SubjectKeyTable for Store {
         rows: &'a [SubjectKeyRow],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(Self::insert_subject_keys_if_absent(self, rows))
+    }
+
+    fn wrapped_by<'a>(
+        &'a self,
+        kek_id: i64,
+        after: &'a str,
+        limit: i64,
+    ) -> BoxFuture<'a, Result<Vec<SubjectKeyRow>, StoreError>> {
+        Box::pin(self.subject_keys_wrapped_by(kek_id, after, limit))
+    }
+
+    fn rewrap<'a>(&'a self, from: i64, rows: &'a [SubjectKeyRow]) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(self.rewrap_subject_keys(from, rows))
     }
 
     fn delete_subject_key<'a>(&'a self, subject: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {

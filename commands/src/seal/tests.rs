@@ -4,6 +4,7 @@
 mod cache;
 mod fields;
 mod keys;
+mod rewrap;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -77,6 +78,35 @@ impl SubjectKeyTable for Table {
                 }
             }
             Ok(())
+        })
+    }
+
+    fn wrapped_by<'a>(
+        &'a self,
+        kek_id: i64,
+        after: &'a str,
+        limit: i64,
+    ) -> BoxFuture<'a, Result<Vec<SubjectKeyRow>, StoreError>> {
+        Box::pin(async move {
+            self.up()?;
+            let rows = self.rows();
+            let later = rows.values().filter(|row| row.kek_id == kek_id && *row.subject > *after);
+            Ok(later.take(usize::try_from(limit).unwrap()).cloned().collect())
+        })
+    }
+
+    fn rewrap<'a>(&'a self, from: i64, new: &'a [SubjectKeyRow]) -> BoxFuture<'a, Result<u64, StoreError>> {
+        Box::pin(async move {
+            self.up()?;
+            let mut rows = self.rows();
+            let mut done = 0;
+            for row in new {
+                if let Some(found) = rows.get_mut(&row.subject).filter(|found| found.kek_id == from) {
+                    found.clone_from(row);
+                    done += 1;
+                }
+            }
+            Ok(done)
         })
     }
 

@@ -99,6 +99,25 @@ impl Memory {
         }
     }
 
+    pub(super) fn wrapped_by(&self, kek_id: i64, after: &str, limit: i64) -> Vec<SubjectKeyRow> {
+        let state = self.state();
+        let later = state.subject_keys.values().filter(|row| row.kek_id == kek_id && *row.subject > *after);
+        later.take(usize::try_from(limit).unwrap_or_default()).cloned().collect()
+    }
+
+    pub(super) fn rewrap_subject_keys(&self, from: i64, rows: &[SubjectKeyRow]) -> u64 {
+        let mut state = self.state();
+        let mut done = 0;
+        for row in rows {
+            let found = state.subject_keys.get_mut(&row.subject);
+            if let Some(found) = found.filter(|found| found.key_id == row.key_id && found.kek_id == from) {
+                found.clone_from(row);
+                done += 1;
+            }
+        }
+        done
+    }
+
     pub(super) fn delete_subject_key(&self, subject: &str) -> bool {
         self.state().subject_keys.remove(subject).is_some()
     }

@@ -233,6 +233,33 @@ macro_rules! statements {
                 Ok(())
             }
 
+            pub(in crate::store) async fn wrapped_by(
+                on: &mut Connection,
+                how: Prepared,
+                kek_id: i64,
+                after: &str,
+                limit: i64,
+            ) -> sqlx::Result<Vec<SubjectKeyRow>> {
+                let query = sqlx::query_as::<_, SubjectColumns>(sql::WRAPPED_BY);
+                let query = query.bind(kek_id).bind(after).bind(limit).persistent(how.is_kept());
+                Ok(query.fetch_all(on).await?.into_iter().map(subject_row).collect())
+            }
+
+            pub(in crate::store) async fn rewrap_subject_keys(
+                on: &mut Connection,
+                how: Prepared,
+                from: i64,
+                rows: &[SubjectKeyRow],
+            ) -> sqlx::Result<u64> {
+                let mut done = 0;
+                for row in rows {
+                    let query = sqlx::query(sql::REWRAP_SUBJECT_KEY).bind(&row.subject).bind(&row.key_id);
+                    let query = query.bind(from).bind(row.kek_id).bind(&row.wrapped);
+                    done += query.persistent(how.is_kept()).execute(&mut *on).await?.rows_affected();
+                }
+                Ok(done)
+            }
+
             pub(in crate::store) async fn delete_subject_key(
                 on: &mut Connection,
                 how: Prepared,

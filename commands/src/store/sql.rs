@@ -63,8 +63,16 @@ pub(super) const INSERT_SUBJECT_KEYS: &str = "INSERT INTO subject_keys (subject,
 /// Destroys the key of a subject.
 pub(super) const DELETE_SUBJECT_KEY: &str = "DELETE FROM subject_keys WHERE subject = $1";
 
+/// Keys that key-encryption key $1 wraps, of subjects after $2, at most $3.
+pub(super) const WRAPPED_BY: &str = "SELECT subject, key_id, kek_id, wrapped, created_at FROM subject_keys \
+     WHERE kek_id = $1 AND subject > $2 ORDER BY subject LIMIT $3";
+
+/// Puts another wrapping in the place of the one by $3, unless the key was destroyed meanwhile.
+pub(super) const REWRAP_SUBJECT_KEY: &str =
+    "UPDATE subject_keys SET kek_id = $4, wrapped = $5 WHERE subject = $1 AND key_id = $2 AND kek_id = $3";
+
 /// Every statement above, for the test that prepares them on both engines.
-pub const SHARED: [&str; 13] = [
+pub const SHARED: [&str; 15] = [
     HEAD,
     STREAM,
     RANGE,
@@ -78,6 +86,8 @@ pub const SHARED: [&str; 13] = [
     SUBJECT_KEYS,
     INSERT_SUBJECT_KEYS,
     DELETE_SUBJECT_KEY,
+    WRAPPED_BY,
+    REWRAP_SUBJECT_KEY,
 ];
 
 /// PostgreSQL only.

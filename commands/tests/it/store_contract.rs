@@ -427,6 +427,24 @@ async fn subject_keys_are_made_once_and_destroyed(lab: Lab) {
     assert!(!lab.store.delete_subject_key(&subjects[5]).await.unwrap());
     assert_eq!(lab.store.subject_keys(&subjects[5..6]).await.unwrap(), []);
     lab.store.insert_subject_keys_if_absent(&[]).await.unwrap();
+
+    // Other wrappings take the place of those that are still there.
+    let kek = rows[0].kek_id;
+    let first = lab.store.subject_keys_wrapped_by(kek, "", 3).await.unwrap();
+    let texts = |rows: &[SubjectKeyRow]| rows.iter().map(|row| row.subject.clone()).collect::<Vec<_>>();
+    assert!(texts(&first).is_sorted() && first.len() == 3, "{first:?}");
+    let second = lab.store.subject_keys_wrapped_by(kek, &first[2].subject, 3).await.unwrap();
+    assert!(second.iter().all(|row| row.subject > first[2].subject), "{second:?}");
+    assert_eq!(lab.store.subject_keys_wrapped_by(kek + 1, "", 3).await.unwrap(), []);
+    let again: Vec<SubjectKeyRow> = first
+        .iter()
+        .map(|row| SubjectKeyRow { kek_id: kek + 1, wrapped: vec![9; 60], ..row.clone() })
+        .collect();
+    assert!(lab.store.delete_subject_key(&first[1].subject).await.unwrap());
+    assert_eq!(lab.store.rewrap_subject_keys(kek, &again).await.unwrap(), 2);
+    assert_eq!(lab.store.rewrap_subject_keys(kek, &again).await.unwrap(), 0);
+    let found = lab.store.subject_keys_wrapped_by(kek + 1, "", 9).await.unwrap();
+    assert_eq!(found, [again[0].clone(), again[2].clone()]);
 }
 
 async fn a_sound_log_checks_out(lab: Lab) {

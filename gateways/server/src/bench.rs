@@ -1,6 +1,7 @@
 //! `dca-auth bench`: figures of this machine, each beside the figure that it is measured against, in one run. It
 //! works on data of its own in a folder that goes when it ends, reaches loopback addresses only, and ends in time.
 
+mod bulk;
 mod commands;
 mod discord;
 mod histogram;
@@ -31,7 +32,7 @@ pub(crate) async fn run(bench: &Bench, format: Format) -> Outcome<()> {
         BenchWhat::Floor => return validate::floor(bench.body_bytes, bench.connections).await,
         BenchWhat::Validate => validate::run(bench).await?,
         BenchWhat::Append => commands::append(bench).await?,
-        BenchWhat::Bulk => commands::bulk(bench).await?,
+        BenchWhat::Bulk => bulk::run(bench).await?,
         BenchWhat::Rebuild => commands::rebuild(bench).await?,
         BenchWhat::Hits => hits::run(bench).await?,
         BenchWhat::Project => instances::project(bench).await?,

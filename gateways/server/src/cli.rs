@@ -474,7 +474,7 @@ pub(crate) enum BenchWhat {
     Validate,
     /// Commands a second through load, decide and append
     Append,
-    /// 10,000 licenses in one append
+    /// 10,000 licenses in one append, and 100,000 beside a guild that goes on activating
     Bulk,
     /// Events a second of a rebuild
     Rebuild,

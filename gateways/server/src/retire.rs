@@ -1,6 +1,7 @@
-//! Retiring a license-key secret: every license whose key was made with it gets a key of the active one. A durable job:
-//! its row says how far it is, one process works on it at a time, and whoever is killed is followed by the next. It has
-//! no rule of its own; a license is rekeyed by the command that staff use too.
+//! Retiring a secret. One of license keys: every license whose key was made with it gets a key of the active one. A durable
+//! job: its row says how far it is, one process works on it at a time, and whoever is killed is followed by the next. One
+//! of encryption: the keys that it wraps are wrapped by the active one, which can be broken off and done again. Nothing
+//! here has a rule of its own; a license is rekeyed by the command that staff use too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,9 +90,13 @@ impl Retiring {
         }
     }
 
-    /// How many licenses have a key of `secret`, without changing any.
+    /// What retiring `secret` would change, without changing it.
     pub(crate) async fn preview(&self, secret: SecretId) -> Result<Value, OperatorError> {
-        let number = self.check(secret).await?;
+        let number = self.check(secret)?;
+        if secret.list == List::Encryption {
+            let wrapped = self.assembled.commands.vault().wrapped_by(secret.id).await.map_err(unavailable)?;
+            return Ok(json!({ "id": secret.to_string(), "dryRun": true, "wouldRewrap": wrapped }));
+        }
         let (mut passed, mut rekeyed, mut revoked, mut by_message) = (0, 0_u64, 0_u64, 0_u64);
         loop {
             let page = self
@@ -121,18 +126,21 @@ impl Retiring {
 
     /// Asks for the retirement of `secret` and returns when nothing is left of it.
     pub(crate) async fn retire(&self, secret: SecretId) -> Result<Value, OperatorError> {
-        let number = self.check(secret).await?;
-        // Whoever still goes by the earlier row would make new keys with the secret.
+        let number = self.check(secret)?;
+        // Whoever still goes by the earlier row would go on using the secret.
         let state = self.queries().ring_holders().state().await.map_err(unavailable)?;
         let active = state.map(|state| state.active).unwrap_or_default();
         let late = self.keeper.followed(&active, LEASE_TTL).await?;
         if !late.is_empty() {
             let detail = format!(
-                "{} still make keys with an earlier secret: stop or mend these processes, then retire `{secret}` again. \
+                "{} still go by an earlier secret: stop or mend these processes, then retire `{secret}` again. \
                  Nothing was changed.",
                 places(&late).join(", ")
             );
             return Err(OperatorError::Refused { code: Code::SecretNotKnown, detail });
+        }
+        if secret.list == List::Encryption {
+            return self.rewrap(secret).await;
         }
         self.queries().retirements().request(number).await.map_err(unavailable)?;
         loop {
@@ -145,27 +153,40 @@ impl Retiring {
         }
     }
 
-    /// A secret of license keys that is not the active one.
-    async fn check(&self, secret: SecretId) -> Result<u8, OperatorError> {
-        if secret.list != List::License {
+    /// Wraps anew what `secret` wraps, until nothing is left that can be.
+    async fn rewrap(&self, secret: SecretId) -> Result<Value, OperatorError> {
+        let (vault, mut all) = (self.assembled.commands.vault(), 0);
+        loop {
+            let done = vault.rewrap(secret.id).await.map_err(unavailable)?;
+            all += done.rewrapped;
+            if done.rewrapped == 0 {
+                tracing::info!(job = "retire-key", %secret, rewrapped = all, damaged = done.damaged, "keys are wrapped anew");
+                return Ok(json!({ "id": secret.to_string(), "rewrapped": all, "damaged": done.damaged }));
+            }
+        }
+    }
+
+    /// A secret that can be retired and is not the active one; its number.
+    fn check(&self, secret: SecretId) -> Result<u8, OperatorError> {
+        if !matches!(secret.list, List::License | List::Encryption) {
             let detail = format!(
-                "must be a secret of license keys, such as `license-0`; nothing is rekeyed for `{}`: rotate it, and the \
-                 earlier one goes on proving what was made with it",
+                "must be a secret of license keys or of encryption, such as `license-0`; nothing is made anew for `{}`: \
+                 rotate it, and the earlier one goes on proving what was made with it",
                 secret.list
             );
             return Err(OperatorError::Invalid { member: "id", detail });
         }
         let ring = self.assembled.commands.ring();
-        let number = u8::try_from(secret.id).ok().filter(|_| ring.ids(List::License).contains(&secret.id));
+        let number = u8::try_from(secret.id).ok().filter(|_| ring.ids(secret.list).contains(&secret.id));
         let Some(number) = number else {
             let detail =
                 format!("There is no secret `{secret}`; `dca-auth keys list` shows those that there are.");
             return Err(OperatorError::Refused { code: Code::SecretNotFound, detail });
         };
-        if ring.active(List::License) == secret.id {
+        if ring.active(secret.list) == secret.id {
             let detail = format!(
-                "New license keys are made with `{secret}`: run `dca-auth keys rotate --kind license` first, then retire \
-                 it."
+                "What is new is made with `{secret}`: run `dca-auth keys rotate --kind {}` first, then retire it.",
+                secret.list
             );
             return Err(OperatorError::Refused { code: Code::SecretActive, detail });
         }

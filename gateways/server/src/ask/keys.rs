@@ -66,6 +66,20 @@ fn activated(body: &Value) -> String {
 
 fn retired(body: &Value) -> String {
     let count = |member: &str| cell(body, member);
+    if body.get("wouldRewrap").is_some() {
+        return format!(
+            "{} keys of personal fields would be wrapped by the active secret",
+            count("/wouldRewrap")
+        );
+    }
+    if body.get("rewrapped").is_some() {
+        return format!(
+            "{} keys of personal fields are wrapped by the active secret now; {} are damaged (the log names them). The \
+             earlier secret opens only backups made before",
+            count("/rewrapped"),
+            count("/damaged")
+        );
+    }
     if body["dryRun"].as_bool() == Some(true) {
         return format!(
             "{} licenses would get a new key, {} of them by message; {} are revoked and keep theirs",

@@ -14,7 +14,6 @@ use domain::terms::TermsChange;
 use futures::StreamExt as _;
 use projections::{Projector, rebuild as models};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Scratch, inserts};
@@ -28,7 +27,7 @@ pub(super) const GUILD: GuildId = GuildId(900_000_000_000_000_001);
 const OWNER: DiscordId = DiscordId(900_000_000_000_000_002);
 const KIND: &str = "bench";
 /// Licenses of one bulk order.
-const BULK: usize = 10_000;
+pub(super) const BULK: usize = 10_000;
 /// Bytes of the payload and of the metadata of an activation.
 const PAYLOAD: usize = 330;
 const METADATA: usize = 250;
@@ -53,16 +52,19 @@ impl Bed {
                 .help("Make an empty one for the benchmark; it is filled."));
         }
         let bed = Self { assembled, scratch };
-        let (commands, name) = (bed.commands(), "Bench".to_owned());
-        let registered = commands.register_guild(&bed.context(), GUILD, name, OWNER, BTreeSet::new()).await;
+        bed.register(GUILD).await?;
+        Ok(bed)
+    }
+
+    /// Makes a guild with one type.
+    pub(super) async fn register(&self, guild: GuildId) -> Outcome<()> {
+        let (commands, name) = (self.commands(), "Bench".to_owned());
+        let registered = commands.register_guild(&self.context(), guild, name, OWNER, BTreeSet::new()).await;
         registered.attempt(|| "the guild cannot be made".to_owned())?;
         let terms = TermsChange { max_devices: Some(Some(100)), ..TermsChange::default() };
         let action = Action::DefineType { slug: KIND.to_owned(), name: KIND.to_owned(), terms };
-        commands
-            .guild(&bed.context(), GUILD, action)
-            .await
-            .attempt(|| "the type cannot be made".to_owned())?;
-        Ok(bed)
+        let defined = commands.guild(&self.context(), guild, action).await;
+        defined.map(|_| ()).attempt(|| "the type cannot be made".to_owned())
     }
 
     pub(super) fn commands(&self) -> &Commands {
@@ -77,22 +79,32 @@ impl Bed {
     pub(super) async fn generate(&self, count: usize) -> Outcome<Vec<OpenedKey>> {
         let mut keys = Vec::new();
         while keys.len() < count {
-            let order = GenerateOrder {
-                guild: GUILD,
-                license_type: KIND.to_owned(),
-                ids: (0..BULK.min(count - keys.len())).map(|_| LicenseId(Uuid::new_v4())).collect(),
-                assign_to: Some(OWNER),
-                starts_at: None,
-                metadata: None,
-                private_metadata: None,
-            };
-            let made = self.commands().generate(&self.context(), order).await;
-            let made = made.attempt(|| "the licenses cannot be made".to_owned())?;
-            keys.extend(
-                made.licenses.iter().map(|license| OpenedKey { license: license.id, key: license.key }),
-            );
+            keys.extend(self.order(GUILD, BULK.min(count - keys.len())).await?);
         }
         Ok(keys)
+    }
+
+    /// So many licenses in one command.
+    pub(super) async fn order(&self, guild: GuildId, count: usize) -> Outcome<Vec<OpenedKey>> {
+        let order = GenerateOrder {
+            guild,
+            license_type: KIND.to_owned(),
+            ids: (0..count).map(|_| LicenseId(Uuid::new_v4())).collect(),
+            assign_to: Some(OWNER),
+            starts_at: None,
+            metadata: None,
+            private_metadata: None,
+        };
+        let made = self.commands().generate(&self.context(), order).await;
+        let made = made.attempt(|| "the licenses cannot be made".to_owned())?;
+        Ok(made.licenses.iter().map(|license| OpenedKey { license: license.id, key: license.key }).collect())
+    }
+
+    /// Waits until the read models show everything that is in the log now.
+    pub(super) async fn shown(&self) -> Outcome<()> {
+        let head = self.assembled.store.head().await.map_err(|error| assemble::away(&error))?;
+        let waited = self.assembled.queries.wait_for(head, Duration::from_secs(60)).await;
+        waited.attempt(|| "the read models did not follow".to_owned())
     }
 
     /// Licenses of five events each: generated, assigned, two devices, first validation.
@@ -239,34 +251,6 @@ pub(super) async fn append(bench: &Bench) -> Outcome<Value> {
     }))
 }
 
-/// Ten thousand licenses in one command: to the commit, and to the read models.
-pub(super) async fn bulk(bench: &Bench) -> Outcome<Value> {
-    let bed = Bed::new(bench).await?;
-    bed.project().await?;
-    let stop = CancellationToken::new();
-    let runner = tokio::spawn(Projector::new(&bed.assembled.queries).run(stop.clone()));
-    let mut commits = Vec::new();
-    let mut shown = Vec::new();
-    for _ in 0..5 {
-        let begin = Instant::now();
-        bed.generate(BULK).await?;
-        commits.push(begin.elapsed().as_secs_f64());
-        let head = bed.assembled.store.head().await.map_err(|error| assemble::away(&error))?;
-        let waited = bed.assembled.queries.wait_for(head, Duration::from_secs(60)).await;
-        waited.attempt(|| "the read models did not follow".to_owned())?;
-        shown.push(begin.elapsed().as_secs_f64());
-    }
-    stop.cancel();
-    runner.await.ok();
-    Ok(json!({
-        "what": "bulk",
-        "engine": bed.assembled.engine.store,
-        "licenses": BULK,
-        "commitSeconds": median(commits),
-        "readModelsSeconds": median(shown),
-    }))
-}
-
 /// Events a second of a rebuild of `license_view`, and of the Merkle log.
 pub(super) async fn rebuild(bench: &Bench) -> Outcome<Value> {
     let bed = Bed::new(bench).await?;
@@ -300,7 +284,7 @@ fn padding(bytes: usize) -> String {
     json!({ "padding": "0".repeat(bytes) }).to_string()
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

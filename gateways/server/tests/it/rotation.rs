@@ -13,6 +13,7 @@ on_every_engine!(
     a_rotated_ring_makes_new_keys_and_takes_the_old_ones,
     commands_rotate_without_a_server_too,
     a_leaked_secret_is_retired,
+    a_leaked_secret_of_encryption_is_retired,
     what_cannot_be_is_refused_by_name,
 );
 
@@ -68,9 +69,10 @@ async fn a_rotated_ring_makes_new_keys_and_takes_the_old_ones(engine: Engine) {
         let rotated = world.cli(&["keys", "rotate", "--kind", kind]).await;
         assert_eq!(rotated["id"], format!("{kind}-1"));
     }
-    let ada = world.facts.ada.clone();
-    let path = format!("/licenses?userId={ada}&guildId={}", world.facts.guild);
-    world.owner("GET", &path, Value::Null).await.expect(200);
+    let path = format!("/licenses?limit=200&guildId={}", world.facts.guild);
+    let shown = world.owner("GET", &path, Value::Null).await.expect(200);
+    let owners = shown["data"].as_array().unwrap().iter().filter_map(|license| license["userId"].as_str());
+    assert!(owners.filter(|owner| owner.parse::<u64>().is_ok()).count() >= 5, "{shown:#}");
     world.crash().await;
     assert_eq!(secret(&world, "license-1").await["active"], true, "the database kept it");
     assert_eq!(verdict(&world, &api_key, &before, None).await, "VALID");
@@ -132,6 +134,29 @@ async fn a_leaked_secret_is_retired(engine: Engine) {
     let last = told["data"].as_array().unwrap().last().unwrap().clone();
     assert_eq!(last["type"], "license.rekeyed", "{last:#}");
     assert!(last["actor"].to_string().contains("retire-key"), "{last:#}");
+    world.verify().await;
+}
+
+async fn a_leaked_secret_of_encryption_is_retired(engine: Engine) {
+    let mut world = World::demo(engine).await;
+    let path = format!("/licenses?limit=200&guildId={}", world.facts.guild);
+    let before = world.owner("GET", &path, Value::Null).await.expect(200);
+    let owners = before["data"].as_array().unwrap().iter().filter_map(|license| license["userId"].as_str());
+    assert!(owners.filter(|owner| owner.parse::<u64>().is_ok()).count() >= 5, "{before:#}");
+    let (code, text) = refused(&world, &["keys", "retire", "encryption-0"]).await;
+    assert_eq!(code, "SECRET_ACTIVE");
+    assert!(text.contains("keys rotate --kind encryption"), "{text}");
+    world.cli(&["keys", "rotate", "--kind", "encryption"]).await;
+    let preview = world.cli(&["keys", "retire", "encryption-0", "--dry-run"]).await;
+    assert!(preview["wouldRewrap"].as_u64().unwrap() >= 20, "{preview:#}");
+    let done = world.cli(&["keys", "retire", "encryption-0"]).await;
+    assert_eq!(done["rewrapped"], preview["wouldRewrap"], "{done:#}");
+    assert_eq!(done["damaged"], 0);
+    assert_eq!(world.cli(&["keys", "retire", "encryption-0", "--dry-run"]).await["wouldRewrap"], 0);
+    // No copy of a key is left in a cache after a start, so what is shown was opened by the new secret.
+    world.crash().await;
+    let after = world.owner("GET", &path, Value::Null).await.expect(200);
+    assert_eq!(after["data"], before["data"]);
     world.verify().await;
 }
 
