@@ -101,11 +101,11 @@ pub struct FieldProblem {
 }
 
 impl Problem {
-    /// Code and detail, and what is wrong with each member.
+    /// Code and detail, and what is wrong with each member that the detail does not name already.
     pub fn sentence(&self) -> String {
         let mut text =
             format!("{} ({})", if self.detail.is_empty() { &self.title } else { &self.detail }, self.code);
-        for error in &self.errors {
+        for error in self.errors.iter().filter(|error| !self.detail.contains(&error.detail)) {
             text.push_str(&format!("; {}: {}", error.pointer, error.detail));
         }
         text
@@ -123,6 +123,15 @@ mod tests {
         let error = Error::refused(422, body);
         assert_eq!(error.code(), Some("INVALID_VALUE"));
         assert_eq!(error.to_string(), "Two members are wrong. (INVALID_VALUE); /count: is too large");
+    }
+
+    #[test]
+    fn what_the_detail_says_is_not_said_twice() {
+        let body = r#"{"title":"Invalid","status":422,"detail":"`/count` is too large.","code":"INVALID_VALUE",
+            "errors":[{"pointer":"/count","code":"TOO_LARGE","detail":"is too large"},
+                      {"pointer":"/type","code":"IMPOSSIBLE","detail":"is no type"}]}"#;
+        let error = Error::refused(422, body);
+        assert_eq!(error.to_string(), "`/count` is too large. (INVALID_VALUE); /type: is no type");
     }
 
     #[test]
