@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 
-crate::on_every_engine!(
+crate::on_every_engine_and_two_instances!(
     an_export_is_checked_with_nothing_but_the_file,
     an_event_altered_in_the_database_is_named,
     a_server_that_is_killed_goes_on_sealing,

@@ -4,10 +4,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
 
-on_every_engine!(a_crash_in_a_bulk_leaves_all_or_nothing, a_stop_lets_the_request_under_way_end);
+on_every_engine_and_two_instances!(
+    a_crash_in_a_bulk_leaves_all_or_nothing,
+    a_stop_lets_the_request_under_way_end
+);
 
 const COUNT: i64 = 10_000;
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
 
-on_every_engine!(exactly_three_of_two_hundred_get_a_slot);
+on_every_engine_and_two_instances!(exactly_three_of_two_hundred_get_a_slot);
 
 async fn exactly_three_of_two_hundred_get_a_slot(engine: Engine) {
     let mut world = World::demo(engine).await;

@@ -6,10 +6,10 @@ use domain::key::{self, KeyVersion};
 use domain::ports::{Mac, Purpose};
 use serde_json::json;
 
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
 
-on_every_engine!(typing_errors_are_found, invented_keys_are_not_found, a_key_works_at_once);
+on_every_engine_and_two_instances!(typing_errors_are_found, invented_keys_are_not_found, a_key_works_at_once);
 
 const CROCKFORD: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 

@@ -13,6 +13,8 @@ on_every_engine!(
     each_verdict_has_its_code,
     roles_give_and_take_licenses
 );
+// The others move the demo's clock or its members.
+crate::on_engines!(two_instances, crate::world::Engine::two_instances().await, each_verdict_has_its_code);
 
 /// A world with the type `walk` and a secret key that may do everything here.
 async fn world(engine: Engine) -> (World, String) {

@@ -161,7 +161,22 @@ impl World {
             pro: text(&demo["roles"]["Pro"]),
             team: text(&demo["roles"]["Team"]),
         };
+        if matches!(world.engine, Engine::TwoInstances(..)) {
+            world.goes_live().await;
+        }
         world
+    }
+
+    /// A demo is one process. Its data, declared live, is served by two: without Discord, and with the clock of the system.
+    async fn goes_live(&mut self) {
+        assert_eq!(self.stop().await, 0);
+        self.alter("UPDATE meta SET value = 'live' WHERE name = 'mode'").await;
+        let ring = self.data_dir().join("demo").join("keys").join("ring.json");
+        self.set("DCA_KEYS_FILE", ring.to_str().unwrap());
+        self.set("DCA_MODE", "live");
+        self.live();
+        self.token = None;
+        self.serve().await;
     }
 
     /// Nothing yet.
@@ -249,8 +264,10 @@ impl World {
             second.live();
             second.environment = self.environment.clone();
             second.set("DCA_ROLE", "api");
-            let ring = self.data_dir().join("live").join("keys").join("ring.json");
-            second.set("DCA_KEYS_FILE", ring.to_str().unwrap());
+            if !self.environment.iter().any(|(name, _)| name == "DCA_KEYS_FILE") {
+                let ring = self.data_dir().join("live").join("keys").join("ring.json");
+                second.set("DCA_KEYS_FILE", ring.to_str().unwrap());
+            }
             Box::pin(second.serve()).await;
             self.second = Some(Box::new(second));
         }
