@@ -101,7 +101,10 @@ impl SubjectKeyTable for Table {
             let mut rows = self.rows();
             let mut done = 0;
             for row in new {
-                if let Some(found) = rows.get_mut(&row.subject).filter(|found| found.kek_id == from) {
+                if let Some(found) = rows
+                    .get_mut(&row.subject)
+                    .filter(|found| (&found.key_id, found.kek_id) == (&row.key_id, from))
+                {
                     found.clone_from(row);
                     done += 1;
                 }

@@ -44,6 +44,13 @@ pub(crate) struct Retiring {
     working: Mutex<()>,
 }
 
+/// What can be retired, by its number in the ring.
+#[derive(Clone, Copy)]
+enum Retirable {
+    License(u8),
+    Encryption(u32),
+}
+
 /// What became of one license.
 enum Rekeyed {
     Yes,
@@ -92,11 +99,13 @@ impl Retiring {
 
     /// What retiring `secret` would change, without changing it.
     pub(crate) async fn preview(&self, secret: SecretId) -> Result<Value, OperatorError> {
-        let number = self.check(secret)?;
-        if secret.list == List::Encryption {
-            let wrapped = self.assembled.commands.vault().wrapped_by(secret.id).await.map_err(unavailable)?;
-            return Ok(json!({ "id": secret.to_string(), "dryRun": true, "wouldRewrap": wrapped }));
-        }
+        let number = match self.check(secret)? {
+            Retirable::License(number) => number,
+            Retirable::Encryption(kek) => {
+                let wrapped = self.assembled.commands.vault().wrapped_by(kek).await.map_err(unavailable)?;
+                return Ok(json!({ "id": secret.to_string(), "dryRun": true, "wouldRewrap": wrapped }));
+            }
+        };
         let (mut passed, mut rekeyed, mut revoked, mut by_message) = (0, 0_u64, 0_u64, 0_u64);
         loop {
             let page = self
@@ -126,7 +135,7 @@ impl Retiring {
 
     /// Asks for the retirement of `secret` and returns when nothing is left of it.
     pub(crate) async fn retire(&self, secret: SecretId) -> Result<Value, OperatorError> {
-        let number = self.check(secret)?;
+        let wanted = self.check(secret)?;
         // Whoever still goes by the earlier row would go on using the secret.
         let state = self.queries().ring_holders().state().await.map_err(unavailable)?;
         let active = state.map(|state| state.active).unwrap_or_default();
@@ -139,9 +148,10 @@ impl Retiring {
             );
             return Err(OperatorError::Refused { code: Code::SecretNotKnown, detail });
         }
-        if secret.list == List::Encryption {
-            return self.rewrap(secret).await;
-        }
+        let number = match wanted {
+            Retirable::License(number) => number,
+            Retirable::Encryption(kek) => return self.rewrap(secret, kek).await,
+        };
         self.queries().retirements().request(number).await.map_err(unavailable)?;
         loop {
             self.work().await.map_err(|error| OperatorError::Unavailable(error.to_string()))?;
@@ -154,10 +164,10 @@ impl Retiring {
     }
 
     /// Wraps anew what `secret` wraps, until nothing is left that can be.
-    async fn rewrap(&self, secret: SecretId) -> Result<Value, OperatorError> {
+    async fn rewrap(&self, secret: SecretId, kek: u32) -> Result<Value, OperatorError> {
         let (vault, mut all) = (self.assembled.commands.vault(), 0);
         loop {
-            let done = vault.rewrap(secret.id).await.map_err(unavailable)?;
+            let done = vault.rewrap(kek).await.map_err(unavailable)?;
             all += done.rewrapped;
             if done.rewrapped == 0 {
                 tracing::info!(job = "retire-key", %secret, rewrapped = all, damaged = done.damaged, "keys are wrapped anew");
@@ -166,19 +176,21 @@ impl Retiring {
         }
     }
 
-    /// A secret that can be retired and is not the active one; its number.
-    fn check(&self, secret: SecretId) -> Result<u8, OperatorError> {
-        if !matches!(secret.list, List::License | List::Encryption) {
-            let detail = format!(
-                "must be a secret of license keys or of encryption, such as `license-0`; nothing is made anew for `{}`: \
-                 rotate it, and the earlier one goes on proving what was made with it",
-                secret.list
-            );
-            return Err(OperatorError::Invalid { member: "id", detail });
-        }
+    /// A secret that can be retired and is not the active one.
+    fn check(&self, secret: SecretId) -> Result<Retirable, OperatorError> {
+        let wanted = match secret.list {
+            List::License => u8::try_from(secret.id).ok().map(Retirable::License),
+            List::Encryption => Some(Retirable::Encryption(secret.id)),
+            other => {
+                let detail = format!(
+                    "must be a secret of license keys or of encryption, such as `license-0`; nothing is made anew for \
+                     `{other}`: rotate it, and the earlier one goes on proving what was made with it"
+                );
+                return Err(OperatorError::Invalid { member: "id", detail });
+            }
+        };
         let ring = self.assembled.commands.ring();
-        let number = u8::try_from(secret.id).ok().filter(|_| ring.ids(secret.list).contains(&secret.id));
-        let Some(number) = number else {
+        let Some(wanted) = wanted.filter(|_| ring.ids(secret.list).contains(&secret.id)) else {
             let detail =
                 format!("There is no secret `{secret}`; `dca-auth keys list` shows those that there are.");
             return Err(OperatorError::Refused { code: Code::SecretNotFound, detail });
@@ -190,7 +202,7 @@ impl Retiring {
             );
             return Err(OperatorError::Refused { code: Code::SecretActive, detail });
         }
-        Ok(number)
+        Ok(wanted)
     }
 
     /// Works on everything that is to be retired, unless somebody else does.

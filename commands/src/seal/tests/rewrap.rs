@@ -1,6 +1,6 @@
 //! Keys are wrapped anew: they stay what they were, and the earlier key-encryption key opens none of them.
 
-use super::super::{Rewrapped, VaultError, rewrapped};
+use super::super::{Rewrapped, VaultError};
 use super::*;
 use crate::ring::{List, os_random};
 
@@ -33,16 +33,4 @@ async fn every_key_is_the_same_under_another_wrapping() {
     let thief = process(&table, known_ring());
     let error = thief.keys_for(&subjects[6..7], Missing::Leave).await.unwrap_err();
     assert!(matches!(error, VaultError::NoKek { kek_id: 1, .. }), "{error}");
-}
-
-#[tokio::test]
-async fn a_key_that_was_destroyed_meanwhile_stays_so() {
-    let (table, before) = vault();
-    let subject = Subject::Guild(GuildId(1));
-    before.keys_for(std::slice::from_ref(&subject), Missing::Create).await.unwrap();
-    let row = table.rows().values().next().unwrap().clone();
-    before.destroy(&subject).await.unwrap();
-    let new = rewrapped(&rotated(&known_ring()), &row).unwrap();
-    assert_eq!(table.rewrap(0, &[new]).await.unwrap(), 0);
-    assert!(table.rows().is_empty());
 }
