@@ -76,8 +76,7 @@ async fn pump(
     // Bytes that a stream lacks in its middle would make it another one, not a broken one.
     let mut lost = false;
     loop {
-        let fault = of(*faults.borrow_and_update());
-        if fault == Fault::Stall {
+        if of(*faults.borrow_and_update()) == Fault::Stall {
             faults.changed().await.map_err(io::Error::other)?;
             continue;
         }
@@ -88,6 +87,9 @@ async fn pump(
             }
             count = from.read(&mut piece) => count,
         };
+        // Bytes that were sent after a fault began may have been read before this task was told of it.
+        let fault =
+            of(*faults.wait_for(|faults| of(*faults) != Fault::Stall).await.map_err(io::Error::other)?);
         if lost || fault == Fault::HalfOpen {
             lost = true;
             if !matches!(count, Ok(1..)) {

@@ -43,7 +43,10 @@ pub(crate) fn tests_here(root: &Path, filters: &[String]) -> Result<()> {
     let kept = Kept::start()?;
     let mut command = command::cargo(root);
     command.args(["test", "--workspace", "--locked"]);
-    if !filters.is_empty() {
+    if filters.is_empty() {
+        // A failure says what and where; who wants the way there runs that test alone. And one failure hides no other.
+        command.arg("--no-fail-fast").env("RUST_BACKTRACE", "0");
+    } else {
         command.arg("--").args(filters);
     }
     command.envs(kept.variables.iter().map(|(name, value)| (name, value)));

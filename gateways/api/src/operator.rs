@@ -178,6 +178,12 @@ pub trait Operator: Send + Sync {
         body: &'a [u8],
     ) -> BoxFuture<'a, Result<Value, InteractionError>>;
 
+    /// Whether the demo's simulated Discord is in this process, which alone can say who has which role.
+    ///
+    /// # Errors
+    /// [`OperatorError::Unavailable`] names where it is.
+    fn check_simulates(&self) -> Result<(), OperatorError>;
+
     /// Makes the demo's simulated Discord agree with roles that were told to the API; `None` is somebody who left.
     fn simulate_member(&self, guild: GuildId, user: DiscordId, roles: Option<Vec<RoleId>>);
 }

@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 use commands::Commands;
 use commands::ring::KeyRing;
 use commands::seal::{SubjectKeyTable, Vault};
 use commands::signer::Signer;
-use commands::store::{EngineConfig, Pooler, Pools, Store, StoreConfig};
+use commands::store::{EngineConfig, Pooler, Pools, Store, StoreConfig, StoreError};
+use domain::time::Span;
 use projections::{Bus, Db, Floors, Queries, RedisCache, SealLog};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -17,6 +20,7 @@ use crate::failure::{Failure, Outcome};
 use crate::folder::Folder;
 use crate::keys;
 use crate::mode::Mode;
+use crate::role::Roles;
 
 /// The row of the database that says which mode it is in.
 const MODE: &str = "mode";
@@ -24,6 +28,8 @@ const MODE: &str = "mode";
 const CLOCK_OFFSET: &str = "clock_offset_ms";
 /// The row that says that the demo's story was played to its end.
 const SEEDED: &str = "seeded";
+/// How soon a process of a demo knows that another one has moved the clock.
+const FOLLOW: Duration = Duration::from_millis(100);
 /// How every SQLite file begins.
 const SQLITE_HEAD: &[u8] = b"SQLite format 3\0";
 
@@ -67,7 +73,7 @@ pub(crate) struct Engine {
 /// # Errors
 /// A database of the other mode, a newer schema, a foreign file, a missing or foreign key ring, each with its
 /// remedy; or an engine that cannot be reached.
-pub(crate) async fn open(config: &Config, folder: &Folder) -> Outcome<Assembled> {
+pub(crate) async fn open(config: &Config, roles: &Roles, folder: &Folder) -> Outcome<Assembled> {
     let offset = Arc::new(AtomicI64::new(0));
     let clock = Clock::sharing(Arc::clone(&offset));
     let (engine_config, engine) = engine(config, folder)?;
@@ -81,8 +87,9 @@ pub(crate) async fn open(config: &Config, folder: &Folder) -> Outcome<Assembled>
     .map_err(|error| store_failure(config, folder, &error))?;
     check_mode(&store, folder).await?;
     if folder.mode() == Mode::Demo {
-        let kept = store.meta(CLOCK_OFFSET).await.map_err(|error| away(&error))?;
-        clock.set(domain::time::Span(kept.and_then(|text| text.parse().ok()).unwrap_or_default()));
+        // Before a key ring is made, which would have to be everybody's.
+        check_made(&store, roles).await?;
+        clock.set(kept_offset(&store).await.map_err(|error| away(&error))?);
     }
     let ring = Arc::new(keys::ring_of(&store, config, folder, clock.now()).await?);
     halves(config, store, ring, clock, folder.mode(), engine).await
@@ -154,7 +161,7 @@ impl Assembled {
     /// # Errors
     /// If the store cannot be read.
     pub(crate) async fn is_seeded(&self) -> Outcome<bool> {
-        Ok(self.store.meta(SEEDED).await.map_err(|error| away(&error))?.is_some())
+        is_seeded(&self.store).await
     }
 
     /// Records that the demo's story was played to its end.
@@ -169,11 +176,38 @@ impl Assembled {
     ///
     /// # Errors
     /// If the store cannot be written; the clock then stands where it stood.
-    pub(crate) async fn keep_offset(&self, offset: domain::time::Span) -> Outcome<()> {
+    pub(crate) async fn keep_offset(&self, offset: Span) -> Outcome<()> {
         self.store.set_meta(CLOCK_OFFSET, &offset.ms().to_string()).await.map_err(|error| away(&error))?;
         self.clock.set(offset);
         Ok(())
     }
+
+    /// Goes as far ahead as another process of this demo has moved the clock.
+    ///
+    /// # Errors
+    /// If the store cannot be read; the clock then stands where it stood.
+    pub(crate) async fn follow_clock(&self) -> Result<(), StoreError> {
+        let kept = kept_offset(&self.store).await?;
+        self.clock.set(kept.max(self.clock.offset()));
+        Ok(())
+    }
+
+    /// Follows the clock of a demo that other processes may share, until `stop` is cancelled.
+    pub(crate) async fn keep_following_clock(self: Arc<Self>, stop: CancellationToken) {
+        let mut is_lost = false;
+        while stop.run_until_cancelled(tokio::time::sleep(FOLLOW)).await.is_some() {
+            let followed = self.follow_clock().await;
+            if let (Err(error), false) = (&followed, is_lost) {
+                tracing::warn!(%error, "the demo's clock cannot be read; it goes on as it is");
+            }
+            is_lost = followed.is_err();
+        }
+    }
+}
+
+/// How far the demo's clock is ahead, as the database has it.
+async fn kept_offset(store: &Store) -> Result<Span, StoreError> {
+    Ok(Span(store.meta(CLOCK_OFFSET).await?.and_then(|text| text.parse().ok()).unwrap_or_default()))
 }
 
 /// Whether Discord is a simulation: in a demo, and where a stand-in is configured in its place.
@@ -220,6 +254,22 @@ fn refuse_foreign_file(path: &std::path::Path) -> Outcome<()> {
         .help("Move that file away, or name another folder with --data-dir."))
 }
 
+/// A process with a part of the roles joins a demo, and makes none.
+async fn check_made(store: &Store, roles: &Roles) -> Outcome<()> {
+    if roles.is_whole() || is_seeded(store).await? {
+        return Ok(());
+    }
+    let what = format!(
+        "this demo is not made yet, and a process that is only {} does not make one",
+        roles.names().join(", ")
+    );
+    Err(Failure::new(what).help("Serve it once without --role; others can then join it with --role."))
+}
+
+async fn is_seeded(store: &Store) -> Outcome<bool> {
+    Ok(store.meta(SEEDED).await.map_err(|error| away(&error))?.is_some())
+}
+
 async fn check_mode(store: &Store, folder: &Folder) -> Outcome<()> {
     let asked = folder.mode();
     let found = store.insert_meta_if_absent(MODE, asked.as_str()).await.map_err(|error| away(&error))?;
@@ -246,7 +296,7 @@ fn pooler(config: &Config) -> projections::Pooler {
 }
 
 /// The store could not be opened: where, why, and what to do.
-fn store_failure(config: &Config, folder: &Folder, error: &commands::store::StoreError) -> Failure {
+fn store_failure(config: &Config, folder: &Folder, error: &StoreError) -> Failure {
     let place = match config.database.url {
         Some(_) => "the PostgreSQL database of `database.url`".to_owned(),
         None => folder.database().display().to_string(),
@@ -261,7 +311,7 @@ fn store_failure(config: &Config, folder: &Folder, error: &commands::store::Stor
 }
 
 /// The store is open and did not answer.
-pub(crate) fn away(error: &commands::store::StoreError) -> Failure {
+pub(crate) fn away(error: &StoreError) -> Failure {
     Failure::new(format!("the database did not answer: {error}"))
         .help("Check that it can be reached, then try again.")
 }

@@ -19,7 +19,7 @@ use crate::folder::{Folder, Lock};
 use crate::keys;
 use crate::mode::Mode;
 use crate::operator::Host;
-use crate::role::Role;
+use crate::role::{Role, Roles};
 use crate::seed;
 
 /// The pause before a session that follows a refused one, which Discord asks for.
@@ -99,14 +99,19 @@ pub(crate) struct Starting {
 }
 
 impl Starting {
-    /// Starts the simulated Discord of a demo. Live data has none of its own.
+    /// Starts the simulated Discord of a demo, where its bot is. Live data has none of its own.
     ///
     /// # Errors
     /// If its port is taken, or its file cannot be used.
-    pub(crate) async fn open(config: &Config, folder: &Folder, assembled: &Assembled) -> Outcome<Self> {
+    pub(crate) async fn open(
+        config: &Config,
+        roles: &Roles,
+        folder: &Folder,
+        assembled: &Assembled,
+    ) -> Outcome<Self> {
         let host = Arc::new(OnceLock::new());
-        let off = if config.roles.has(Role::Bot) { OFF } else { ELSEWHERE };
-        if assembled.mode == Mode::Live {
+        let off = if roles.has(Role::Bot) { OFF } else { ELSEWHERE };
+        if assembled.mode == Mode::Live || !roles.has(Role::Bot) {
             return Ok(Self { discord: Discord { stand_in: None, bot: OnceLock::new(), off }, host });
         }
         let hooks = DemoHooks { clock: assembled.clock.clone(), host: Arc::clone(&host) };
@@ -223,6 +228,14 @@ impl Discord {
     /// Where the simulated Discord is, for `status`.
     pub(crate) fn simulator(&self) -> Value {
         self.stand_in.as_ref().map_or(Value::Null, |stand_in| json!({ "url": stand_in.fake.url() }))
+    }
+
+    /// Whether the simulated Discord is in this process.
+    ///
+    /// # Errors
+    /// It is in another one.
+    pub(crate) fn check_simulates(&self) -> Result<(), OperatorError> {
+        self.stand_in.as_ref().map(|_| ()).ok_or_else(|| OperatorError::Unavailable(ELSEWHERE.to_owned()))
     }
 
     /// Makes the simulated Discord agree with what was told to the API.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use api::{Code, Component, InteractionError, KeyWish, Operator, OperatorError};
 use commands::ring::{List, SecretId};
+use commands::store::StoreError;
 use discord::{InteractionRefused, Reach};
 use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::{Span, Timestamp};
@@ -103,6 +104,8 @@ impl Host {
 
     async fn move_clock(&self, by: Span) -> Result<Timestamp, OperatorError> {
         let _one = self.clock.lock().await;
+        let away = |error: StoreError| OperatorError::Unavailable(error.to_string());
+        self.assembled.follow_clock().await.map_err(away)?;
         let clock = &self.assembled.clock;
         let ahead = clock.offset().ms().saturating_add(by.ms());
         if by.ms() < 0 || clock.now().ms().saturating_add(by.ms()) >= Timestamp::MAX.ms() {
@@ -339,6 +342,10 @@ impl Operator for Host {
             })
         }
         .boxed()
+    }
+
+    fn check_simulates(&self) -> Result<(), OperatorError> {
+        self.discord.check_simulates()
     }
 
     fn simulate_member(&self, guild: GuildId, user: DiscordId, roles: Option<Vec<RoleId>>) {

@@ -75,14 +75,11 @@ impl Process {
         draining: CancellationToken,
         closing: CancellationToken,
     ) -> Outcome<Self> {
-        let assembled = Arc::new(assemble::open(config, lock.folder()).await?);
+        // A command has nobody else who would show it what it did.
+        let roles = if purpose == Purpose::Serve { config.roles.clone() } else { Roles::all() };
+        let assembled = Arc::new(assemble::open(config, &roles, lock.folder()).await?);
         let lock = Arc::new(lock);
-        if assembled.mode == Mode::Demo && !assembled.is_seeded().await? {
-            let ahead = assembled.clock.offset();
-            seed::play(&assembled.commands, &assembled.clock).await?;
-            assembled.keep_offset(ahead).await?;
-            assembled.set_seeded().await?;
-        }
+        make_demo(&assembled).await?;
         let address = listener.local_addr().attempt(|| "the address cannot be read".to_owned())?;
         let url = format!("http://{}", reachable(address));
         let announced = (purpose == Purpose::Serve).then(|| (Arc::clone(&lock), run(&url)));
@@ -96,7 +93,7 @@ impl Process {
         let keeper = ring_keeper(config, &assembled, &lock, purpose, &url).await?;
         let holder = keys::random_hex::<8>()?;
         let retiring = Arc::new(Retiring::new(assembled.clone(), keeper.clone(), config.jobs, holder));
-        let (discord, hosted) = Starting::open(config, lock.folder(), &assembled).await?.into_parts();
+        let (discord, hosted) = Starting::open(config, &roles, lock.folder(), &assembled).await?.into_parts();
         let wait = long_wait(config);
         let keys = (Arc::clone(&keeper), Arc::clone(&retiring));
         let host = Arc::new(Host::new(
@@ -116,8 +113,9 @@ impl Process {
         let (queries, token) = (assembled.queries.clone(), stopping.clone());
         background.spawn(async move { queries.follow(token).await });
         background.spawn(keeper.run(stopping.clone()));
-        // A command has nobody else who would show it what it did.
-        let roles = if purpose == Purpose::Serve { config.roles.clone() } else { Roles::all() };
+        if assembled.mode == Mode::Demo && config.database.url.is_some() {
+            background.spawn(Arc::clone(&assembled).keep_following_clock(stopping.clone()));
+        }
         if roles.has(Role::Projector) {
             background.spawn(Projector::new(&assembled.queries).run(stopping.clone()));
         }
@@ -226,6 +224,17 @@ impl Process {
         self.http.abort();
         self.assembled.store.clone().close().await;
     }
+}
+
+/// Plays what is missing of a demo's story.
+async fn make_demo(assembled: &Assembled) -> Outcome<()> {
+    if assembled.mode == Mode::Live || assembled.is_seeded().await? {
+        return Ok(());
+    }
+    let ahead = assembled.clock.offset();
+    seed::play(&assembled.commands, &assembled.clock).await?;
+    assembled.keep_offset(ahead).await?;
+    assembled.set_seeded().await
 }
 
 /// What follows the log beside the read models: the copy for programs outside, and the Merkle log.

@@ -32,7 +32,7 @@ pub(crate) async fn serve(config: &Config) -> Outcome<()> {
     });
     check_address(config, mode)?;
     check_discord(config, mode)?;
-    check_roles(config, mode)?;
+    check_roles(config)?;
     let folder = Folder::new(&config.data_dir, mode);
     folder.create()?;
     let lock = lock(&folder).await?;
@@ -86,18 +86,12 @@ fn check_discord(config: &Config, mode: Mode) -> Outcome<()> {
     Ok(())
 }
 
-/// Roles part the work of several processes, which a demo and a file of SQLite do not have.
-fn check_roles(config: &Config, mode: Mode) -> Outcome<()> {
+/// Roles part the work of several processes, which a file of SQLite does not have.
+fn check_roles(config: &Config) -> Outcome<()> {
     if config.roles.is_whole() {
         return Ok(());
     }
     let names = config.roles.names().join(", ");
-    if mode == Mode::Demo {
-        return Err(Failure::new(format!(
-            "a demo does everything in one process, and only {names} is asked of it"
-        ))
-        .help("Leave --role out, or serve live data with --mode live."));
-    }
     if config.database.url.is_none() {
         return Err(Failure::new(format!(
             "this process would be {names} alone, and nobody else can open its SQLite file"

@@ -74,6 +74,37 @@ async fn everything_passes_until_a_fault_is_set() {
     }
 }
 
+/// The proxy is one thread here, and it is busy while the fault is set and the bytes are sent: it learns of both at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_fault_holds_for_all_that_is_sent_after_it() {
+    for fault in [Fault::HalfOpen, Fault::Stall] {
+        let proxy = proxy().await;
+        let mut sockets = Vec::new();
+        // More than the runtime serves before it looks at its sockets again.
+        for _ in 0..200 {
+            let mut socket = connect(&proxy).await;
+            says(&mut socket, "before").await;
+            hears(&mut socket, "before").await;
+            sockets.push(socket);
+        }
+        let (busy, is_busy) = tokio::sync::oneshot::channel();
+        let (sent, are_sent) = std::sync::mpsc::channel();
+        tokio::spawn(async move {
+            busy.send(()).unwrap();
+            are_sent.recv().unwrap();
+        });
+        is_busy.await.unwrap();
+        proxy.set_one_way(Direction::ToServer, fault);
+        for socket in &mut sockets {
+            says(socket, "after").await;
+        }
+        sent.send(()).unwrap();
+        tokio::time::sleep(SILENCE * 2).await;
+        let heard = sockets.iter().filter(|socket| socket.try_read(&mut [0; 5]).is_ok()).count();
+        assert_eq!(heard, 0, "bytes passed {fault:?} that were sent after it");
+    }
+}
+
 #[tokio::test]
 async fn a_delay_makes_late_and_loses_nothing() {
     let proxy = proxy().await;

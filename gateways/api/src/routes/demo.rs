@@ -74,6 +74,7 @@ struct Observed<'a> {
 /// Tells the server what Discord would: the roles of a member.
 pub(crate) async fn observe(write: Write) -> Result<Response, ApiError> {
     write.principal.operator()?;
+    write.state.operator().check_simulates()?;
     let asked: Observe = write.json()?;
     let simulated = asked.present.unwrap_or(true).then(|| asked.roles.iter().copied().collect());
     let order = ObserveMember {

@@ -418,5 +418,9 @@ impl Operator for Host {
         async { Err(InteractionError::Unsigned("This is not signed by Discord.".to_owned())) }.boxed()
     }
 
+    fn check_simulates(&self) -> Result<(), OperatorError> {
+        Ok(())
+    }
+
     fn simulate_member(&self, _: GuildId, _: DiscordId, _: Option<Vec<RoleId>>) {}
 }

@@ -14,6 +14,7 @@ use crate::failure::{Failure, Outcome};
 use crate::folder::Folder;
 use crate::mode::Mode;
 use crate::output::{Format, answer, cell, table};
+use crate::role::Roles;
 
 /// What others read while a command has the folder.
 pub(super) fn name(command: &Command) -> &'static str {
@@ -188,7 +189,7 @@ async fn migrate(config: &Config, format: Format) -> Outcome<()> {
         Failure::refused(format!("{} is in use by process {}", folder.path().display(), holder.pid))
             .help("A server migrates its database when it starts; there is nothing more to do.")
     })?;
-    let opened = crate::assemble::open(config, &folder).await?;
+    let opened = crate::assemble::open(config, &Roles::all(), &folder).await?;
     let (store, mode) = (opened.engine.store, folder.mode().as_str());
     let ring = crate::keys::path(config, &folder);
     answer(format, &json!({ "migrated": true, "store": store, "mode": mode, "ring": ring }), |_| {

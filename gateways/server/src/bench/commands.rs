@@ -22,6 +22,7 @@ use crate::cli::Bench;
 use crate::failure::{Attempt as _, Failure, Outcome};
 use crate::folder::Folder;
 use crate::mode::Mode;
+use crate::role::Roles;
 
 pub(super) const GUILD: GuildId = GuildId(900_000_000_000_000_001);
 const OWNER: DiscordId = DiscordId(900_000_000_000_000_002);
@@ -46,7 +47,7 @@ impl Bed {
         let config = scratch.config("live", bench)?;
         let folder = Folder::new(scratch.path(), Mode::Live);
         folder.create()?;
-        let assembled = assemble::open(&config, &folder).await?;
+        let assembled = assemble::open(&config, &Roles::all(), &folder).await?;
         if assembled.store.head().await.map_err(|error| assemble::away(&error))? != 0 {
             return Err(Failure::refused("the database of --database-url is not empty")
                 .help("Make an empty one for the benchmark; it is filled."));
@@ -137,7 +138,7 @@ impl Bed {
     /// Another instance over the same log.
     pub(super) async fn another(&self, bench: &Bench) -> Outcome<Assembled> {
         let folder = Folder::new(self.scratch.path(), Mode::Live);
-        assemble::open(&self.scratch.config("live", bench)?, &folder).await
+        assemble::open(&self.scratch.config("live", bench)?, &Roles::all(), &folder).await
     }
 
     /// `ActivateDevice` as the API sends it: with a sealed name and an idempotency row. The position that it reached.

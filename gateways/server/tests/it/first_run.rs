@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::on_every_engine;
+use crate::discord::until;
+use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
 
-on_every_engine!(
+on_every_engine_and_two_instances!(
     the_printed_request_answers_valid_and_goes_on_doing_so,
     a_crash_while_the_demo_is_made_is_made_good,
     a_second_server_is_refused_and_names_the_first,
@@ -209,6 +210,14 @@ async fn a_second_instance_of_one_database_needs_the_ring_of_the_first() {
     let ring = first.data_dir().join("demo/keys/ring.json");
     second.set("DCA_KEYS_FILE", ring.to_str().unwrap());
     second.serve().await;
+    first.cli(&["clock", "advance", "PT1H"]).await;
+    let now = async |world: &World| {
+        let clock = world.ask("GET", "/_demo/clock", &[], Value::Null).await.expect(200);
+        clock["now"].as_str().unwrap().to_owned()
+    };
+    let moved = now(&first).await;
+    until("the other instance follows the clock", || async { (now(&second).await >= moved).then_some(()) })
+        .await;
     assert_eq!(second.cli(&["status"]).await["position"], first.cli(&["status"]).await["position"]);
 
     // What one instance takes back, the other refuses at once, or as soon as it has heard of it.
@@ -228,6 +237,33 @@ async fn a_second_instance_of_one_database_needs_the_ring_of_the_first() {
     while code(&second).await != "REVOKED" {
         assert!(begin.elapsed() < Duration::from_secs(2), "the other instance still says VALID");
     }
+}
+
+#[tokio::test]
+async fn a_process_with_some_roles_joins_a_demo_that_is_made() {
+    let engine = Engine::postgres().await;
+    let mut part = World::empty(engine.clone());
+    part.set("DCA_ROLE", "api");
+    refused(&part.run(&DEMO).await, &["not made yet", "without --role"]);
+    let first = World::demo(engine).await;
+    let ring = first.data_dir().join("demo/keys/ring.json");
+    part.set("DCA_KEYS_FILE", ring.to_str().unwrap());
+    part.serve().await;
+    let status = part.cli(&["status"]).await;
+    assert_eq!((&status["roles"], &status["simulator"]), (&json!(["api"]), &Value::Null), "{status:#}");
+    // Who has which role is said by the simulated Discord, which is in the other process.
+    let roles = &first.facts.pro;
+    let (guild, user) = (&first.facts.guild, &first.facts.ada);
+    let observe = ["member", "observe", "--guild", guild, "--user", user, "--roles", roles, "--json"];
+    let told = part.run(&observe).await;
+    assert_eq!(told.status.code(), Some(1), "{told:?}");
+    assert!(String::from_utf8_lossy(&told.stderr).contains("has not the role `bot`"), "{told:?}");
+    first.cli(&observe[..observe.len() - 1]).await;
+    let list = ["license", "list", "--guild", guild, "--user", user, "--type", "pro"];
+    until("the other process shows it", || async {
+        part.cli(&list).await["data"][0]["id"].as_str().map(str::to_owned)
+    })
+    .await;
 }
 
 /// A server that must not start, on SQLite; `prepare` makes the surroundings wrong.
@@ -290,11 +326,12 @@ async fn a_misspelt_key_is_named_with_the_nearest_one_and_its_source() {
         &start_in(write, &[], &DEMO).await,
         &["htp.body_max_bytes", "`http.body_max_bytes`", "config.toml"],
     );
-    refused(&start_in(|_| {}, &[("DCA_ROLE", "api")], &DEMO).await, &["demo", "one process", "--role"]);
-    refused(
-        &start_in(|_| {}, &[("DCA_ROLE", "api")], &["serve", "--listen", "127.0.0.1:0"]).await,
-        &["SQLite", "DATABASE_URL"],
-    );
+    for arguments in [&DEMO[..], &["serve", "--listen", "127.0.0.1:0"]] {
+        refused(
+            &start_in(|_| {}, &[("DCA_ROLE", "api")], arguments).await,
+            &["api alone", "SQLite", "DATABASE_URL"],
+        );
+    }
     refused(&start_in(|_| {}, &[("REDIS_URL", "http://x")], &DEMO).await, &["redis.url", "redis://"]);
 }
 

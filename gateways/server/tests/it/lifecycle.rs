@@ -5,16 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
 
-on_every_engine!(
+on_every_engine_and_two_instances!(
     a_license_walks_through_every_state,
     each_verdict_has_its_code,
     roles_give_and_take_licenses
 );
-// The others move the demo's clock or its members.
-crate::on_engines!(two_instances, crate::world::Engine::two_instances().await, each_verdict_has_its_code);
 
 /// A world with the type `walk` and a secret key that may do everything here.
 async fn world(engine: Engine) -> (World, String) {

@@ -41,8 +41,7 @@ macro_rules! on_every_engine {
 }
 pub(crate) use on_every_engine;
 
-/// The same, and once more with two instances of the API, which are asked in turn. A demo is one process, so its data is
-/// declared live for it: this is for tests that use neither the demo's clock nor its members.
+/// The same, and once more with two instances of the API, which are asked in turn.
 macro_rules! on_every_engine_and_two_instances {
     ($($name:ident),+ $(,)?) => {
         $crate::on_every_engine!($($name),+);

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
 
-on_every_engine!(licenses_follow_roles_through_crashes);
+on_every_engine_and_two_instances!(licenses_follow_roles_through_crashes);
 
 const PEOPLE: u64 = 25;
 const SIGHTINGS: usize = 1_000;

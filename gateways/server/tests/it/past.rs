@@ -4,10 +4,10 @@
 use serde_json::{Value, json};
 
 use crate::discord::until;
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
 
-on_every_engine!(
+on_every_engine_and_two_instances!(
     a_license_is_read_as_it_was,
     a_difference_says_what_changed_and_who_did_it,
     a_persons_licenses_are_listed_as_they_were,

@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
 
-on_every_engine!(dump_and_log_hold_no_secret_and_no_person);
+on_every_engine_and_two_instances!(dump_and_log_hold_no_secret_and_no_person);
 
 async fn dump_and_log_hold_no_secret_and_no_person(engine: Engine) {
     let mut world = World::demo(engine).await;

@@ -161,22 +161,7 @@ impl World {
             pro: text(&demo["roles"]["Pro"]),
             team: text(&demo["roles"]["Team"]),
         };
-        if matches!(world.engine, Engine::TwoInstances(..)) {
-            world.goes_live().await;
-        }
         world
-    }
-
-    /// A demo is one process. Its data, declared live, is served by two: without Discord, and with the clock of the system.
-    async fn goes_live(&mut self) {
-        assert_eq!(self.stop().await, 0);
-        self.alter("UPDATE meta SET value = 'live' WHERE name = 'mode'").await;
-        let ring = self.data_dir().join("demo").join("keys").join("ring.json");
-        self.set("DCA_KEYS_FILE", ring.to_str().unwrap());
-        self.set("DCA_MODE", "live");
-        self.live();
-        self.token = None;
-        self.serve().await;
     }
 
     /// Nothing yet.
@@ -208,9 +193,10 @@ impl World {
         self.root.path().join("data")
     }
 
-    /// What the server wrote into its log so far, over all its lives.
+    /// What the server wrote into its log so far, over all its lives; and the second instance into its own.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.root.path().join("stderr.log")).unwrap_or_default()
+        let own = std::fs::read_to_string(self.root.path().join("stderr.log")).unwrap_or_default();
+        own + &self.second.as_ref().map(|second| second.log()).unwrap_or_default()
     }
 
     /// What the server printed so far.
@@ -256,16 +242,14 @@ impl World {
     /// Serves in this world's mode; returns when it is ready.
     pub(crate) async fn serve(&mut self) {
         self.serve_with(&["serve", "--mode", self.mode, "--listen", "127.0.0.1:0"]).await;
-        if let (Engine::TwoInstances(url, nats, redis), "live", None) =
-            (&self.engine, self.mode, &self.second)
-        {
+        if let (Engine::TwoInstances(url, nats, redis), None) = (&self.engine, &self.second) {
             let engine = Engine::PostgresNatsRedis(url.clone(), Arc::clone(nats), Arc::clone(redis));
             let mut second = Self::empty(engine);
-            second.live();
+            second.mode = self.mode;
             second.environment = self.environment.clone();
             second.set("DCA_ROLE", "api");
             if !self.environment.iter().any(|(name, _)| name == "DCA_KEYS_FILE") {
-                let ring = self.data_dir().join("live").join("keys").join("ring.json");
+                let ring = self.data_dir().join(self.mode).join("keys").join("ring.json");
                 second.set("DCA_KEYS_FILE", ring.to_str().unwrap());
             }
             Box::pin(second.serve()).await;
@@ -281,7 +265,7 @@ impl World {
     /// Where a request goes: the first instance, or each in turn. What is about one process goes to the first one.
     fn instance(&self, path: &str) -> &Self {
         let of_the_process =
-            ["/_admin", "/health", "/ready", "/discord"].iter().any(|own| path.starts_with(own));
+            ["/_admin", "/_demo", "/health", "/ready", "/discord"].iter().any(|own| path.starts_with(own));
         match &self.second {
             Some(second) if !of_the_process && self.turn.fetch_add(1, Ordering::Relaxed) % 2 == 1 => second,
             _ => self,
@@ -386,8 +370,21 @@ impl World {
 
     /// Moves the demo's clock.
     pub(crate) async fn advance(&mut self, duration: &str) {
-        self.cli(&["clock", "advance", duration]).await;
+        let moved = self.cli(&["clock", "advance", duration]).await;
+        self.clock_stands_at(moved["now"].as_str().unwrap()).await;
         self.token = None;
+    }
+
+    /// Waits until the second instance, too, knows how far the demo's clock was moved.
+    pub(crate) async fn clock_stands_at(&self, instant: &str) {
+        let Some(second) = &self.second else { return };
+        let begin = Instant::now();
+        while *second.ask("GET", "/_demo/clock", &[], Value::Null).await.expect(200)["now"].as_str().unwrap()
+            < *instant
+        {
+            assert!(begin.elapsed() < PATIENCE, "the second instance does not follow the clock");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// A token of the platform owner that works now.

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Sim, connected, health, until, verdict, wait_for_live};
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
 
-on_every_engine!(a_role_gives_a_license_and_takes_it, a_suspended_license_returns_with_its_role);
+on_every_engine_and_two_instances!(
+    a_role_gives_a_license_and_takes_it,
+    a_suspended_license_returns_with_its_role
+);
 
 async fn activate(world: &World, api_key: &str, key: &str, device: &str) -> u16 {
     let body = json!({ "key": key, "deviceId": device });
@@ -104,6 +107,8 @@ async fn a_suspended_license_returns_with_its_role(engine: Engine) {
     assert_eq!(verdict(&world, &api_key, &key, Some("one")).await, "VALID", "the grace runs");
     // One clock for server and stand-in, whoever moves it.
     sim.call("POST", "/clock", json!({ "advanceS": 3_600 })).await;
+    let now = world.ask("GET", "/_demo/clock", &[], Value::Null).await.expect(200)["now"].clone();
+    world.clock_stands_at(now.as_str().unwrap()).await;
     assert_eq!(verdict(&world, &api_key, &key, Some("one")).await, "SUSPENDED");
     sim.give(&guild, &ada, &team).await;
     becomes(&world, &api_key, &key, Some("one"), "VALID").await;

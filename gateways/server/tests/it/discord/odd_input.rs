@@ -4,16 +4,13 @@
 use serde_json::{Value, json};
 
 use super::{Live, Sim, health, live, until, wait_for_live};
-use crate::on_every_engine;
+use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
 
-on_every_engine!(odd_frames_are_survived, names_do_nothing, the_control_api_refuses_foreign_pages);
-// The control API of a demo is in the one process that a demo is.
-crate::on_engines!(
-    two_instances,
-    crate::world::Engine::two_instances().await,
+on_every_engine_and_two_instances!(
     odd_frames_are_survived,
-    names_do_nothing
+    names_do_nothing,
+    the_control_api_refuses_foreign_pages
 );
 
 async fn odd_frames_are_survived(engine: Engine) {
