@@ -12,6 +12,7 @@ use domain::license::License;
 use domain::member::Member;
 use domain::ports::Seal;
 use domain::private::{Private, PrivateFields, SealContext, Subject};
+use domain::session::Session;
 use domain::user::User;
 use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
@@ -72,6 +73,15 @@ impl Aggregate for Guild {
 }
 
 impl Aggregate for User {
+    fn tenant(&self) -> Option<GuildId> {
+        None
+    }
+    fn subject(&self) -> Option<Subject> {
+        self.person.as_ref().map(|person| Subject::User(person.id.clone()))
+    }
+}
+
+impl Aggregate for Session {
     fn tenant(&self) -> Option<GuildId> {
         None
     }

@@ -21,6 +21,7 @@ mod member;
 mod observe;
 pub mod ring;
 pub mod seal;
+mod session;
 pub mod signer;
 pub mod store;
 mod user;
@@ -32,6 +33,7 @@ pub use error::{CommandError, Refused};
 pub use execute::Done;
 pub use license::TermsOrder;
 pub use observe::{Losses, Observation, ObserveMember};
+pub use session::SessionOrder;
 
 use crate::ring::KeyRing;
 use crate::seal::Vault;

@@ -67,13 +67,16 @@ struct KeyedHashes {
 
 /// Every purpose, in the order of [`KeyRing::purposes`], with the HKDF label that its key is derived under.
 /// A changed label changes every pseudonym, id or API key of every deployment.
-const PURPOSES: [(Purpose, &str); 6] = [
+const PURPOSES: [(Purpose, &str); 9] = [
     (Purpose::SubjectPepper, "dca-auth/subject-pepper/v1"),
     (Purpose::Alias, "dca-auth/alias/v1"),
     (Purpose::RoleLicense, "dca-auth/role-license/v1"),
     (Purpose::Fingerprint, "dca-auth/fingerprint/v1"),
     (Purpose::ApiKey, "dca-auth/api-key/v1"),
     (Purpose::WebhookSecret, "dca-auth/webhook-secret/v1"),
+    (Purpose::RefreshToken, "dca-auth/refresh-token/v1"),
+    (Purpose::SignIn, "dca-auth/sign-in/v1"),
+    (Purpose::Csrf, "dca-auth/csrf/v1"),
 ];
 
 const fn place(purpose: Purpose) -> usize {
@@ -84,6 +87,9 @@ const fn place(purpose: Purpose) -> usize {
         Purpose::Fingerprint => 3,
         Purpose::ApiKey => 4,
         Purpose::WebhookSecret => 5,
+        Purpose::RefreshToken => 6,
+        Purpose::SignIn => 7,
+        Purpose::Csrf => 8,
     }
 }
 

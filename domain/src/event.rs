@@ -98,6 +98,8 @@ pub enum DomainEvent {
     Guild(crate::guild::Event),
     /// Of a user.
     User(crate::user::Event),
+    /// Of a session.
+    Session(crate::session::Event),
 }
 
 impl DomainEvent {
@@ -109,6 +111,7 @@ impl DomainEvent {
             Self::Member(event) => (event.event_type(), event.event_version()),
             Self::Guild(event) => (event.event_type(), event.event_version()),
             Self::User(event) => (event.event_type(), event.event_version()),
+            Self::Session(event) => (event.event_type(), event.event_version()),
         }
     }
 
@@ -122,6 +125,7 @@ impl DomainEvent {
             Self::Member(event) => serde_json::to_string(event),
             Self::Guild(event) => serde_json::to_string(event),
             Self::User(event) => serde_json::to_string(event),
+            Self::Session(event) => serde_json::to_string(event),
         }
     }
 }
@@ -139,7 +143,8 @@ from_event!(
     License(crate::license::Event),
     Member(crate::member::Event),
     Guild(crate::guild::Event),
-    User(crate::user::Event)
+    User(crate::user::Event),
+    Session(crate::session::Event)
 );
 
 impl PrivateFields for DomainEvent {
@@ -149,6 +154,7 @@ impl PrivateFields for DomainEvent {
             Self::Member(event) => event.private_fields(visit),
             Self::Guild(event) => event.private_fields(visit),
             Self::User(event) => event.private_fields(visit),
+            Self::Session(event) => event.private_fields(visit),
         }
     }
 }
@@ -170,7 +176,7 @@ pub struct StoredEvent {
     pub payload: String,
     /// JSON text.
     pub metadata: String,
-    /// The tenant; none for users.
+    /// The tenant; none for users and sessions.
     pub guild: Option<GuildId>,
     /// When the log took it; non-decreasing in position.
     pub recorded_at: Timestamp,
@@ -189,7 +195,7 @@ pub struct Recorded {
     pub event: DomainEvent,
     /// Who, why, in which connection.
     pub metadata: Metadata,
-    /// The tenant; none for users.
+    /// The tenant; none for users and sessions.
     pub guild: Option<GuildId>,
     /// When the log took it.
     pub recorded_at: Timestamp,
@@ -260,6 +266,7 @@ impl StoredEvent {
             Kind::Member => serde_json::from_str(payload).map(DomainEvent::Member),
             Kind::Guild => serde_json::from_str(payload).map(DomainEvent::Guild),
             Kind::User => serde_json::from_str(payload).map(DomainEvent::User),
+            Kind::Session => serde_json::from_str(payload).map(DomainEvent::Session),
         };
         parsed.map_err(|e| format!("its payload: {e}"))
     }

@@ -141,11 +141,37 @@ impl FromStr for LicenseId {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let expected = "a license id (a UUID such as 8f14e45f-ceea-467f-9b2b-7c2f1a2f3c4d)";
-        if text.len() != 36 {
-            return Err(InvalidId::new(text, expected));
-        }
-        Uuid::parse_str(text).map(Self).map_err(|_| InvalidId::new(text, expected))
+        hyphenated(text).map(Self).ok_or_else(|| InvalidId::new(text, expected))
     }
+}
+
+/// A session: a random UUID (v4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SessionId(pub Uuid);
+
+impl Default for SessionId {
+    fn default() -> Self {
+        Self(Uuid::nil())
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        hyphenated(text).map(Self).ok_or_else(|| InvalidId::new(text, "a session id (a UUID)"))
+    }
+}
+
+/// A UUID in its one form of 36 characters.
+fn hyphenated(text: &str) -> Option<Uuid> {
+    if text.len() == 36 { Uuid::parse_str(text).ok() } else { None }
 }
 
 /// A person inside events: `u_` and base32 (RFC 4648, lower case, no padding) of the first 16 bytes of
@@ -221,11 +247,13 @@ pub enum Kind {
     Guild,
     /// One Discord account across guilds.
     User,
+    /// One sign-in of one person.
+    Session,
 }
 
 impl Kind {
     /// Every kind, in a fixed order.
-    pub const ALL: [Self; 4] = [Self::License, Self::Member, Self::Guild, Self::User];
+    pub const ALL: [Self; 5] = [Self::License, Self::Member, Self::Guild, Self::User, Self::Session];
 
     /// The stored name.
     pub const fn as_str(self) -> &'static str {
@@ -234,6 +262,7 @@ impl Kind {
             Self::Member => "member",
             Self::Guild => "guild",
             Self::User => "user",
+            Self::Session => "session",
         }
     }
 }
@@ -253,7 +282,7 @@ impl FromStr for Kind {
 pub struct StreamId {
     /// What the stream is about.
     pub kind: Kind,
-    /// A UUID (license), `<guild>:<pseudonym>` (member), a snowflake (guild) or a pseudonym (user).
+    /// A UUID (license, session), `<guild>:<pseudonym>` (member), a snowflake (guild) or a pseudonym (user).
     pub id: Box<str>,
 }
 
@@ -276,6 +305,11 @@ impl StreamId {
     /// The stream of a user.
     pub fn user(id: &Pseudonym) -> Self {
         Self { kind: Kind::User, id: id.as_str().into() }
+    }
+
+    /// The stream of a session.
+    pub fn session(id: SessionId) -> Self {
+        Self { kind: Kind::Session, id: id.to_string().into() }
     }
 }
 

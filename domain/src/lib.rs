@@ -17,6 +17,7 @@ pub mod ports;
 pub mod private;
 pub mod proof;
 pub mod roles;
+pub mod session;
 pub mod terms;
 #[cfg(test)]
 pub(crate) mod testing;

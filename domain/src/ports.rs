@@ -23,6 +23,12 @@ pub enum Purpose {
     ApiKey,
     /// Webhook secrets.
     WebhookSecret,
+    /// Tags of refresh tokens.
+    RefreshToken,
+    /// PKCE verifiers of sign-ins that are under way, and what ties such a sign-in to a browser.
+    SignIn,
+    /// Tokens against requests that another page made a browser send.
+    Csrf,
 }
 
 /// Keyed hashes under the ring.

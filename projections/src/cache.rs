@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use domain::id::{GuildId, LicenseId, Pseudonym};
+use domain::id::{GuildId, LicenseId, Pseudonym, SessionId};
 use quick_cache::sync::Cache as Slots;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::floors::FloorKey;
 use crate::guild_view::GuildFacts;
 use crate::license_view::LicenseFacts;
+use crate::session_view::SessionFacts;
 use crate::user_view::UserFacts;
 
 pub(crate) use far::{Far, Found};
@@ -40,6 +41,7 @@ pub(crate) struct Near {
     licenses: Tier<LicenseId, LicenseFacts>,
     guilds: Tier<GuildId, GuildFacts>,
     users: Tier<Pseudonym, UserFacts>,
+    sessions: Tier<SessionId, SessionFacts>,
 }
 
 impl Near {
@@ -48,6 +50,7 @@ impl Near {
             licenses: Tier::new(config.license_entries),
             guilds: Tier::new(config.guild_entries),
             users: Tier::new(config.user_entries),
+            sessions: Tier::new(config.session_entries),
         }
     }
 }
@@ -86,6 +89,10 @@ impl Cache {
         &self.near().users
     }
 
+    pub(crate) fn sessions(&self) -> &Tier<SessionId, SessionFacts> {
+        &self.near().sessions
+    }
+
     /// Forgets what has not been read from the database for longer than `limit`, so that an idle process keeps nothing
     /// about people whom it was asked of long ago. What may be used, the floors decide.
     pub(crate) fn forget_older(&self, limit: Duration) {
@@ -93,6 +100,7 @@ impl Cache {
         self.licenses().forget(until);
         self.guilds().forget(until);
         self.users().forget(until);
+        self.sessions().forget(until);
     }
 
     /// What is wrong with the way to the shared tier; `None` if nothing is, or if there is none.
@@ -105,6 +113,7 @@ impl Cache {
             licenses: self.licenses().stats(),
             guilds: self.guilds().stats(),
             users: self.users().stats(),
+            sessions: self.sessions().stats(),
         }
     }
 }
@@ -231,4 +240,6 @@ pub struct CacheStats {
     pub guilds: TierStats,
     /// Users.
     pub users: TierStats,
+    /// Sessions.
+    pub sessions: TierStats,
 }

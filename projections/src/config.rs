@@ -16,6 +16,8 @@ pub struct Config {
     pub guild_entries: u64,
     /// Users kept there.
     pub user_entries: u64,
+    /// Sessions kept there.
+    pub session_entries: u64,
     /// How long a cached fact is used without asking again. Changes are seen at once whatever this is; it bounds
     /// what a fault in hearing of them could do.
     pub ttl: Duration,
@@ -57,6 +59,7 @@ impl Default for Config {
             license_entries: 100_000,
             guild_entries: 10_000,
             user_entries: 100_000,
+            session_entries: 100_000,
             ttl: Duration::from_secs(30),
             stale_if_error: Duration::from_secs(300),
             contact_bound: Duration::from_secs(2),

@@ -29,6 +29,8 @@ pub mod rebuild;
 mod relay;
 mod replica;
 mod seal_log;
+mod session_view;
+mod sessions;
 mod statements;
 mod user_view;
 mod validation;
@@ -57,8 +59,8 @@ pub use license_view::{Due, LicenseFacts, LicenseFilter};
 pub use member_view::MemberFacts;
 pub use notice_outbox::{Announcement, Cause, Delivery, DeliveryState, Followed, Outbox, SendLimits};
 pub use operational::{
-    Activated, BotState, GatewaySession, HeldRemoval, HeldRemovals, LastSeen, Lease, Leases, Retirement,
-    Retirements, RingHolder, RingHolders, RingSecret, RingState, Standing,
+    Activated, BotState, GatewaySession, HeldRemoval, HeldRemovals, LastSeen, Lease, Leases, RefreshRules,
+    Refreshed, Refreshes, Retirement, Retirements, RingHolder, RingHolders, RingSecret, RingState, Standing,
 };
 pub use parked::Parked;
 pub use past::{AsOf, Owned};
@@ -68,6 +70,8 @@ pub use replica::ReplicaError;
 pub use seal_log::{
     ConsistencyProof, EventProof, GuildExport, SealFault, SealLog, SealReport, SealStep, Sealed,
 };
+pub use session_view::SessionFacts;
+pub use sessions::SESSIONS_MAX;
 pub use user_view::UserFacts;
 pub use validation::{Answer, Ask, DeviceAsk, FirstValidation, FirstValidations};
 

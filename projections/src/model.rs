@@ -13,6 +13,7 @@ use crate::guild_view::GuildView;
 use crate::license_view::LicenseView;
 use crate::member_view::MemberView;
 use crate::parked::{Known, Parked};
+use crate::session_view::SessionView;
 use crate::user_view::UserView;
 use crate::view::{Erasures, Fold, Sources, View};
 
@@ -42,6 +43,7 @@ pub(crate) enum Model {
     Guild,
     Member,
     User,
+    Session,
     AuditTrail,
 }
 
@@ -51,8 +53,8 @@ pub(crate) fn names() -> String {
 }
 
 impl Model {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::License, Self::Guild, Self::Member, Self::User, Self::AuditTrail];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::License, Self::Guild, Self::Member, Self::User, Self::Session, Self::AuditTrail];
 
     pub(crate) fn named(name: &str) -> Result<Self, QueryError> {
         let found = Self::ALL.into_iter().find(|model| model.name() == name);
@@ -65,6 +67,7 @@ impl Model {
             Self::Guild => GuildView::TABLE,
             Self::Member => MemberView::TABLE,
             Self::User => UserView::TABLE,
+            Self::Session => SessionView::TABLE,
             Self::AuditTrail => &audit_trail::TABLE,
         }
     }
@@ -82,6 +85,7 @@ impl Model {
             Self::Guild => kind == Kind::Guild,
             Self::Member => kind == Kind::Member,
             Self::User => kind == Kind::User,
+            Self::Session => kind == Kind::Session,
             Self::AuditTrail => false,
         }
     }
@@ -101,6 +105,9 @@ impl Model {
             Self::Guild => prepare(Fold::<GuildView>::without(self.name(), known), sources, entries).await,
             Self::Member => prepare(Fold::<MemberView>::without(self.name(), known), sources, entries).await,
             Self::User => prepare(Fold::<UserView>::without(self.name(), known), sources, entries).await,
+            Self::Session => {
+                prepare(Fold::<SessionView>::without(self.name(), known), sources, entries).await
+            }
             Self::AuditTrail => {
                 let (rows, parked) = audit_trail::rows(entries, self.name());
                 Ok(Prepared { rows: vec![rows], parked })
@@ -115,6 +122,7 @@ impl Model {
             Self::Guild => Some(GuildView::OF_SUBJECT),
             Self::Member => Some(MemberView::OF_SUBJECT),
             Self::User => Some(UserView::OF_SUBJECT),
+            Self::Session => Some(SessionView::OF_SUBJECT),
             Self::AuditTrail => None,
         }
     }
@@ -146,6 +154,7 @@ pub(crate) enum Builder {
     Guild(Fold<GuildView>),
     Member(Fold<MemberView>),
     User(Fold<UserView>),
+    Session(Fold<SessionView>),
     AuditTrail { target: String, rows: Vec<Rows>, parked: Vec<Parked> },
 }
 
@@ -156,6 +165,7 @@ impl Builder {
             Model::Guild => Self::Guild(Fold::new(target)),
             Model::Member => Self::Member(Fold::new(target)),
             Model::User => Self::User(Fold::new(target)),
+            Model::Session => Self::Session(Fold::new(target)),
             Model::AuditTrail => {
                 Self::AuditTrail { target: target.to_owned(), rows: Vec::new(), parked: Vec::new() }
             }
@@ -173,6 +183,7 @@ impl Builder {
             Self::Guild(fold) => fold.apply(sources, entries, erasures).await,
             Self::Member(fold) => fold.apply(sources, entries, erasures).await,
             Self::User(fold) => fold.apply(sources, entries, erasures).await,
+            Self::Session(fold) => fold.apply(sources, entries, erasures).await,
             Self::AuditTrail { target, rows, parked } => {
                 let (some, left_out) = audit_trail::rows(entries, target);
                 rows.push(some);
@@ -189,6 +200,7 @@ impl Builder {
             Self::Guild(fold) => fold.render(vault).await,
             Self::Member(fold) => fold.render(vault).await,
             Self::User(fold) => fold.render(vault).await,
+            Self::Session(fold) => fold.render(vault).await,
             Self::AuditTrail { rows, .. } => Ok(rows.pop()),
         }
     }
@@ -200,6 +212,7 @@ impl Builder {
             Self::Guild(fold) => fold.take_parked(),
             Self::Member(fold) => fold.take_parked(),
             Self::User(fold) => fold.take_parked(),
+            Self::Session(fold) => fold.take_parked(),
             Self::AuditTrail { parked, .. } => std::mem::take(parked),
         }
     }
@@ -211,6 +224,7 @@ impl Builder {
             Self::Guild(fold) => fold.len() >= entries_max,
             Self::Member(fold) => fold.len() >= entries_max,
             Self::User(fold) => fold.len() >= entries_max,
+            Self::Session(fold) => fold.len() >= entries_max,
             Self::AuditTrail { rows, .. } => !rows.is_empty(),
         }
     }
@@ -222,6 +236,7 @@ impl Builder {
             Self::Guild(fold) => fold.clear(),
             Self::Member(fold) => fold.clear(),
             Self::User(fold) => fold.clear(),
+            Self::Session(fold) => fold.clear(),
             Self::AuditTrail { rows, .. } => rows.clear(),
         }
     }

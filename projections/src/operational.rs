@@ -11,6 +11,7 @@ mod bot_state;
 mod held_removals;
 mod last_seen;
 mod leases;
+mod refreshes;
 mod retirements;
 mod ring_holders;
 
@@ -18,6 +19,7 @@ pub use bot_state::{BotState, GatewaySession};
 pub use held_removals::{HeldRemoval, HeldRemovals, Standing};
 pub use last_seen::LastSeen;
 pub use leases::{Lease, Leases};
+pub use refreshes::{RefreshRules, Refreshed, Refreshes};
 pub use retirements::{Retirement, Retirements};
 pub use ring_holders::{Activated, RingHolder, RingHolders, RingSecret, RingState};
 
@@ -25,13 +27,14 @@ pub(crate) use last_seen::table;
 pub(crate) use leases::in_force;
 
 /// Every statement of this folder.
-pub(crate) const STATEMENTS: [&[&str]; 6] = [
+pub(crate) const STATEMENTS: [&[&str]; 7] = [
     last_seen::STATEMENTS,
     leases::STATEMENTS,
     bot_state::STATEMENTS,
     held_removals::STATEMENTS,
     ring_holders::STATEMENTS,
     retirements::STATEMENTS,
+    refreshes::STATEMENTS,
 ];
 
 /// What a column of a row of `table` holds.

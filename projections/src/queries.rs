@@ -482,7 +482,7 @@ impl Queries {
 }
 
 /// The fact in a row of `state, personal, position, first_position`, with its place in lists.
-fn row_value<F: Fact>(row: &Row) -> Result<(i64, F::Value), QueryError>
+pub(crate) fn row_value<F: Fact>(row: &Row) -> Result<(i64, F::Value), QueryError>
 where
     <F::View as View>::State: DeserializeOwned,
 {

@@ -12,7 +12,7 @@ use crate::license_view::{LicenseFilter, ListQuery};
 use crate::model::Model;
 use crate::{
     checkpoint, event_log, facts, guild_view, license_view, member_view, notice_outbox, operational, parked,
-    past, rebuild, replica, seal_log, user_view, view,
+    past, rebuild, replica, seal_log, session_view, user_view, view,
 };
 
 /// A sign of life.
@@ -25,6 +25,7 @@ const FIXED: &[&[&str]] = &[
         member_view::MEMBERS,
         member_view::MEMBERSHIPS,
         user_view::USERS,
+        session_view::OF_PERSON,
         rebuild::SWAP,
     ],
     &[license_view::DUE, license_view::NEXT_DUE, license_view::EXPIRING],

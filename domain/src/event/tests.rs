@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::DomainEvent;
 use crate::id::Kind;
-use crate::{guild, license, member, user};
+use crate::{guild, license, member, session, user};
 
 /// Wire names and newest versions of the events of one aggregate.
 fn names(kind: Kind) -> &'static [(&'static str, &'static str)] {
@@ -17,6 +17,7 @@ fn names(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Member => member::Event::NAMES,
         Kind::Guild => guild::Event::NAMES,
         Kind::User => user::Event::NAMES,
+        Kind::Session => session::Event::NAMES,
     }
 }
 
@@ -26,6 +27,7 @@ fn parsed(kind: Kind, json: &str) -> serde_json::Result<DomainEvent> {
         Kind::Member => serde_json::from_str(json).map(DomainEvent::Member),
         Kind::Guild => serde_json::from_str(json).map(DomainEvent::Guild),
         Kind::User => serde_json::from_str(json).map(DomainEvent::User),
+        Kind::Session => serde_json::from_str(json).map(DomainEvent::Session),
     }
 }
 
@@ -35,6 +37,7 @@ fn written(event: &DomainEvent) -> serde_json::Result<serde_json::Value> {
         DomainEvent::Member(event) => serde_json::to_value(event),
         DomainEvent::Guild(event) => serde_json::to_value(event),
         DomainEvent::User(event) => serde_json::to_value(event),
+        DomainEvent::Session(event) => serde_json::to_value(event),
     }
 }
 

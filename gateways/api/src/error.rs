@@ -164,6 +164,9 @@ fn challenge(code: &str) -> Option<&'static str> {
     match code {
         "CREDENTIAL_REQUIRED" => Some("Bearer realm=\"dca-auth\""),
         "INVALID_CREDENTIAL" => Some("Bearer realm=\"dca-auth\", error=\"invalid_token\""),
+        "SESSION_ENDED" | "REFRESH_REUSED" => Some(
+            "Bearer realm=\"dca-auth\", error=\"invalid_token\", error_description=\"the session is over\"",
+        ),
         "CREDENTIAL_EXPIRED" => {
             Some("Bearer realm=\"dca-auth\", error=\"invalid_token\", error_description=\"expired\"")
         }

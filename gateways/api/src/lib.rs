@@ -6,6 +6,7 @@ pub mod error;
 mod extract;
 pub mod floor;
 mod frame;
+pub mod identity;
 mod open;
 pub mod operator;
 mod problem;
@@ -13,6 +14,7 @@ mod recipe;
 mod render;
 mod routes;
 mod serve;
+mod session;
 pub mod state;
 pub mod token;
 
@@ -21,15 +23,17 @@ use axum::routing::{delete, get, patch, post};
 
 pub use error::{ApiError, Code, FieldError};
 pub use frame::Framed;
+pub use identity::{Account, Authorization, Exchange, Identity, IdentityError};
 pub use operator::{Component, Condition, InteractionError, KeyWish, Operator, OperatorError};
 pub use serve::serve;
+pub use session::SessionRules;
 pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
 pub use token::{TokenKeys, mint};
 
 use crate::routes::{
     activate, api_keys, audit_log, demo, devices, generate, guilds, heartbeat, held_removals, history,
     interactions, key_ring, license_types, licenses, lifecycle, operations, operator as admin, past, redeem,
-    role_rules, terms, transfer, users, validate,
+    role_rules, sessions, sign_in, terms, transfer, users, validate,
 };
 
 /// Where Discord posts interactions.
@@ -63,6 +67,16 @@ pub fn router(state: ApiState) -> Framed {
         .route("/licenses/{id}/metadata", post(terms::metadata))
         .route("/licenses/{id}/transfer", post(transfer::transfer))
         .route("/licenses/transfers/{id}/accept", post(transfer::accept))
+        // who somebody is
+        .route(sign_in::BEGIN, get(sign_in::browser).post(sign_in::program))
+        .route(sign_in::CALLBACK, get(sign_in::callback))
+        .route("/auth/callback", post(sign_in::exchange))
+        .route("/auth/refresh", post(sessions::refresh))
+        .route("/auth/logout", post(sessions::logout))
+        .route("/auth/me", get(sessions::me))
+        .route("/auth/sessions", get(sessions::list))
+        .route("/auth/sessions/{id}", delete(sessions::delete))
+        .route("/.well-known/jwks.json", get(sessions::jwks))
         // many licenses, users
         .route("/admin/licenses/generate", post(generate::generate))
         .route("/admin/users/{id}/ban", post(users::ban))

@@ -12,7 +12,9 @@ use domain::ports::Mac;
 use domain::time::Timestamp;
 use projections::{Queries, SealLog};
 
+use crate::identity::Identity;
 use crate::operator::Operator;
+use crate::session::SessionRules;
 use crate::token::TokenKeys;
 
 /// Where the instant of every request comes from; the demo's clock can be moved forward.
@@ -89,6 +91,12 @@ pub struct Parts {
     pub clock: Clock,
     /// Keys of access tokens.
     pub tokens: TokenKeys,
+    /// Who says who somebody is; `None` and nobody can sign in.
+    pub identity: Option<Arc<dyn Identity>>,
+    /// Where browsers reach this server: scheme, host and port, without a slash at the end.
+    pub public_url: String,
+    /// How sessions live.
+    pub sessions: SessionRules,
     /// The process around the API.
     pub operator: Arc<dyn Operator>,
     /// Demo or live.
@@ -142,6 +150,23 @@ impl ApiState {
 
     pub(crate) fn tokens(&self) -> &TokenKeys {
         &self.inner.parts.tokens
+    }
+
+    pub(crate) fn identity(&self) -> Option<&dyn Identity> {
+        self.inner.parts.identity.as_deref()
+    }
+
+    pub(crate) fn public_url(&self) -> &str {
+        &self.inner.parts.public_url
+    }
+
+    /// Whether browsers reach this server over TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.public_url().starts_with("https://")
+    }
+
+    pub(crate) fn sessions(&self) -> &SessionRules {
+        &self.inner.parts.sessions
     }
 
     pub(crate) fn operator(&self) -> &dyn Operator {

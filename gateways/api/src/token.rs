@@ -7,11 +7,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use commands::ring::KeyRing;
 use commands::signer::{KeySet, Signer, SigningPurpose};
 use data_encoding::BASE64URL_NOPAD;
+use domain::id::{DiscordId, SessionId};
 use domain::ports::Sign;
 use domain::time::{Span, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 /// `sub` of the platform owner's token.
 pub const OPERATOR: &str = "operator";
@@ -19,6 +19,8 @@ pub const OPERATOR: &str = "operator";
 pub const AUDIENCE: &str = "dca-auth";
 /// How long an access token works.
 pub const LIFETIME: Span = Span::seconds(300);
+/// `sid` of a token that was made by whoever has the key ring, on the command line: it belongs to no session.
+pub const LOCAL: &str = "local";
 /// How far clocks may differ.
 pub const LEEWAY: Span = Span::seconds(60);
 const TYPE: &str = "at+jwt";
@@ -32,7 +34,7 @@ pub struct Claims {
     pub aud: String,
     /// `operator`, or a Discord user id.
     pub sub: String,
-    /// The session.
+    /// The session, or [`LOCAL`].
     pub sid: String,
     /// Seconds since 1970.
     pub iat: i64,
@@ -99,6 +101,7 @@ impl TokenKeys {
         let mut rules = Validation::new(Algorithm::EdDSA);
         rules.set_audience(&[AUDIENCE]);
         rules.set_issuer(&[&issuer]);
+        // `sid` and `iat` are no registered names to the library: the claims do not parse without them.
         rules.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
         // The library reads the system's clock; this one may be the demo's, so `exp` is compared below.
         rules.validate_exp = false;
@@ -143,14 +146,24 @@ impl TokenKeys {
     }
 }
 
-/// Makes an access token for `subject` ([`OPERATOR`] or a Discord user id) that works from `now` on.
+/// Makes an access token for `subject` ([`OPERATOR`] or a Discord user id) that works from `now` on and belongs to no
+/// session.
 pub fn mint(keys: &TokenKeys, subject: &str, now: Timestamp) -> String {
+    signed(keys, subject.to_owned(), LOCAL.to_owned(), now)
+}
+
+/// Makes an access token of a session that works from `now` on.
+pub(crate) fn mint_for(keys: &TokenKeys, account: DiscordId, session: SessionId, now: Timestamp) -> String {
+    signed(keys, account.to_string(), session.to_string(), now)
+}
+
+fn signed(keys: &TokenKeys, sub: String, sid: String, now: Timestamp) -> String {
     let iat = now.ms() / 1_000;
     let claims = Claims {
         iss: keys.issuer.clone(),
         aud: AUDIENCE.to_owned(),
-        sub: subject.to_owned(),
-        sid: Uuid::new_v4().to_string(),
+        sub,
+        sid,
         iat,
         exp: iat + LIFETIME.ms() / 1_000,
     };

@@ -12,6 +12,7 @@ mod frames;
 mod guilds;
 mod log_channels;
 mod mailbox;
+mod oauth;
 mod register;
 pub mod relay;
 mod removals;
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use bot::{Clock, ShardState};
 pub use config::{Brake, Config, Delivery, Rest};
+pub use oauth::{OAuth, OAuthAccount, OAuthConfig, OAuthError};
 pub use resync::{Reach, Report, ResyncError};
 pub use slash::signed::InteractionRefused;
 

@@ -13,9 +13,10 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
 use crate::assemble::Assembled;
-use crate::config::{Config, Place};
+use crate::config::{Application, Config, Place};
 use crate::failure::{Attempt as _, Failure, Outcome};
 use crate::folder::{Folder, Lock};
+use crate::identity::DiscordIdentity;
 use crate::keys;
 use crate::mode::Mode;
 use crate::operator::Host;
@@ -50,6 +51,7 @@ pub(crate) struct Discord {
 struct StandIn {
     fake: FakeDiscord,
     token: String,
+    client_secret: String,
 }
 
 /// What the simulated Discord asks of the server: the demo's one clock, and its jobs.
@@ -115,11 +117,11 @@ impl Starting {
             return Ok(Self { discord: Discord { stand_in: None, bot: OnceLock::new(), off }, host });
         }
         let hooks = DemoHooks { clock: assembled.clock.clone(), host: Arc::clone(&host) };
-        let token = keys::random_hex::<16>()?;
+        let (token, client_secret) = (keys::random_hex::<16>()?, keys::random_hex::<16>()?);
         let settings = Settings {
             listen: config.discord.simulator_listen,
             token: token.clone(),
-            client_secret: keys::random_hex::<16>()?,
+            client_secret: client_secret.clone(),
             state_file: Some(folder.path().join(STATE_FILE)),
             world: seed::world(),
             hooks: Arc::new(hooks),
@@ -130,7 +132,7 @@ impl Starting {
                  the demo's members have their first roles again."
             ))
         })?;
-        let stand_in = Some(StandIn { fake, token });
+        let stand_in = Some(StandIn { fake, token, client_secret });
         Ok(Self { discord: Discord { stand_in, bot: OnceLock::new(), off }, host })
     }
 
@@ -152,6 +154,29 @@ impl Hosted {
 }
 
 impl Discord {
+    /// Who says who somebody is; `None` if nobody is there to ask.
+    ///
+    /// # Errors
+    /// If its client cannot be made.
+    pub(crate) fn identity(&self, config: &Config) -> Outcome<Option<Arc<dyn api::Identity>>> {
+        let section = &config.discord;
+        let (client_id, client_secret, oauth_base, api_base) = match (&self.stand_in, &section.application) {
+            (Some(StandIn { fake, client_secret, .. }), _) => {
+                let url = fake.url().to_owned();
+                (fake.application_id().to_string(), client_secret.clone(), url.clone(), url)
+            }
+            (None, Some(Application { client_id, client_secret })) => {
+                let Place { oauth_base, api_base, .. } = section.place.clone();
+                (client_id.clone(), client_secret.clone(), oauth_base, api_base)
+            }
+            (None, None) => return Ok(None),
+        };
+        let timeout = section.rest.timeout;
+        let config = discord::OAuthConfig { client_id, client_secret, oauth_base, api_base, timeout };
+        let identity = DiscordIdentity::new(config).attempt(|| "nobody can sign in".to_owned())?;
+        Ok(Some(Arc::new(identity)))
+    }
+
     /// Starts the bot, if there is a Discord to speak with. In a demo this returns when the bot has looked at everybody
     /// once, so that whatever is done from then on is seen as it happens.
     ///
@@ -179,6 +204,7 @@ impl Discord {
             (Some(stand_in), _) => {
                 let place = Place {
                     api_base: stand_in.fake.url().to_owned(),
+                    oauth_base: stand_in.fake.url().to_owned(),
                     gateway_url: Some(stand_in.fake.gateway_url().to_owned()),
                     is_stand_in: true,
                 };

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use commands::store::{AppendLimits, Pooler};
 
-pub(crate) use discord::{Discord, Place};
+pub(crate) use discord::{Application, Discord, Place};
 pub(crate) use layers::{Inputs, Layers, Problem};
 pub(crate) use print::{print_json, print_text};
 use read::Reader;
@@ -26,8 +26,15 @@ use crate::mode::Mode;
 use crate::role::Roles;
 
 /// Keys whose values are never shown.
-pub(crate) const SECRETS: [&str; 6] =
-    ["database.url", "database.direct_url", "database.replica_url", "nats.url", "redis.url", "discord.token"];
+pub(crate) const SECRETS: [&str; 7] = [
+    "database.url",
+    "database.direct_url",
+    "database.replica_url",
+    "nats.url",
+    "redis.url",
+    "discord.token",
+    "discord.client_secret",
+];
 
 /// One day in milliseconds.
 const DAY_MS: u64 = 86_400_000;
@@ -63,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) reading: Reading,
     /// Discord.
     pub(crate) discord: Discord,
+    /// How sessions live.
+    pub(crate) sessions: api::SessionRules,
     /// Background work.
     pub(crate) jobs: Jobs,
     /// How long /ready answers 503 before the listener closes.
@@ -152,6 +161,8 @@ impl std::fmt::Debug for Redis {
 pub(crate) struct Http {
     /// Names that requests may use; empty takes what fits the address.
     pub(crate) hosts: Vec<String>,
+    /// Where browsers reach this server; `None` is the address that it listens on.
+    pub(crate) public_url: Option<String>,
     /// Address ranges of proxies in front.
     pub(crate) trusted_proxies: Vec<Cidr>,
     /// Connections open at once.
@@ -260,6 +271,7 @@ impl Config {
             },
             reading: reading(r),
             discord: discord::discord(r),
+            sessions: sessions(r),
             jobs: jobs(r),
             linger: r.millis("shutdown.linger_ms", 0..=600_000),
             drain: r.millis("shutdown.drain_ms", 0..=600_000),
@@ -425,9 +437,41 @@ fn is_local(url: &str) -> bool {
         || std::net::IpAddr::from_str(host).is_ok_and(|address| address.is_loopback())
 }
 
+/// `localhost`, `127.0.0.1` or `[::1]`, perhaps with a port.
+fn is_loopback_name(host: &str) -> bool {
+    let named = ["localhost", "127.0.0.1", "[::1]"].into_iter().find_map(|name| host.strip_prefix(name));
+    named.is_some_and(|rest| {
+        rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
+    })
+}
+
+/// Scheme, host and port of a page; without TLS on this machine only.
+fn public_url(r: &mut Reader<'_>) -> Option<String> {
+    let text = r.text("http.public_url");
+    let url = text.trim().trim_end_matches('/').to_owned();
+    if url.is_empty() {
+        return None;
+    }
+    let host = |scheme| url.strip_prefix(scheme).filter(|host: &&str| !host.is_empty());
+    let plain =
+        |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte));
+    let right = match (host("https://"), host("http://")) {
+        (Some(host), _) => plain(host),
+        (None, Some(host)) => plain(host) && is_loopback_name(host),
+        (None, None) => false,
+    };
+    if !right {
+        let what = "must be like https://auth.example.org: a scheme, a host, perhaps a port, and no path; http:// is for \
+                    addresses of this machine only";
+        r.refuse("http.public_url", what);
+    }
+    Some(url)
+}
+
 fn http(r: &mut Reader<'_>) -> Http {
     Http {
         hosts: r.list("http.hosts", "names such as auth.example.org"),
+        public_url: public_url(r),
         trusted_proxies: r.list("http.trusted_proxies", "address ranges such as 10.0.0.0/8"),
         connections_max: r.number("http.connections_max", 1..=1_000_000),
         limits: api::Limits {
@@ -445,6 +489,7 @@ fn reading(r: &mut Reader<'_>) -> Reading {
         license_entries: r.number("cache.licenses", 0..=100_000_000),
         guild_entries: r.number("cache.guilds", 1..=100_000_000),
         user_entries: r.number("cache.users", 1..=100_000_000),
+        session_entries: r.number("cache.sessions", 1..=100_000_000),
         ttl: r.millis("cache.ttl_ms", 0..=3_600_000),
         stale_if_error: r.millis("cache.stale_if_error_ms", 0..=DAY_MS),
         contact_bound: r.millis("cache.contact_bound_ms", 100..=DAY_MS),
@@ -463,6 +508,20 @@ fn reading(r: &mut Reader<'_>) -> Reading {
         ..projections::Config::default()
     };
     Reading { config, subject_keys: r.number("cache.subject_keys", 1..=100_000_000) }
+}
+
+fn sessions(r: &mut Reader<'_>) -> api::SessionRules {
+    let mut span = |key, range: std::ops::RangeInclusive<u64>| {
+        domain::time::Span(i64::try_from(r.millis(key, range).as_millis()).unwrap_or(i64::MAX))
+    };
+    api::SessionRules {
+        life: span("sessions.life_ms", 60_000..=365 * DAY_MS),
+        refresh: projections::RefreshRules {
+            grace: span("sessions.refresh_grace_ms", 0..=60_000),
+            idle: span("sessions.idle_ms", 60_000..=365 * DAY_MS),
+        },
+        sign_in: span("sessions.sign_in_ms", 10_000..=3_600_000),
+    }
 }
 
 fn jobs(r: &mut Reader<'_>) -> Jobs {

@@ -46,6 +46,8 @@ struct Inner {
     limits: config::Jobs,
     /// This process, as the lease names it.
     holder: String,
+    /// How long a session may be idle.
+    idle: Span,
     /// One pass at a time, so that `clock advance` and the loop do not do the same work twice.
     pass: Mutex<()>,
     /// Guilds that want coming ends announced, as they were when last looked at.
@@ -88,10 +90,11 @@ impl Jobs {
         queries: Queries,
         clock: Clock,
         limits: config::Jobs,
+        idle: Span,
         holder: String,
     ) -> Self {
         let (pass, announcing) = (Mutex::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { commands, queries, clock, limits, holder, pass, announcing }) }
+        Self { inner: Arc::new(Inner { commands, queries, clock, limits, idle, holder, pass, announcing }) }
     }
 
     /// Records the first validations that this process answered, until `stop` is cancelled.
@@ -312,6 +315,11 @@ impl Jobs {
                 Err(error) => {
                     tracing::warn!(job = "prune", %error, "pruning failed; it is tried again later");
                 }
+            }
+            let now = self.inner.clock.now();
+            let idle_since = Timestamp(now.ms().saturating_sub(self.inner.idle.ms()));
+            if let Err(error) = self.inner.queries.refreshes().prune(now, idle_since).await {
+                tracing::warn!(job = "prune", %error, "sign-ins could not be pruned; it is tried again later");
             }
         }
     }

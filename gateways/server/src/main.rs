@@ -13,6 +13,7 @@ mod door;
 mod failure;
 mod folder;
 mod health;
+mod identity;
 mod jobs;
 mod keys;
 mod long;

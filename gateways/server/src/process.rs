@@ -88,6 +88,7 @@ impl Process {
             assembled.queries.clone(),
             assembled.clock.clone(),
             config.jobs,
+            config.sessions.refresh.idle,
             keys::random_hex::<8>()?,
         );
         let keeper = ring_keeper(config, &assembled, &lock, purpose, &url).await?;
@@ -314,6 +315,13 @@ fn api_state(
         queries: assembled.queries.clone(),
         clock: Arc::new(move || clock.now()),
         tokens: keys::token_keys(assembled.commands.ring())?,
+        identity: host.discord().identity(config)?,
+        public_url: config
+            .http
+            .public_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", reachable(address))),
+        sessions: config.sessions,
         operator: Arc::clone(host) as Arc<dyn api::Operator>,
         mode: match assembled.mode {
             Mode::Demo => api::Mode::Demo,
@@ -333,8 +341,10 @@ fn hosts(config: &Config, address: SocketAddr) -> Option<api::Hosts> {
     }
     let port = address.port();
     let loopback = ["127.0.0.1", "[::1]", "localhost"].map(|name| format!("{name}:{port}"));
+    let public = config.http.public_url.as_deref().and_then(|url| url.split_once("://"));
+    let public = public.map(|(_, host)| host.to_owned());
     let own = address.to_string();
-    Some(api::Hosts::of(names.iter().cloned().chain(loopback).chain([own])))
+    Some(api::Hosts::of(names.iter().cloned().chain(loopback).chain(public).chain([own])))
 }
 
 /// An address that this machine can connect to.

@@ -9,7 +9,7 @@ use super::*;
 use crate::private::{Private, PrivateFields, Subject};
 
 /// Members that always hold something about a person, or a text that people wrote.
-const PERSONAL: [&str; 10] = [
+const PERSONAL: [&str; 11] = [
     "username",
     "email",
     "ip",
@@ -20,6 +20,7 @@ const PERSONAL: [&str; 10] = [
     "privateMetadata",
     "url",
     "externalRef",
+    "client",
 ];
 
 /// Members that may hold a snowflake in the clear, because it names no person.
@@ -109,6 +110,7 @@ fn every_golden_file_loads_and_is_written_back_equal() {
             DomainEvent::Member(event) => (event.event_type(), event.event_version()),
             DomainEvent::Guild(event) => (event.event_type(), event.event_version()),
             DomainEvent::User(event) => (event.event_type(), event.event_version()),
+            DomainEvent::Session(event) => (event.event_type(), event.event_version()),
         };
         assert_eq!(event_type, golden.name, "{file}");
         assert!(names(golden.kind).contains(&(&event_type, &newest)), "{file}");

@@ -12,6 +12,10 @@ pub enum Code {
     InvalidValue,
     /// A credential or license key stands in the address.
     KeyInUrl,
+    /// The sign-in was not begun by this browser or program, is over, or was used.
+    StateMismatch,
+    /// Discord refused the sign-in, or somebody cancelled it.
+    SignInRefused,
     /// A position that this log has not reached, or of another log.
     PositionUnknown,
     /// The text is no license key.
@@ -22,10 +26,18 @@ pub enum Code {
     InvalidCredential,
     /// The credential was good once.
     CredentialExpired,
+    /// The session is over.
+    SessionEnded,
+    /// A refresh token was used that a later one had replaced.
+    RefreshReused,
     /// The API key lacks a scope.
     MissingScope,
     /// The caller is known and may not.
     Forbidden,
+    /// A change with cookies came without its token.
+    CsrfTokenRequired,
+    /// A page of another site sent it.
+    CrossSite,
     /// No such thing, or another tenant's.
     NotFound,
     /// It was made later than the instant asked for.
@@ -70,6 +82,8 @@ pub enum Code {
     Damaged,
     /// A part that is needed does not answer.
     Unavailable,
+    /// Nobody can sign in: there is no Discord application.
+    SignInOff,
     /// The read models have not reached `DCA-Min-Position`.
     ReadModelBehind,
     /// The answer was not ready in time.
@@ -80,16 +94,22 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of statuses.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 42] = [
         Self::InvalidRequest,
         Self::KeyInUrl,
+        Self::StateMismatch,
+        Self::SignInRefused,
         Self::PositionUnknown,
         Self::MalformedKey,
         Self::CredentialRequired,
         Self::InvalidCredential,
         Self::CredentialExpired,
+        Self::SessionEnded,
+        Self::RefreshReused,
         Self::MissingScope,
         Self::Forbidden,
+        Self::CsrfTokenRequired,
+        Self::CrossSite,
         Self::NotFound,
         Self::NotYetExisting,
         Self::VersionUnknown,
@@ -113,6 +133,7 @@ impl Code {
         Self::Internal,
         Self::Damaged,
         Self::Unavailable,
+        Self::SignInOff,
         Self::ReadModelBehind,
         Self::Timeout,
         Self::NotReady,
@@ -132,13 +153,19 @@ impl Code {
         match self {
             Self::InvalidRequest => ("INVALID_REQUEST", StatusCode::BAD_REQUEST),
             Self::KeyInUrl => ("KEY_IN_URL", StatusCode::BAD_REQUEST),
+            Self::StateMismatch => ("STATE_MISMATCH", StatusCode::BAD_REQUEST),
+            Self::SignInRefused => ("SIGN_IN_REFUSED", StatusCode::BAD_REQUEST),
             Self::PositionUnknown => ("POSITION_UNKNOWN", StatusCode::BAD_REQUEST),
             Self::MalformedKey => ("MALFORMED_KEY", StatusCode::BAD_REQUEST),
             Self::CredentialRequired => ("CREDENTIAL_REQUIRED", StatusCode::UNAUTHORIZED),
             Self::InvalidCredential => ("INVALID_CREDENTIAL", StatusCode::UNAUTHORIZED),
             Self::CredentialExpired => ("CREDENTIAL_EXPIRED", StatusCode::UNAUTHORIZED),
+            Self::SessionEnded => ("SESSION_ENDED", StatusCode::UNAUTHORIZED),
+            Self::RefreshReused => ("REFRESH_REUSED", StatusCode::UNAUTHORIZED),
             Self::MissingScope => ("MISSING_SCOPE", StatusCode::FORBIDDEN),
             Self::Forbidden => ("FORBIDDEN", StatusCode::FORBIDDEN),
+            Self::CsrfTokenRequired => ("CSRF_TOKEN_REQUIRED", StatusCode::FORBIDDEN),
+            Self::CrossSite => ("CROSS_SITE", StatusCode::FORBIDDEN),
             Self::NotFound => ("NOT_FOUND", StatusCode::NOT_FOUND),
             Self::NotYetExisting => ("NOT_YET_EXISTING", StatusCode::NOT_FOUND),
             Self::VersionUnknown => ("VERSION_UNKNOWN", StatusCode::NOT_FOUND),
@@ -162,6 +189,7 @@ impl Code {
             Self::Internal => ("INTERNAL", StatusCode::INTERNAL_SERVER_ERROR),
             Self::Damaged => ("DAMAGED", StatusCode::INTERNAL_SERVER_ERROR),
             Self::Unavailable => ("UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),
+            Self::SignInOff => ("SIGN_IN_OFF", StatusCode::SERVICE_UNAVAILABLE),
             Self::ReadModelBehind => ("READ_MODEL_BEHIND", StatusCode::SERVICE_UNAVAILABLE),
             Self::Timeout => ("TIMEOUT", StatusCode::SERVICE_UNAVAILABLE),
             Self::NotReady => ("NOT_READY", StatusCode::SERVICE_UNAVAILABLE),

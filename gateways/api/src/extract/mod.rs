@@ -5,6 +5,7 @@ pub(crate) mod access;
 pub(crate) mod as_of;
 pub(crate) mod body;
 pub(crate) mod checks;
+pub(crate) mod cookies;
 pub(crate) mod path;
 pub(crate) mod position;
 pub(crate) mod principal;

@@ -5,17 +5,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
 use domain::credential::{self, ApiKeyId, ApiKeyKind, Scope};
 use domain::event::Actor;
 use domain::guild::{ApiKey, ApiKeyState, StaffRole};
-use domain::id::{DiscordId, GuildId, Pseudonym};
+use domain::id::{DiscordId, GuildId, Pseudonym, SessionId};
 use domain::time::Timestamp;
 use projections::GuildFacts;
 
+use super::cookies::{self, Name};
 use crate::error::{ApiError, Code};
+use crate::session;
 use crate::state::ApiState;
 use crate::token::{self, TokenError};
 
@@ -38,6 +40,8 @@ pub(crate) enum Principal {
 pub(crate) struct User {
     pub(crate) account: DiscordId,
     pub(crate) id: Pseudonym,
+    /// The session; `None` for a token that was made on the command line.
+    pub(crate) session: Option<SessionId>,
 }
 
 /// An API key of a guild, checked.
@@ -82,10 +86,17 @@ impl Key {
 
 impl Principal {
     /// Reads the credential of a request.
-    pub(crate) async fn of(state: &ApiState, headers: &HeaderMap, now: Timestamp) -> Result<Self, ApiError> {
+    pub(crate) async fn of(
+        state: &ApiState,
+        method: &Method,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
         match presented(headers)? {
             Presented::ApiKey(text) => Key::of(state, text, now).await.map(Self::Key),
-            Presented::Token(text) => of_token(state, text, now),
+            // In boxes of their own: the hot path is an API key's.
+            Presented::Token(text) => Box::pin(of_token(state, text, now)).await,
+            Presented::Nothing => Box::pin(of_cookie(state, method, headers, now)).await,
         }
     }
 
@@ -153,6 +164,8 @@ impl User {
 enum Presented<'a> {
     ApiKey(&'a str),
     Token(&'a str),
+    /// Perhaps a cookie.
+    Nothing,
 }
 
 /// The one credential of a request.
@@ -166,10 +179,7 @@ fn presented(headers: &HeaderMap) -> Result<Presented<'_>, ApiError> {
         }
         (Some(key), None) => return Ok(Presented::ApiKey(key.to_str().map_err(|_| not_ours())?)),
         (None, Some(value)) => value.to_str().map_err(|_| not_ours())?,
-        (None, None) => {
-            let detail = "Send an API key as `X-API-Key`, or an access token as `Authorization: Bearer …`.";
-            return Err(ApiError::new(Code::CredentialRequired, detail));
-        }
+        (None, None) => return Ok(Presented::Nothing),
     };
     let text = match value.split_once(' ') {
         Some((scheme, text)) if scheme.eq_ignore_ascii_case("bearer") => text.trim(),
@@ -187,7 +197,29 @@ fn not_ours() -> ApiError {
     ApiError::new(Code::InvalidCredential, detail)
 }
 
-fn of_token(state: &ApiState, text: &str, now: Timestamp) -> Result<Principal, ApiError> {
+/// The access token that a browser keeps. It is looked at only where no other credential is.
+async fn of_cookie(
+    state: &ApiState,
+    method: &Method,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Principal, ApiError> {
+    let text = cookies::read(state, headers, Name::Access).ok_or_else(|| {
+        let detail = "Send an API key as `X-API-Key`, or an access token as `Authorization: Bearer …`.";
+        ApiError::new(Code::CredentialRequired, detail)
+    })?;
+    let principal = of_token(state, &text, now).await?;
+    match &principal {
+        Principal::User(User { session: Some(session), .. }) => {
+            cookies::check_page(state, method, headers, &session.to_string())?;
+            Ok(principal)
+        }
+        // No sign-in puts another token into a cookie.
+        _ => Err(not_ours()),
+    }
+}
+
+async fn of_token(state: &ApiState, text: &str, now: Timestamp) -> Result<Principal, ApiError> {
     let claims = state.tokens().verify(text, now).map_err(|error| match error {
         TokenError::Invalid => not_ours(),
         TokenError::Expired => ApiError::new(
@@ -199,7 +231,15 @@ fn of_token(state: &ApiState, text: &str, now: Timestamp) -> Result<Principal, A
         return Ok(Principal::Operator);
     }
     let account: DiscordId = claims.sub.parse().map_err(|_| not_ours())?;
-    Ok(Principal::User(User { id: Pseudonym::of(state.mac(), account), account }))
+    let session = match claims.sid.as_str() {
+        token::LOCAL => None,
+        sid => {
+            let id: SessionId = sid.parse().map_err(|_| not_ours())?;
+            session::open(state, id, now).await?;
+            Some(id)
+        }
+    };
+    Ok(Principal::User(User { id: Pseudonym::of(state.mac(), account), account, session }))
 }
 
 impl Key {
@@ -233,7 +273,7 @@ impl FromRequestParts<ApiState> for Principal {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Self::of(state, &parts.headers, state.now()).await
+        Self::of(state, &parts.method, &parts.headers, state.now()).await
     }
 }
 
@@ -260,7 +300,7 @@ mod tests {
             Ok(Presented::Token("a.b.c"))
         ));
         let code = |pairs: &[_]| presented(&headers(pairs)).err().map(|error| error.code().to_owned());
-        assert_eq!(code(&[]).as_deref(), Some("CREDENTIAL_REQUIRED"));
+        assert!(matches!(presented(&headers(&[])), Ok(Presented::Nothing)));
         assert_eq!(code(&[("authorization", "Basic x")]).as_deref(), Some("INVALID_CREDENTIAL"));
         assert_eq!(
             code(&[("x-api-key", "a"), ("authorization", "Bearer b")]).as_deref(),

@@ -43,7 +43,7 @@ impl FromRequestParts<ApiState> for Read {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let now = state.now();
-        let principal = Principal::of(state, &parts.headers, now).await?;
+        let principal = Principal::of(state, &parts.method, &parts.headers, now).await?;
         position::wait(state, &parts.headers).await?;
         Ok(Self { state: state.clone(), principal, now, uri: parts.uri.clone() })
     }

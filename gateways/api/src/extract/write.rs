@@ -69,7 +69,7 @@ impl Write {
     pub(crate) async fn with_query(request: Request, state: &ApiState) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let now = state.now();
-        let principal = Principal::of(state, &parts.headers, now).await?;
+        let principal = Principal::of(state, &parts.method, &parts.headers, now).await?;
         position::hear(state, &parts.headers).await?;
         let expected_version = if_match(&parts.headers)?;
         let key = idempotency_key(&parts.headers)?;

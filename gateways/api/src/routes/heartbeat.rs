@@ -33,7 +33,7 @@ struct Body<'a> {
 pub(crate) async fn heartbeat(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let now = state.now();
-    let principal = Principal::of(&state, &parts.headers, now).await?;
+    let principal = Principal::of(&state, &parts.method, &parts.headers, now).await?;
     let caller = principal.key(Scope::Heartbeat)?;
     Query::none(&parts.uri)?;
     let bytes = body::read(state.limits(), &parts.headers, body).await?;

@@ -21,6 +21,8 @@ pub(crate) mod operator;
 pub(crate) mod past;
 pub(crate) mod redeem;
 pub(crate) mod role_rules;
+pub(crate) mod sessions;
+pub(crate) mod sign_in;
 pub(crate) mod terms;
 pub(crate) mod transfer;
 pub(crate) mod users;

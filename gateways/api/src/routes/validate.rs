@@ -89,7 +89,7 @@ impl Serialize for Position<'_> {
 pub(crate) async fn validate(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let now = state.now();
-    let principal = Principal::of(&state, &parts.headers, now).await?;
+    let principal = Principal::of(&state, &parts.method, &parts.headers, now).await?;
     let caller = principal.key(Scope::Validate)?;
     Query::none(&parts.uri)?;
     position::wait(&state, &parts.headers).await?;

@@ -14,6 +14,8 @@ use super::read::Reader;
 pub(crate) struct Discord {
     /// The bot's token; `None` runs without Discord.
     pub(crate) token: Option<String>,
+    /// The application, for whoever signs in; `None` and nobody can.
+    pub(crate) application: Option<Application>,
     /// Where Discord is.
     pub(crate) place: Place,
     /// Whether the privileged intent may be asked for.
@@ -42,11 +44,22 @@ pub(crate) struct Discord {
     pub(crate) simulator_listen: SocketAddr,
 }
 
+/// The application as OAuth 2 knows it.
+#[derive(Clone)]
+pub(crate) struct Application {
+    /// Its id.
+    pub(crate) client_id: String,
+    /// Its secret.
+    pub(crate) client_secret: String,
+}
+
 /// Where Discord is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     /// REST.
     pub(crate) api_base: String,
+    /// The page that browsers go to.
+    pub(crate) oauth_base: String,
     /// The gateway, if Discord is not to be asked.
     pub(crate) gateway_url: Option<String>,
     /// Whether it is a stand-in on this machine.
@@ -77,6 +90,7 @@ pub(super) fn discord(r: &mut Reader<'_>) -> Discord {
     };
     Discord {
         token,
+        application: application(r),
         place: place(r),
         member_intent: r.flag("discord.member_intent"),
         shards: r.number("discord.shards", 1..=1_000),
@@ -114,6 +128,26 @@ pub(super) fn discord(r: &mut Reader<'_>) -> Discord {
     }
 }
 
+/// Both or neither.
+fn application(r: &mut Reader<'_>) -> Option<Application> {
+    let (client_id, client_secret) = (r.text("discord.client_id"), r.secret("discord.client_secret"));
+    if !client_id.is_empty() && client_id.parse::<domain::id::DiscordId>().is_err() {
+        r.refuse("discord.client_id", "must be the application's id: 1 to 20 decimal digits");
+    }
+    match (client_id.is_empty(), client_secret) {
+        (true, None) => None,
+        (false, Some(client_secret)) => Some(Application { client_id, client_secret }),
+        (true, Some(_)) => {
+            r.refuse("discord.client_id", "is missing beside `discord.client_secret`; set both or neither");
+            None
+        }
+        (false, None) => {
+            r.refuse("discord.client_secret", "is missing beside `discord.client_id`; set both or neither");
+            None
+        }
+    }
+}
+
 fn is_token(token: &str) -> bool {
     !token.is_empty() && token.len() <= 200 && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -146,8 +180,8 @@ fn place(r: &mut Reader<'_>) -> Place {
     if !right {
         r.refuse("discord.gateway_url", OTHER_PLACE);
     }
-    let [(_, api_base), _] = bases;
-    Place { api_base, gateway_url: Some(gateway).filter(|url| !url.is_empty()), is_stand_in }
+    let [(_, api_base), (_, oauth_base)] = bases;
+    Place { api_base, oauth_base, gateway_url: Some(gateway).filter(|url| !url.is_empty()), is_stand_in }
 }
 
 const OTHER_PLACE: &str = "must be Discord's own (https://discord.com, and \"\" for the gateway), or all three of api_base, \

@@ -142,6 +142,9 @@ impl Layers {
                 "REDIS_URL_FILE" => Some("redis.url_file".to_owned()),
                 "DISCORD_TOKEN" => Some("discord.token".to_owned()),
                 "DISCORD_TOKEN_FILE" => Some("discord.token_file".to_owned()),
+                "DISCORD_CLIENT_ID" => Some("discord.client_id".to_owned()),
+                "DISCORD_CLIENT_SECRET" => Some("discord.client_secret".to_owned()),
+                "DISCORD_CLIENT_SECRET_FILE" => Some("discord.client_secret_file".to_owned()),
                 other => self.keys.iter().find(|(key, _)| variable(key) == other).map(|(key, _)| key.clone()),
             };
             let source = format!("the environment variable {name}");

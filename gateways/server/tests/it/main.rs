@@ -28,6 +28,7 @@ mod redis;
 mod rotation;
 mod scale;
 mod secrets;
+mod sign_in;
 mod simulation;
 
 /// Makes a test of each function, once on each set of engines.

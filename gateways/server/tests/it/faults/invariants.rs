@@ -190,7 +190,7 @@ impl Log {
                 DomainEvent::Guild(event) => {
                     state.guilds.entry(stored.stream.id.parse().unwrap()).or_default().evolve(&event);
                 }
-                DomainEvent::User(_) => {}
+                DomainEvent::User(_) | DomainEvent::Session(_) => {}
             }
             state.now = stored.recorded_at;
         }

@@ -1,0 +1,205 @@
+//! `/auth/…` once somebody is signed in: refresh, sign out, who am I, the sessions of a person. And the keys that prove access
+//! tokens, for programs that look at one themselves.
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+use commands::signer::{KeySet, SigningPurpose};
+use domain::id::{GuildId, SessionId};
+use domain::session::{How, Surface, token};
+use projections::SessionFacts;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ApiError, Code};
+use crate::extract::cookies::{self, Name};
+use crate::extract::path::PathIds;
+use crate::extract::principal::User;
+use crate::extract::query::Query;
+use crate::extract::read::Read;
+use crate::extract::write::Write;
+use crate::extract::{body, checks};
+use crate::frame::RequestId;
+use crate::render::instant::Instant;
+use crate::render::user::UserBody;
+use crate::render::{List, json};
+use crate::session;
+use crate::state::ApiState;
+
+/// Longest refresh token that is looked at.
+const TOKEN_MAX_BYTES: usize = 512;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Refresh {
+    #[serde(default)]
+    refresh_token: Option<String>,
+}
+
+/// `POST /auth/refresh`: with the token in the body, or in the cookie of a browser; the answer has it where it was.
+pub(crate) async fn refresh(
+    State(state): State<ApiState>,
+    Extension(request_id): Extension<RequestId>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    Query::none(request.uri())?;
+    let (parts, sent) = request.into_parts();
+    let bytes = body::read(state.limits(), &parts.headers, sent).await?;
+    let (now, request_id) = (state.now(), request_id.text().to_owned());
+    if let Some(text) = body::parse::<Refresh>(&bytes)?.refresh_token {
+        checks::bytes("/refreshToken", &text, 1, TOKEN_MAX_BYTES)?;
+        let (tokens, surface) = session::refresh(&state, &text, request_id, now).await?;
+        return match surface {
+            Surface::Client => Ok(tokens.in_body()),
+            // A script on a page that got hold of one would take the session out of its cookies.
+            Surface::Browser => Err(ApiError::new(
+                Code::InvalidCredential,
+                "This refresh token belongs into the cookies of a browser; sign in as a program.",
+            )),
+        };
+    }
+    let text = cookies::read(&state, &parts.headers, Name::Refresh).ok_or_else(|| {
+        let detail = "Send `refreshToken` in the body, or the cookie of a sign-in.";
+        ApiError::new(Code::CredentialRequired, detail)
+    })?;
+    let named = token::open(state.mac(), &text).map(|(id, _)| id.to_string()).unwrap_or_default();
+    cookies::check_page(&state, &parts.method, &parts.headers, &named)?;
+    let (tokens, _) = session::refresh(&state, &text, request_id, now).await?;
+    let mut response = done();
+    tokens.in_cookies(&state, &mut response)?;
+    Ok(response)
+}
+
+/// `POST /auth/logout`: ends the session of the credential. The next request with any of its tokens is refused.
+pub(crate) async fn logout(write: Write) -> Result<Response, ApiError> {
+    write.is_empty()?;
+    let id = own(write.principal.user()?)?;
+    end(&write, id, How::SignedOut).await?;
+    let mut response = done();
+    cookies::clear(&write.state, &mut response);
+    Ok(response)
+}
+
+async fn end(write: &Write, id: SessionId, how: How) -> Result<(), ApiError> {
+    write.state.commands().end_session(&write.context(None, None), id, how).await?;
+    Ok(())
+}
+
+/// The session that somebody came in with.
+fn own(user: &User) -> Result<SessionId, ApiError> {
+    user.session.ok_or_else(|| {
+        let detail = "This access token was made on the command line and has no session.";
+        ApiError::new(Code::Forbidden, detail)
+    })
+}
+
+fn done() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Me {
+    user: UserBody,
+    session: Option<SessionBody>,
+    guilds: Vec<Staffed>,
+}
+
+/// A guild in which somebody is staff.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Staffed {
+    id: GuildId,
+    name: String,
+    role: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SessionBody {
+    id: SessionId,
+    /// Whether it is the one that asks.
+    current: bool,
+    surface: Surface,
+    /// What the program said that it is.
+    client: Option<String>,
+    started_at: Instant,
+    last_used_at: Option<Instant>,
+    expires_at: Instant,
+}
+
+/// `GET /auth/me`: the person, the session, and the guilds in which the person is staff.
+pub(crate) async fn me(read: Read) -> Result<Response, ApiError> {
+    read.query(&[])?;
+    let user = read.principal.user()?;
+    let facts = read.state.queries().user(&user.id).await?.ok_or_else(|| ApiError::not_found("user"))?;
+    let mut guilds = Vec::new();
+    for facts in read.state.queries().guilds().await? {
+        let rank = user.rank(&read.state, &facts).await?;
+        if let Some((rank, id)) = rank.zip(facts.guild.id) {
+            guilds.push(Staffed { id, name: facts.guild.name.clone(), role: rank.as_str() });
+        }
+    }
+    let session = match user.session {
+        Some(id) => {
+            bodies(&read, vec![session::open(&read.state, id, read.now).await?.as_ref().clone()]).await?.pop()
+        }
+        None => None,
+    };
+    let shown = facts.discord_id.clone().unwrap_or_else(|| "erased".to_owned());
+    let body = UserBody::new(&facts.user, shown, facts.username.clone(), facts.email.clone());
+    Ok(json(StatusCode::OK, &Me { user: body, session, guilds }))
+}
+
+/// `GET /auth/sessions`: the open sessions of the person, the newest first.
+pub(crate) async fn list(read: Read) -> Result<Response, ApiError> {
+    read.query(&[])?;
+    let user = read.principal.user()?;
+    let sessions = read.state.queries().sessions_of(&user.id, read.now).await?;
+    Ok(json(StatusCode::OK, &List::whole(bodies(&read, sessions).await?)))
+}
+
+async fn bodies(read: &Read, sessions: Vec<SessionFacts>) -> Result<Vec<SessionBody>, ApiError> {
+    let current = read.principal.user()?.session;
+    let ids: Vec<SessionId> = sessions.iter().map(|facts| facts.session.id).collect();
+    let used = read.state.queries().refreshes().used(&ids).await?;
+    let last_used = |id| used.iter().find(|(other, _)| *other == id).map(|(_, at)| (*at).into());
+    let body = |facts: SessionFacts| SessionBody {
+        id: facts.session.id,
+        current: current == Some(facts.session.id),
+        surface: facts.session.surface,
+        client: facts.client,
+        started_at: facts.session.started_at.into(),
+        last_used_at: last_used(facts.session.id),
+        expires_at: facts.session.until.into(),
+    };
+    Ok(sessions.into_iter().map(body).collect())
+}
+
+/// `DELETE /auth/sessions/{id}`: ends one of the person's sessions.
+pub(crate) async fn delete(ids: PathIds, write: Write) -> Result<Response, ApiError> {
+    write.is_empty()?;
+    let user = write.principal.user()?;
+    let id: SessionId = ids.id("id", "session")?;
+    let facts = write.state.queries().session(id).await?;
+    let own = facts.filter(|facts| facts.session.person.as_ref().is_some_and(|person| person.id == user.id));
+    if own.is_none() {
+        return Err(ApiError::not_found("session"));
+    }
+    let how = if user.session == Some(id) { How::SignedOut } else { How::EndedElsewhere };
+    end(&write, id, how).await?;
+    let mut response = done();
+    if how == How::SignedOut {
+        cookies::clear(&write.state, &mut response);
+    }
+    Ok(response)
+}
+
+/// `GET /.well-known/jwks.json`: the public keys of access tokens (RFC 7517, RFC 8037).
+pub(crate) async fn jwks(State(state): State<ApiState>, uri: Uri) -> Result<Response, ApiError> {
+    Query::none(&uri)?;
+    Ok(json(StatusCode::OK, &KeySet::of(state.commands().ring(), SigningPurpose::AccessTokens)))
+}
