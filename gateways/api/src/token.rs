@@ -184,6 +184,7 @@ fn signed(keys: &TokenKeys, sub: String, sid: String, now: Timestamp) -> String 
 mod tests {
     use super::*;
     use commands::ring::List;
+    use serde_json::{Value, json};
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
@@ -250,6 +251,88 @@ mod tests {
             String::new(),
         ] {
             assert_eq!(keys.verify(&bad, NOW), Err(TokenError::Invalid), "{bad}");
+        }
+    }
+
+    /// A token of this header and these claims under the ring's key of `purpose`.
+    fn forged(ring: &KeyRing, purpose: SigningPurpose, header: Value, claims: Value) -> String {
+        let signer = Signer::active(ring, purpose);
+        let mut all = json!({ "alg": "EdDSA", "typ": TYPE, "kid": signer.key_id() });
+        all.as_object_mut().unwrap().extend(header.as_object().unwrap().clone());
+        let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+        let text = format!("{}.{}", part(&all), part(&claims));
+        let signature = BASE64URL_NOPAD.encode(&signer.sign(text.as_bytes()));
+        format!("{text}.{signature}")
+    }
+
+    /// What a token says that is good in every member.
+    fn good() -> Value {
+        let iat = NOW.ms() / 1_000;
+        json!({ "iss": "https://auth.example", "aud": AUDIENCE, "sub": "1", "sid": LOCAL, "iat": iat, "exp": iat + 300 })
+    }
+
+    #[test]
+    fn what_is_not_exactly_an_access_token_is_none() {
+        let ring = ring();
+        let keys = TokenKeys::of(&ring, "https://auth.example").unwrap();
+        let access = SigningPurpose::AccessTokens;
+        assert!(keys.verify(&forged(&ring, access, json!({}), good()), NOW).is_ok());
+        let with = |member: &str, value: Value| {
+            let mut claims = good();
+            match value {
+                Value::Null => drop(claims.as_object_mut().unwrap().remove(member)),
+                value => claims[member] = value,
+            }
+            forged(&ring, access, json!({}), claims)
+        };
+        let iat = NOW.ms() / 1_000;
+        let claims = [
+            with("exp", json!((iat + 300).to_string())),
+            with("exp", Value::Null),
+            with("iat", json!("now")),
+            with("iat", json!(iat + 3_600)),
+            with("aud", json!("another")),
+            with("aud", json!([AUDIENCE, "another"])),
+            with("aud", Value::Null),
+            with("iss", json!("https://evil.example")),
+            with("iss", Value::Null),
+            with("sub", Value::Null),
+            with("sid", Value::Null),
+            with("sid", json!(7)),
+        ];
+        let header = |header: Value| forged(&ring, access, header, good());
+        let headers = [
+            header(json!({ "typ": "JWT" })),
+            header(json!({ "typ": "dca-license+jwt" })),
+            header(json!({ "typ": null })),
+            header(json!({ "kid": "another" })),
+            header(json!({ "kid": null })),
+            header(json!({ "alg": "none" })),
+            header(json!({ "alg": "ES256" })),
+            // Keys of this server, and for other things.
+            forged(&ring, SigningPurpose::Certificates, json!({}), good()),
+            forged(&ring, SigningPurpose::Responses, json!({}), good()),
+        ];
+        for bad in claims.iter().chain(&headers) {
+            assert_eq!(keys.verify(bad, NOW), Err(TokenError::Invalid), "{bad}");
+        }
+    }
+
+    /// The public key as the secret of an HMAC: whoever picked the algorithm by the token's word would take it.
+    #[test]
+    fn a_public_key_is_no_secret() {
+        let ring = ring();
+        let keys = TokenKeys::of(&ring, "https://auth.example").unwrap();
+        let signer = Signer::active(&ring, SigningPurpose::AccessTokens);
+        let mut header = jsonwebtoken::Header::new(Algorithm::HS256);
+        header.typ = Some(TYPE.to_owned());
+        header.kid = Some(signer.key_id());
+        for secret in
+            [signer.public_key().to_vec(), BASE64URL_NOPAD.encode(&signer.public_key()).into_bytes()]
+        {
+            let key = jsonwebtoken::EncodingKey::from_secret(&secret);
+            let token = jsonwebtoken::encode(&header, &good(), &key).unwrap();
+            assert_eq!(keys.verify(&token, NOW), Err(TokenError::Invalid));
         }
     }
 }

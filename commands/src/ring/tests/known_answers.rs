@@ -25,6 +25,9 @@ fn each_purpose_has_the_key_it_always_had() {
         (Purpose::Fingerprint, "ae5bbd6c9f646152e607cdaf8e0970a3671d39cb4d3287fd7eda03ca1434af9c"),
         (Purpose::ApiKey, "9b55548e8db55e192a24954c41800f753d4b410eb092d5ee72353f2969b4618f"),
         (Purpose::WebhookSecret, "affc13d51c0aee44390add64411827dc41a19776f51d8c4339c3cc58ececa294"),
+        (Purpose::RefreshToken, "f7163d0e144ffc8579f9825423c24240c35223821b1785463b004657de5905fb"),
+        (Purpose::SignIn, "f6ce0143241329182b8dc408431979f66b3506d73eed44fc419421789d45f591"),
+        (Purpose::Csrf, "75b72618a8ec13480c3ede26ead830f8362f1b5a23d4a87f381530986d1b9db3"),
     ];
     for (purpose, tag) in known {
         assert_eq!(HEXLOWER.encode(&ring.mac(purpose, &[b"known ", b"answer"])), tag, "{purpose:?}");

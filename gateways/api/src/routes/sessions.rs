@@ -12,6 +12,7 @@ use domain::session::{How, Surface, token};
 use projections::SessionFacts;
 use serde::{Deserialize, Serialize};
 
+use crate::answer::stamp;
 use crate::error::{ApiError, Code};
 use crate::extract::cookies::{self, Name};
 use crate::extract::path::PathIds;
@@ -75,15 +76,17 @@ pub(crate) async fn refresh(
 pub(crate) async fn logout(write: Write) -> Result<Response, ApiError> {
     write.is_empty()?;
     let id = own(write.principal.user()?)?;
-    end(&write, id, How::SignedOut).await?;
-    let mut response = done();
+    let mut response = end(&write, id, How::SignedOut).await?;
     cookies::clear(&write.state, &mut response);
     Ok(response)
 }
 
-async fn end(write: &Write, id: SessionId, how: How) -> Result<(), ApiError> {
-    write.state.commands().end_session(&write.context(None, None), id, how).await?;
-    Ok(())
+async fn end(write: &Write, id: SessionId, how: How) -> Result<Response, ApiError> {
+    let ended = write.state.commands().end_session(&write.context(None, None), id, how).await?;
+    let mut response = done();
+    let position = ended.position.unwrap_or_else(|| write.state.queries().head());
+    stamp(&write.state, &mut response, None, position);
+    Ok(response)
 }
 
 /// The session that somebody came in with.
@@ -190,8 +193,7 @@ pub(crate) async fn delete(ids: PathIds, write: Write) -> Result<Response, ApiEr
         return Err(ApiError::not_found("session"));
     }
     let how = if user.session == Some(id) { How::SignedOut } else { How::EndedElsewhere };
-    end(&write, id, how).await?;
-    let mut response = done();
+    let mut response = end(&write, id, how).await?;
     if how == How::SignedOut {
         cookies::clear(&write.state, &mut response);
     }

@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
+use crate::answer::stamp;
 use crate::error::{ApiError, Code};
 use crate::extract::cookies::{self, Name};
 use crate::extract::query::Query;
@@ -162,7 +163,7 @@ async fn signed_in(
     surface: Surface,
     headers: &HeaderMap,
     request_id: String,
-) -> Result<Tokens, ApiError> {
+) -> Result<(Tokens, i64), ApiError> {
     let now = state.now();
     let person = Pseudonym::of(state.mac(), account.id);
     let context = session::context(Actor::User(person.clone()), request_id, now);
@@ -182,8 +183,9 @@ async fn signed_in(
     let client = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
     let client = client.map(|text| text.chars().take(CLIENT_MAX_CHARS).collect());
     let order = SessionOrder { id, user: account.id, surface, client, until };
-    state.commands().start_session(&context, order).await?;
-    Ok(Tokens::new(state, account.id, id, 0, until, now))
+    let started = state.commands().start_session(&context, order).await?;
+    let position = started.position.unwrap_or_else(|| state.queries().head());
+    Ok((Tokens::new(state, account.id, id, 0, until, now), position))
 }
 
 /// `GET /auth/discord`: sends a browser to Discord.
@@ -222,8 +224,9 @@ pub(crate) async fn callback(
     let answer = Answer { code: word("code"), issuer: word("iss"), error };
     let account = attempt.finish(&state, &answer).await?;
     let request_id = request_id.text().to_owned();
-    let tokens = signed_in(&state, account, Surface::Browser, &headers, request_id).await?;
+    let (tokens, position) = signed_in(&state, account, Surface::Browser, &headers, request_id).await?;
     let mut response = see(HOME)?;
+    stamp(&state, &mut response, None, position);
     tokens.in_cookies(&state, &mut response)?;
     cookies::set(&state, &mut response, Name::SignIn, "", state.sessions().sign_in);
     Ok(response)
@@ -285,7 +288,10 @@ pub(crate) async fn exchange(
     let answer = Answer { code: returned.code, issuer: returned.iss, error: None };
     let account = attempt.finish(&state, &answer).await?;
     let request_id = request_id.text().to_owned();
-    Ok(signed_in(&state, account, Surface::Client, &parts.headers, request_id).await?.in_body())
+    let (tokens, position) = signed_in(&state, account, Surface::Client, &parts.headers, request_id).await?;
+    let mut response = tokens.in_body();
+    stamp(&state, &mut response, None, position);
+    Ok(response)
 }
 
 async fn read(state: &ApiState, headers: &HeaderMap, sent: Body) -> Result<axum::body::Bytes, ApiError> {
