@@ -154,6 +154,19 @@ impl Commands {
         Ok(self.store().load_until(&StreamId::user(id), version).await?)
     }
 
+    /// A member as it was after `version` events.
+    ///
+    /// # Errors
+    /// As [`Commands::load_license`].
+    pub async fn load_member_at(
+        &self,
+        guild: GuildId,
+        user: &Pseudonym,
+        version: u64,
+    ) -> Result<domain::member::Member, CommandError> {
+        Ok(self.store().load_until(&StreamId::member(guild, user), version).await?)
+    }
+
     /// A member from the log itself; version 0 means there is none.
     ///
     /// # Errors

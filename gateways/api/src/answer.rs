@@ -8,9 +8,10 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use domain::device::DeviceClaim;
 use domain::guild::Guild;
-use domain::id::LicenseId;
+use domain::id::{LicenseId, StreamId};
 use domain::key;
 use domain::license::License;
+use domain::member::Member;
 use domain::private::Unsealed;
 use domain::time::Timestamp;
 use domain::user::User;
@@ -20,10 +21,11 @@ use crate::error::ApiError;
 use crate::extract::position::{self, POSITION};
 use crate::open;
 use crate::recipe::{Created, Outcome, Recipe, Subject, activated, api_key_text};
-use crate::render::guild::{ApiKeyBody, GuildBody, RuleBody, TypeBody};
+use crate::render::guild::{ApiKeyBody, GuildBody, MemberBody, RuleBody, TypeBody};
 use crate::render::license::{DeviceBody, Keyed, LicenseAndDevice, LicenseBody};
 use crate::render::user::UserBody;
 use crate::render::{Audience, List, json};
+use crate::routes::staff;
 use crate::state::ApiState;
 
 /// For whom and when an answer is made.
@@ -47,6 +49,7 @@ pub(crate) async fn of(
         Subject::Licenses(licenses) => (of_licenses(state, reader, licenses).await?, None),
         Subject::Guild(guild) => (of_guild(state, recipe, guild).await?, Some(guild.version)),
         Subject::User(user) => (of_user(state, user).await?, Some(user.version)),
+        Subject::Member(member) => (of_member(state, member).await?, Some(member.version)),
     };
     // Where nothing was left to do, the head of the log is a position that shows the state.
     let at = outcome.position.unwrap_or_else(|| state.queries().head());
@@ -137,9 +140,16 @@ async fn of_guild(state: &ApiState, recipe: &Recipe, guild: &Guild) -> Result<Re
             let license_type = guild.license_type(slug).ok_or_else(ApiError::internal)?;
             Ok(json(status(*created), &TypeBody::new(guild, license_type)))
         }
-        Recipe::Rule { rule, .. } => {
+        Recipe::Rule { rule, created, .. } => {
             let rule = guild.rules.get(rule).ok_or_else(ApiError::internal)?;
-            Ok(json(StatusCode::CREATED, &RuleBody::new(guild, rule)))
+            Ok(json(status(*created), &RuleBody::new(guild, rule)))
+        }
+        Recipe::Staff { guild: id, user } => {
+            let shown = match guild.staff.get(user) {
+                Some(staff) => open::account(state, &StreamId::guild(*id), &staff.person).await?,
+                None => None,
+            };
+            Ok(staff::answer(guild, user, shown.as_deref()))
         }
         Recipe::ApiKey { api_key, created, .. } => {
             let found = guild.api_key(*api_key).ok_or_else(ApiError::internal)?;
@@ -151,6 +161,14 @@ async fn of_guild(state: &ApiState, recipe: &Recipe, guild: &Guild) -> Result<Re
         }
         _ => Err(ApiError::internal()),
     }
+}
+
+async fn of_member(state: &ApiState, member: &Member) -> Result<Response, ApiError> {
+    let shown = match member.guild.zip(member.person.as_ref()) {
+        Some((guild, person)) => open::account(state, &StreamId::member(guild, &person.id), person).await?,
+        None => None,
+    };
+    Ok(json(StatusCode::OK, &MemberBody::new(member, shown.as_deref().unwrap_or("erased"))))
 }
 
 async fn of_user(state: &ApiState, user: &User) -> Result<Response, ApiError> {

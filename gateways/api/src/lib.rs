@@ -19,7 +19,7 @@ pub mod state;
 pub mod token;
 
 use axum::Router;
-use axum::routing::{delete, get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 
 pub use error::{ApiError, Code, FieldError};
 pub use frame::Framed;
@@ -33,7 +33,7 @@ pub use token::{TokenKeys, mint};
 use crate::routes::{
     activate, api_keys, audit_log, demo, devices, generate, guilds, heartbeat, held_removals, history,
     interactions, key_ring, license_types, licenses, lifecycle, operations, operator as admin, past, redeem,
-    role_rules, sessions, sign_in, terms, transfer, users, validate,
+    role_rules, sessions, sign_in, staff, terms, transfer, users, validate,
 };
 
 /// Where Discord posts interactions.
@@ -94,8 +94,16 @@ pub fn router(state: ApiState) -> Framed {
         .route("/guilds/{guild}/held-removals", get(held_removals::list))
         .route("/guilds/{guild}/held-removals/{batch}/confirm", post(held_removals::confirm))
         .route("/guilds/{guild}/license-types", get(license_types::list).post(license_types::define))
-        .route("/guilds/{guild}/license-types/{slug}", patch(license_types::change))
+        .route(
+            "/guilds/{guild}/license-types/{slug}",
+            patch(license_types::change).delete(license_types::retire),
+        )
         .route("/guilds/{guild}/role-rules", get(role_rules::list).post(role_rules::set))
+        .route("/guilds/{guild}/role-rules/{id}", put(role_rules::change).delete(role_rules::remove))
+        .route("/guilds/{guild}/members", get(staff::members))
+        .route("/guilds/{guild}/members/{user}/unblock", post(staff::unblock))
+        .route("/guilds/{guild}/staff", get(staff::list))
+        .route("/guilds/{guild}/staff/{user}", put(staff::put).delete(staff::delete))
         .route("/guilds/{guild}/api-keys", get(api_keys::list).post(api_keys::issue))
         .route("/guilds/{guild}/api-keys/{id}", delete(api_keys::revoke))
         // Discord

@@ -7,7 +7,7 @@ use domain::guild::Guild;
 use domain::id::{GuildId, StreamId};
 use domain::license::{License, Personal};
 use domain::ports::{Seal, Vault, VaultUnavailable};
-use domain::private::{Private, Subject, Unsealed};
+use domain::private::{Person, Private, Subject, Unsealed};
 use domain::user::User;
 
 use crate::error::{ApiError, Code};
@@ -42,7 +42,16 @@ pub(crate) async fn licenses(state: &ApiState, licenses: &[License]) -> Result<V
 /// The snowflake of a guild's owner.
 pub(crate) async fn owner(state: &ApiState, id: GuildId, guild: &Guild) -> Result<Option<String>, ApiError> {
     let Some(owner) = &guild.owner else { return Ok(None) };
-    let opened = state.queries().unseal(&StreamId::guild(id), &[&owner.discord_id]).await?;
+    account(state, &StreamId::guild(id), owner).await
+}
+
+/// The snowflake of a person who is named in `stream`.
+pub(crate) async fn account(
+    state: &ApiState,
+    stream: &StreamId,
+    person: &Person,
+) -> Result<Option<String>, ApiError> {
+    let opened = state.queries().unseal(stream, &[&person.discord_id]).await?;
     Ok(opened.first().map(|account| account.shown().to_owned()))
 }
 

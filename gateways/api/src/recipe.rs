@@ -7,6 +7,7 @@ use domain::device::{DeviceClaim, Recognition, recognise};
 use domain::guild::{Guild, RuleId};
 use domain::id::{GuildId, LicenseId, Pseudonym, StreamId};
 use domain::license::{Device, License};
+use domain::member::Member;
 use domain::user::User;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -41,7 +42,17 @@ pub(crate) enum Recipe {
     /// A guild.
     Guild { guild: GuildId },
     /// A role rule.
-    Rule { guild: GuildId, rule: RuleId },
+    Rule {
+        guild: GuildId,
+        rule: RuleId,
+        /// Rows of an earlier release, which could only make rules, have none.
+        #[serde(default)]
+        created: Created,
+    },
+    /// A member of staff; nothing if he is none any more.
+    Staff { guild: GuildId, user: Pseudonym },
+    /// A member.
+    Member { guild: GuildId, user: Pseudonym },
     /// An API key.
     ApiKey { guild: GuildId, api_key: ApiKeyId, created: Created },
     /// A user.
@@ -49,10 +60,11 @@ pub(crate) enum Recipe {
 }
 
 /// Whether a write made the thing that it answers with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Created {
     /// 201.
+    #[default]
     Now,
     /// 200.
     Before,
@@ -98,6 +110,8 @@ pub(crate) enum Subject {
     Guild(Box<Guild>),
     /// A user.
     User(Box<User>),
+    /// A member.
+    Member(Box<Member>),
 }
 
 impl Subject {
@@ -108,6 +122,10 @@ impl Subject {
             Self::Licenses(_) => None,
             Self::Guild(guild) => guild.id.map(StreamId::guild),
             Self::User(user) => user.person.as_ref().map(|person| StreamId::user(&person.id)),
+            Self::Member(member) => {
+                let (guild, person) = member.guild.zip(member.person.as_ref())?;
+                Some(StreamId::member(guild, &person.id))
+            }
         }
     }
 }
@@ -123,6 +141,12 @@ pub(crate) struct Outcome {
 impl From<Done<License>> for Outcome {
     fn from(done: Done<License>) -> Self {
         Self { subject: Subject::License(Box::new(done.state)), position: done.position }
+    }
+}
+
+impl From<Done<Member>> for Outcome {
+    fn from(done: Done<Member>) -> Self {
+        Self { subject: Subject::Member(Box::new(done.state)), position: done.position }
     }
 }
 
@@ -165,6 +189,7 @@ impl Recipe {
             Self::Guild { guild }
             | Self::LicenseType { guild, .. }
             | Self::Rule { guild, .. }
+            | Self::Staff { guild, .. }
             | Self::ApiKey { guild, .. } => {
                 let loaded = match version(StreamId::guild(*guild)) {
                     Some(version) => commands.load_guild_at(*guild, version).await?,
@@ -178,6 +203,13 @@ impl Recipe {
                     None => commands.load_user(user).await?,
                 };
                 Ok(Subject::User(Box::new(loaded)))
+            }
+            Self::Member { guild, user } => {
+                let loaded = match version(StreamId::member(*guild, user)) {
+                    Some(version) => commands.load_member_at(*guild, user, version).await?,
+                    None => commands.load_member(*guild, user).await?,
+                };
+                Ok(Subject::Member(Box::new(loaded)))
             }
             Self::Generated { batch, .. } => batch.load(commands).await.map(Subject::Licenses),
         }

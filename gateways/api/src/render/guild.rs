@@ -1,8 +1,11 @@
 //! Guilds, license types, role rules and API keys as answers show them.
 
+use std::collections::BTreeSet;
+
 use domain::credential::{ApiKeyId, ApiKeyKind, Scope};
-use domain::guild::{ApiKey, Guild, LicenseType, RoleRule, RuleId, RuleSource, Settings};
-use domain::id::{GuildId, RoleId};
+use domain::guild::{ApiKey, Guild, LicenseType, RoleRule, RuleId, RuleSource, Settings, Staff, StaffRole};
+use domain::id::{GuildId, LicenseId, RoleId};
+use domain::member::{Member, Slot};
 use domain::terms::Terms;
 use serde::Serialize;
 
@@ -92,6 +95,74 @@ impl<'a> RuleBody<'a> {
             sku_id,
             r#type: &rule.license_type,
             created_at: rule.created_at.into(),
+        }
+    }
+}
+
+/// A member of staff.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StaffBody<'a> {
+    user_id: &'a str,
+    role: StaffRole,
+    since: Instant,
+}
+
+impl<'a> StaffBody<'a> {
+    /// A member of staff with his opened snowflake.
+    pub(crate) fn new(staff: &Staff, user_id: &'a str) -> Self {
+        Self { user_id, role: staff.role, since: staff.since.into() }
+    }
+}
+
+/// A member of the guild.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MemberBody<'a> {
+    user_id: &'a str,
+    guild_id: Option<GuildId>,
+    present: bool,
+    /// Mapped and watched ones.
+    roles: &'a BTreeSet<RoleId>,
+    slots: Vec<SlotBody<'a>>,
+    /// Whether the last direct message could not be delivered.
+    undeliverable: bool,
+    observed_at: Instant,
+    created_at: Instant,
+    updated_at: Instant,
+}
+
+/// A license that comes from roles, or came.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SlotBody<'a> {
+    r#type: &'a str,
+    license_id: LicenseId,
+    generation: u32,
+    open: bool,
+    blocked: bool,
+}
+
+impl<'a> MemberBody<'a> {
+    /// A member with his opened snowflake.
+    pub(crate) fn new(member: &'a Member, user_id: &'a str) -> Self {
+        let slot = |(slug, slot): (&'a String, &'a Slot)| SlotBody {
+            r#type: slug,
+            license_id: slot.license_id,
+            generation: slot.generation,
+            open: slot.open,
+            blocked: slot.blocked,
+        };
+        Self {
+            user_id,
+            guild_id: member.guild,
+            present: member.present,
+            roles: &member.roles,
+            slots: member.slots.iter().map(slot).collect(),
+            undeliverable: member.undeliverable,
+            observed_at: member.observed_at.into(),
+            created_at: member.created_at.into(),
+            updated_at: member.updated_at.into(),
         }
     }
 }

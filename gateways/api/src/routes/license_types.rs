@@ -71,6 +71,16 @@ pub(crate) async fn change(ids: PathIds, write: Write) -> Result<Response, ApiEr
     act(&write, guild, recipe, Action::ChangeType { slug, name: asked.name, terms: asked.terms.0 }).await
 }
 
+/// 200 with the type, of which no more licenses are made. Those that exist stay.
+pub(crate) async fn retire(ids: PathIds, write: Write) -> Result<Response, ApiError> {
+    write.is_empty()?;
+    let guild: GuildId = ids.id("guild", "guild")?;
+    access::guild(&write.state, &write.principal, guild, access::MANAGE).await?;
+    let slug = ids.text("slug").to_owned();
+    let recipe = Recipe::LicenseType { guild, slug: slug.clone(), created: Created::Before };
+    act(&write, guild, recipe, Action::RetireType { slug }).await
+}
+
 async fn act(write: &Write, guild: GuildId, recipe: Recipe, action: Action) -> Result<Response, ApiError> {
     let plan = Plan { tenant: Some(guild), reason: None, audience: Audience::Staff, recipe };
     let commands = write.state.commands();

@@ -23,6 +23,7 @@ pub(crate) mod redeem;
 pub(crate) mod role_rules;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;
+pub(crate) mod staff;
 pub(crate) mod terms;
 pub(crate) mod transfer;
 pub(crate) mod users;

@@ -15,5 +15,6 @@ mod idempotency;
 mod licenses;
 mod lifecycle;
 mod operations;
+mod staff;
 mod validate;
 mod world;
