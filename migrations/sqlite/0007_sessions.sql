@@ -1,7 +1,8 @@
 -- Sessions: their read model, and what has no event: the number of each one's current refresh token, and sign-ins that are
 -- under way. No token stands here. The same tables and columns stand in postgres/0007_sessions.sql.
 
--- One row a session: the fold of its events as JSON, and what unsealing its personal fields gave.
+-- One row a session: the fold of its events as JSON, and what unsealing its personal fields gave. `user_id` is
+-- the pseudonym.
 CREATE TABLE session_view (
     id TEXT NOT NULL PRIMARY KEY,
     state TEXT NOT NULL,
@@ -9,7 +10,6 @@ CREATE TABLE session_view (
     first_position INTEGER NOT NULL,
     position INTEGER NOT NULL,
     version INTEGER NOT NULL,
-    -- The pseudonym.
     user_id TEXT NULL,
     started_at INTEGER NOT NULL,
     until INTEGER NOT NULL,

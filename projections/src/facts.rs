@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use domain::event::StoredEvent;
 use domain::guild::Guild;
-use domain::id::{GuildId, LicenseId, Pseudonym, SessionId, StreamId};
+use domain::id::{GuildId, LicenseId, Pseudonym, StreamId};
 use domain::license::{License, Personal};
 use domain::member::Member;
 use domain::private::{Subject, Unsealed};
-use domain::session::Session;
 use domain::user::User;
 use tokio::time::Instant;
 
@@ -24,7 +23,7 @@ use crate::floors::FloorKey;
 use crate::guild_view::{GuildFacts, GuildView};
 use crate::license_view::{LicenseFacts, LicenseView, StoredPersonal};
 use crate::member_view::{MemberFacts, MemberView};
-use crate::session_view::{SessionFacts, SessionView, StoredSession};
+use crate::sessions::SessionFact;
 use crate::user_view::{StoredUser, UserFacts, UserView};
 use crate::view::{View, parsed};
 
@@ -47,7 +46,9 @@ macro_rules! guarded {
     };
 }
 
-/// Every statement of this file.
+pub(crate) use guarded;
+
+/// What reads each fact.
 pub(crate) const STATEMENTS: &[&str] =
     &[LicenseFact::READ, GuildFact::READ, UserFact::READ, MemberFact::READ, SessionFact::READ];
 
@@ -167,33 +168,6 @@ impl Fact for UserFact {
 impl CachedFact for UserFact {
     fn tier(cache: &Cache) -> &Tier<Pseudonym, UserFacts> {
         cache.users()
-    }
-}
-
-pub(crate) struct SessionFact;
-
-impl Fact for SessionFact {
-    type Id = SessionId;
-    type View = SessionView;
-    type Value = SessionFacts;
-    const READ: &'static str = guarded!("session_view");
-
-    fn stream(id: &SessionId) -> StreamId {
-        StreamId::session(*id)
-    }
-
-    fn value(session: Session, personal: StoredSession, position: i64) -> SessionFacts {
-        SessionFacts::new(session, personal, position)
-    }
-
-    fn parts(facts: &SessionFacts) -> (&Session, StoredSession) {
-        (&facts.session, facts.stored())
-    }
-}
-
-impl CachedFact for SessionFact {
-    fn tier(cache: &Cache) -> &Tier<SessionId, SessionFacts> {
-        cache.sessions()
     }
 }
 

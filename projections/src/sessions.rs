@@ -3,19 +3,49 @@
 
 use std::sync::Arc;
 
-use domain::id::{Pseudonym, SessionId};
+use domain::id::{Pseudonym, SessionId, StreamId};
+use domain::session::Session;
 use domain::time::Timestamp;
 
 use crate::Queries;
+use crate::cache::{Cache, Tier};
 use crate::db::Arg;
 use crate::error::QueryError;
-use crate::facts::SessionFact;
+use crate::facts::{CachedFact, Fact, guarded};
 use crate::operational::Refreshes;
 use crate::queries::row_value;
-use crate::session_view::{OF_PERSON, SessionFacts};
+use crate::session_view::{OF_PERSON, SessionFacts, SessionView, StoredSession};
 
 /// Most open sessions of a person that are listed.
 pub const SESSIONS_MAX: u32 = 200;
+
+/// A session as a fact.
+pub(crate) struct SessionFact;
+
+impl Fact for SessionFact {
+    type Id = SessionId;
+    type View = SessionView;
+    type Value = SessionFacts;
+    const READ: &'static str = guarded!("session_view");
+
+    fn stream(id: &SessionId) -> StreamId {
+        StreamId::session(*id)
+    }
+
+    fn value(session: Session, personal: StoredSession, position: i64) -> SessionFacts {
+        SessionFacts::new(session, personal, position)
+    }
+
+    fn parts(facts: &SessionFacts) -> (&Session, StoredSession) {
+        (&facts.session, facts.stored())
+    }
+}
+
+impl CachedFact for SessionFact {
+    fn tier(cache: &Cache) -> &Tier<SessionId, SessionFacts> {
+        cache.sessions()
+    }
+}
 
 impl Queries {
     /// A session; `None` if none has this id.

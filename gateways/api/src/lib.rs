@@ -67,16 +67,6 @@ pub fn router(state: ApiState) -> Framed {
         .route("/licenses/{id}/metadata", post(terms::metadata))
         .route("/licenses/{id}/transfer", post(transfer::transfer))
         .route("/licenses/transfers/{id}/accept", post(transfer::accept))
-        // who somebody is
-        .route(sign_in::BEGIN, get(sign_in::browser).post(sign_in::program))
-        .route(sign_in::CALLBACK, get(sign_in::callback))
-        .route("/auth/callback", post(sign_in::exchange))
-        .route("/auth/refresh", post(sessions::refresh))
-        .route("/auth/logout", post(sessions::logout))
-        .route("/auth/me", get(sessions::me))
-        .route("/auth/sessions", get(sessions::list))
-        .route("/auth/sessions/{id}", delete(sessions::delete))
-        .route("/.well-known/jwks.json", get(sessions::jwks))
         // many licenses, users
         .route("/admin/licenses/generate", post(generate::generate))
         .route("/admin/users/{id}/ban", post(users::ban))
@@ -87,7 +77,35 @@ pub fn router(state: ApiState) -> Framed {
         .route("/admin/audit-log/consistency", get(audit_log::consistency))
         .route("/guilds/{guild}/audit-log/export", get(audit_log::export))
         .route("/.well-known/dca-log.json", get(audit_log::key))
-        // a guild
+        // Discord
+        .route(INTERACTIONS, post(interactions::receive))
+        .merge(people_routes())
+        .merge(guild_routes());
+    if state.mode() == Mode::Demo {
+        routes = routes
+            .route("/_demo/clock", get(demo::clock).post(demo::advance_clock))
+            .route("/_demo/members/observe", post(demo::observe));
+    }
+    framed(routes.fallback(frame::no_such_path), state, true)
+}
+
+/// Who somebody is.
+fn people_routes() -> Router<ApiState> {
+    Router::new()
+        .route(sign_in::BEGIN, get(sign_in::browser).post(sign_in::program))
+        .route(sign_in::CALLBACK, get(sign_in::callback))
+        .route("/auth/callback", post(sign_in::exchange))
+        .route("/auth/refresh", post(sessions::refresh))
+        .route("/auth/logout", post(sessions::logout))
+        .route("/auth/me", get(sessions::me))
+        .route("/auth/sessions", get(sessions::list))
+        .route("/auth/sessions/{id}", delete(sessions::delete))
+        .route("/.well-known/jwks.json", get(sessions::jwks))
+}
+
+/// A guild and its parts.
+fn guild_routes() -> Router<ApiState> {
+    Router::new()
         .route("/guilds/{guild}", get(guilds::one))
         .route("/guilds/{guild}/diff", get(past::guild_diff))
         .route("/guilds/{guild}/settings", patch(guilds::change_settings))
@@ -106,14 +124,6 @@ pub fn router(state: ApiState) -> Framed {
         .route("/guilds/{guild}/staff/{user}", put(staff::put).delete(staff::delete))
         .route("/guilds/{guild}/api-keys", get(api_keys::list).post(api_keys::issue))
         .route("/guilds/{guild}/api-keys/{id}", delete(api_keys::revoke))
-        // Discord
-        .route(INTERACTIONS, post(interactions::receive));
-    if state.mode() == Mode::Demo {
-        routes = routes
-            .route("/_demo/clock", get(demo::clock).post(demo::advance_clock))
-            .route("/_demo/members/observe", post(demo::observe));
-    }
-    framed(routes.fallback(frame::no_such_path), state, true)
 }
 
 /// What a process answers that does other work than the API: how it is, the operator's command line, and Discord, if it

@@ -255,12 +255,12 @@ mod tests {
     }
 
     /// A token of this header and these claims under the ring's key of `purpose`.
-    fn forged(ring: &KeyRing, purpose: SigningPurpose, header: Value, claims: Value) -> String {
+    fn forged(ring: &KeyRing, purpose: SigningPurpose, header: &Value, claims: &Value) -> String {
         let signer = Signer::active(ring, purpose);
         let mut all = json!({ "alg": "EdDSA", "typ": TYPE, "kid": signer.key_id() });
         all.as_object_mut().unwrap().extend(header.as_object().unwrap().clone());
         let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
-        let text = format!("{}.{}", part(&all), part(&claims));
+        let text = format!("{}.{}", part(&all), part(claims));
         let signature = BASE64URL_NOPAD.encode(&signer.sign(text.as_bytes()));
         format!("{text}.{signature}")
     }
@@ -276,14 +276,14 @@ mod tests {
         let ring = ring();
         let keys = TokenKeys::of(&ring, "https://auth.example").unwrap();
         let access = SigningPurpose::AccessTokens;
-        assert!(keys.verify(&forged(&ring, access, json!({}), good()), NOW).is_ok());
+        assert!(keys.verify(&forged(&ring, access, &json!({}), &good()), NOW).is_ok());
         let with = |member: &str, value: Value| {
             let mut claims = good();
             match value {
                 Value::Null => drop(claims.as_object_mut().unwrap().remove(member)),
                 value => claims[member] = value,
             }
-            forged(&ring, access, json!({}), claims)
+            forged(&ring, access, &json!({}), &claims)
         };
         let iat = NOW.ms() / 1_000;
         let claims = [
@@ -300,7 +300,7 @@ mod tests {
             with("sid", Value::Null),
             with("sid", json!(7)),
         ];
-        let header = |header: Value| forged(&ring, access, header, good());
+        let header = |header: Value| forged(&ring, access, &header, &good());
         let headers = [
             header(json!({ "typ": "JWT" })),
             header(json!({ "typ": "dca-license+jwt" })),
@@ -310,8 +310,8 @@ mod tests {
             header(json!({ "alg": "none" })),
             header(json!({ "alg": "ES256" })),
             // Keys of this server, and for other things.
-            forged(&ring, SigningPurpose::Certificates, json!({}), good()),
-            forged(&ring, SigningPurpose::Responses, json!({}), good()),
+            forged(&ring, SigningPurpose::Certificates, &json!({}), &good()),
+            forged(&ring, SigningPurpose::Responses, &json!({}), &good()),
         ];
         for bad in claims.iter().chain(&headers) {
             assert_eq!(keys.verify(bad, NOW), Err(TokenError::Invalid), "{bad}");
