@@ -14,6 +14,7 @@ mod guilds;
 mod idempotency;
 mod licenses;
 mod lifecycle;
+mod matrix;
 mod operations;
 mod staff;
 mod validate;
