@@ -47,6 +47,9 @@ pub(crate) async fn of(
         Subject::Licenses(licenses) => (of_licenses(state, reader, licenses).await?, None),
         Subject::Guild(guild) => (of_guild(state, recipe, guild).await?, Some(guild.version)),
         Subject::User(user) => (of_user(state, user).await?, Some(user.version)),
+        Subject::Revoked(items) => {
+            (json(StatusCode::OK, &List { data: items.iter().collect(), next_cursor: None }), None)
+        }
     };
     // Where nothing was left to do, the head of the log is a position that shows the state.
     let at = outcome.position.unwrap_or_else(|| state.queries().head());

@@ -1,7 +1,7 @@
 //! How a write is answered, and answered again: the recipe stands in the idempotency row and names what to render,
 //! never the rendered body. A repeat loads the aggregates as they were after the write and renders them anew.
 
-use commands::{Activated, CommandError, Commands, Done, Generated};
+use commands::{Activated, CommandError, Commands, Done, Fate, Generated, Revocation, Revoked};
 use domain::credential::{self, ApiKeyId};
 use domain::device::{DeviceClaim, Recognition, recognise};
 use domain::guild::{Guild, RuleId};
@@ -46,6 +46,43 @@ pub(crate) enum Recipe {
     ApiKey { guild: GuildId, api_key: ApiKeyId, created: Created },
     /// A user.
     User { user: Pseudonym },
+    /// What became of each of many licenses.
+    Revoked { items: Vec<RevokedItem> },
+}
+
+/// One license of an order to revoke many.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RevokedItem {
+    id: LicenseId,
+    status: ItemStatus,
+    /// Of a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ItemStatus {
+    Revoked,
+    Refused,
+    NotFound,
+}
+
+impl From<&Revocation> for RevokedItem {
+    fn from(one: &Revocation) -> Self {
+        let (status, code) = match &one.fate {
+            Fate::Revoked => (ItemStatus::Revoked, None),
+            Fate::Refused(refused) => (ItemStatus::Refused, Some(refused.code.to_string())),
+            Fate::NotFound => (ItemStatus::NotFound, None),
+        };
+        Self { id: one.license, status, code }
+    }
+}
+
+/// The recipe of an order to revoke many, once it is known what became of each.
+pub(crate) fn revoked(revocations: &[Revocation]) -> Recipe {
+    Recipe::Revoked { items: revocations.iter().map(RevokedItem::from).collect() }
 }
 
 /// Whether a write made the thing that it answers with.
@@ -98,16 +135,22 @@ pub(crate) enum Subject {
     Guild(Box<Guild>),
     /// A user.
     User(Box<User>),
+    /// What became of each of many licenses.
+    Revoked(Vec<RevokedItem>),
 }
 
 impl Subject {
-    /// The stream that the write changed; none for new ones, of which nobody can have an older state.
-    pub(crate) fn stream(&self) -> Option<StreamId> {
+    /// The streams that the write changed; none for new ones, of which nobody can have an older state.
+    pub(crate) fn streams(&self) -> Vec<StreamId> {
         match self {
-            Self::License(license) => Some(StreamId::license(license.id)),
-            Self::Licenses(_) => None,
-            Self::Guild(guild) => guild.id.map(StreamId::guild),
-            Self::User(user) => user.person.as_ref().map(|person| StreamId::user(&person.id)),
+            Self::License(license) => vec![StreamId::license(license.id)],
+            Self::Licenses(_) => Vec::new(),
+            Self::Guild(guild) => guild.id.map(StreamId::guild).into_iter().collect(),
+            Self::User(user) => user.person.iter().map(|person| StreamId::user(&person.id)).collect(),
+            Self::Revoked(items) => {
+                let changed = items.iter().filter(|item| item.status == ItemStatus::Revoked);
+                changed.map(|item| StreamId::license(item.id)).collect()
+            }
         }
     }
 }
@@ -150,6 +193,13 @@ impl From<Done<User>> for Outcome {
     }
 }
 
+impl From<Revoked> for Outcome {
+    fn from(revoked: Revoked) -> Self {
+        let items = revoked.revocations.iter().map(RevokedItem::from).collect();
+        Self { subject: Subject::Revoked(items), position: revoked.position }
+    }
+}
+
 impl Recipe {
     /// Loads what an earlier write left behind, as it was then. `versions` are those of the idempotency row.
     pub(crate) async fn load(&self, commands: &Commands, versions: &Value) -> Result<Subject, CommandError> {
@@ -180,6 +230,7 @@ impl Recipe {
                 Ok(Subject::User(Box::new(loaded)))
             }
             Self::Generated { batch, .. } => batch.load(commands).await.map(Subject::Licenses),
+            Self::Revoked { items } => Ok(Subject::Revoked(items.clone())),
         }
     }
 }
@@ -234,6 +285,10 @@ mod tests {
             Recipe::License { license: LicenseId::default() },
             Recipe::Generated { batch: Batch::new(3, 2), guild: GuildId(7) },
             Recipe::LicenseType { guild: GuildId(7), slug: "pro".to_owned(), created: Created::Now },
+            revoked(&[
+                Revocation { license: LicenseId::default(), fate: Fate::Revoked },
+                Revocation { license: LicenseId::default(), fate: Fate::NotFound },
+            ]),
         ] {
             let text = serde_json::to_string(&recipe).unwrap();
             assert_eq!(serde_json::from_str::<Recipe>(&text).unwrap(), recipe);

@@ -3,15 +3,21 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
+use commands::Reach;
 use domain::credential::Scope;
 use domain::guild::StaffRole;
 use domain::id::{GuildId, LicenseId};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use projections::{GuildFacts, LicenseFacts};
 
 use super::principal::{Principal, User};
 use crate::error::{ApiError, Code};
 use crate::render::Audience;
 use crate::state::ApiState;
+
+/// How many of many licenses are looked at at once.
+const LOOKS: usize = 8;
 
 /// What a right asks of staff and of secret keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +155,32 @@ pub(crate) async fn license(
         Principal::User(user) => of_user(state, user, &facts, guild, right).await?,
     };
     Ok(LicenseAccess { facts, standing, guild })
+}
+
+/// What the principal may do with each of many licenses that `right` asks for. Where a look tells nothing that the
+/// command does not find out, none is taken.
+pub(crate) async fn reaches(
+    state: &ApiState,
+    principal: &Principal,
+    ids: &[LicenseId],
+    right: Right,
+) -> Result<Vec<(LicenseId, Reach)>, ApiError> {
+    let all = |reach| ids.iter().map(|id| (*id, reach)).collect();
+    match principal {
+        Principal::Operator => Ok(all(Reach::Everywhere)),
+        Principal::Key(key) => right.of_key(key).map(|()| all(Reach::Guild(key.guild))),
+        Principal::User(_) => {
+            let looked = stream::iter(ids.to_vec()).map(|id| async move {
+                match license(state, principal, id, right).await {
+                    Ok(found) => Ok((id, Reach::Guild(found.guild))),
+                    Err(error) if error.status() == StatusCode::NOT_FOUND => Ok((id, Reach::Nothing)),
+                    Err(error) if error.status() == StatusCode::FORBIDDEN => Ok((id, Reach::Seen)),
+                    Err(error) => Err(error),
+                }
+            });
+            looked.buffered(LOOKS).try_collect().await
+        }
+    }
 }
 
 async fn of_user(

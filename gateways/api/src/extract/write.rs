@@ -44,6 +44,8 @@ pub(crate) struct Write {
     trace: Option<String>,
     expected_version: Option<u64>,
     repeat: Option<Repeat>,
+    /// `DCA-Min-Position`.
+    heard: Option<i64>,
 }
 
 /// What tells a repeat of a write from another one.
@@ -70,7 +72,7 @@ impl Write {
         let (parts, body) = request.into_parts();
         let now = state.now();
         let principal = Principal::of(state, &parts.headers, now).await?;
-        position::hear(state, &parts.headers).await?;
+        let heard = position::hear(state, &parts.headers).await?;
         let expected_version = if_match(&parts.headers)?;
         let key = idempotency_key(&parts.headers)?;
         let body = body::read(state.limits(), &parts.headers, body).await?;
@@ -96,7 +98,30 @@ impl Write {
             trace,
             expected_version,
             repeat,
+            heard,
         })
+    }
+
+    /// Waits until lists show everything up to `DCA-Min-Position`: for writes that take their things from a list.
+    pub(crate) async fn listed(&self) -> Result<(), ApiError> {
+        match self.heard {
+            Some(position) => {
+                let limit = self.state.limits().min_position_timeout;
+                Ok(self.state.queries().wait_for(position, limit).await?)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The answer of an earlier write with this idempotency key, for writes that would look for their things anew and
+    /// may find others by now.
+    pub(crate) async fn answered_before(&self, audience: Audience) -> Result<Option<Response>, ApiError> {
+        let Some(repeat) = &self.repeat else { return Ok(None) };
+        let reader = Reader { audience, now: self.now };
+        match self.state.commands().idempotency(&repeat.key).await? {
+            Some(row) => self.replay(reader, repeat, &row).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The body, read as `T`.
@@ -187,7 +212,7 @@ impl Write {
                 // Whoever repeats a write may be answered by another process than the one that did it, and asks on here.
                 if let Some((first, last)) = row.first.zip(row.last) {
                     let floors = self.state.queries().floors();
-                    subject.stream().iter().for_each(|stream| floors.raise(stream, first));
+                    subject.streams().iter().for_each(|stream| floors.raise(stream, first));
                     floors.advance(last);
                 }
                 let outcome = Outcome { subject, position: row.last };

@@ -8,6 +8,7 @@ use domain::credential::Scope;
 use domain::guild::StaffRole;
 use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym};
 use domain::license::{Device, Status};
+use domain::ports::Mac;
 use domain::time::Timestamp;
 use projections::LicenseFilter;
 use uuid::Uuid;
@@ -63,7 +64,11 @@ async fn filter(read: &Read, query: &Query) -> Result<(LicenseFilter, Audience),
         expires_before: query.get::<Timestamp>("expiresBefore")?,
         id: None,
     };
-    search(read, query, &mut filter)?;
+    if let Some(text) = query.text("q")
+        && !search(read.state.mac(), text, &mut filter)
+    {
+        return Err(wrong("q", &SEARCHED));
+    }
     let audience = match &read.principal {
         Principal::Operator => Audience::Staff,
         Principal::Key(key) => {
@@ -101,19 +106,23 @@ async fn of_person(
     Ok(Audience::Owner)
 }
 
-/// `q` finds a license by its id, or licenses by the id of their owner.
-fn search(read: &Read, query: &Query, filter: &mut LicenseFilter) -> Result<(), ApiError> {
-    let Some(text) = query.text("q").map(str::trim).filter(|text| !text.is_empty()) else {
-        return Ok(());
-    };
+/// What `q` may hold.
+pub(crate) const SEARCHED: &str = "must be a license id or a Discord user id";
+
+/// `q` finds a license by its id, or licenses by the id of their owner; `false` if it is neither.
+pub(crate) fn search(mac: &dyn Mac, text: &str, filter: &mut LicenseFilter) -> bool {
+    let text = text.trim();
+    if text.is_empty() {
+        return true;
+    }
     if let Ok(id) = text.parse::<LicenseId>() {
         filter.id = Some(id);
     } else if let Ok(user) = text.parse::<DiscordId>() {
-        filter.owner = Some(Pseudonym::of(read.state.mac(), user));
+        filter.owner = Some(Pseudonym::of(mac, user));
     } else {
-        return Err(wrong("q", &"must be a license id or a Discord user id"));
+        return false;
     }
-    Ok(())
+    true
 }
 
 fn status(text: &str) -> Result<Status, ApiError> {

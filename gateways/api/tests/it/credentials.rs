@@ -28,6 +28,7 @@ async fn every_address_asks_for_a_credential() {
         "/licenses/deactivate",
         "/licenses/redeem",
         "/admin/licenses/generate",
+        "/admin/licenses/revoke",
         "/admin/users/1/ban",
         "/_admin/verify",
         "/_admin/keys",

@@ -6,6 +6,7 @@
 mod access;
 mod audit_log;
 mod bad_input;
+mod bulk_revoke;
 mod conventions;
 mod credentials;
 mod devices;
