@@ -157,6 +157,28 @@ pub(crate) async fn license(
     Ok(LicenseAccess { facts, standing, guild })
 }
 
+/// The guilds that a list may hold things of: the one that is named, or all in which the principal has `right`. `None` is
+/// everything.
+pub(crate) async fn guilds(
+    state: &ApiState,
+    principal: &Principal,
+    named: Option<GuildId>,
+    right: Right,
+) -> Result<Option<Vec<GuildId>>, ApiError> {
+    if let Some(id) = named {
+        guild(state, principal, id, right).await?;
+        return Ok(Some(vec![id]));
+    }
+    match principal {
+        Principal::Operator => Ok(None),
+        Principal::Key(key) => right.of_key(key).map(|()| Some(vec![key.guild])),
+        Principal::User(user) => {
+            let own = user.guilds(state, right.rank).await?;
+            if own.is_empty() { Err(right.refused()) } else { Ok(Some(own)) }
+        }
+    }
+}
+
 /// What the principal may do with each of many licenses that `right` asks for. Where a look tells nothing that the
 /// command does not find out, none is taken.
 pub(crate) async fn reaches(

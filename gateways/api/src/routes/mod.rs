@@ -4,6 +4,7 @@
 pub(crate) mod activate;
 pub(crate) mod api_keys;
 pub(crate) mod audit_log;
+pub(crate) mod audit_trail;
 pub(crate) mod bulk_revoke;
 pub(crate) mod demo;
 pub(crate) mod devices;

@@ -13,6 +13,7 @@ async fn every_address_asks_for_a_credential() {
         "/licenses",
         &format!("/licenses/{id}"),
         &format!("/licenses/{id}/history"),
+        "/admin/audit-log",
         "/guilds/1",
         "/_admin/status",
         "/_admin/keys",

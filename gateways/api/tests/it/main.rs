@@ -5,6 +5,7 @@
 
 mod access;
 mod audit_log;
+mod audit_trail;
 mod bad_input;
 mod bulk_revoke;
 mod conventions;
