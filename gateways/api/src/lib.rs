@@ -27,9 +27,9 @@ pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
 pub use token::{TokenKeys, mint};
 
 use crate::routes::{
-    activate, api_keys, audit_log, audit_trail, bulk_revoke, demo, devices, generate, guilds, heartbeat,
-    held_removals, history, interactions, key_ring, license_types, licenses, lifecycle, operations,
-    operator as admin, past, redeem, role_rules, terms, transfer, users, validate,
+    activate, api_keys, audit_log, audit_trail, bulk_revoke, demo, devices, export, generate, guilds,
+    heartbeat, held_removals, history, interactions, key_ring, license_types, licenses, lifecycle,
+    operations, operator as admin, past, redeem, role_rules, terms, transfer, users, validate,
 };
 
 /// Where Discord posts interactions.
@@ -66,6 +66,7 @@ pub fn router(state: ApiState) -> Framed {
         // many licenses, users
         .route("/admin/licenses/generate", post(generate::generate))
         .route("/admin/licenses/revoke", post(bulk_revoke::revoke))
+        .route("/admin/licenses/export", get(export::export))
         .route("/admin/users/{id}/ban", post(users::ban))
         .route("/admin/users/{id}/unban", post(users::unban))
         // the log

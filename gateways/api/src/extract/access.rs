@@ -50,6 +50,8 @@ pub(crate) const MANAGE: Right = Right::staff(StaffRole::Admin, Scope::LicensesW
 pub(crate) const TRANSFER: Right = MANAGE.or_owner();
 /// End for good.
 pub(crate) const REVOKE: Right = Right::staff(StaffRole::Admin, Scope::LicensesRevoke);
+/// See license keys.
+pub(crate) const REVEAL: Right = Right::staff(StaffRole::Admin, Scope::LicensesReveal);
 /// Let removals happen that the brake held back.
 pub(crate) const CONFIRM: Right = Right::staff(StaffRole::Admin, Scope::LicensesRevoke);
 /// Issue, list and revoke API keys.

@@ -7,6 +7,7 @@ pub(crate) mod guild;
 pub(crate) mod history;
 pub(crate) mod instant;
 pub(crate) mod license;
+pub(crate) mod rows;
 pub(crate) mod stream;
 pub(crate) mod table;
 pub(crate) mod user;

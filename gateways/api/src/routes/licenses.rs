@@ -53,7 +53,8 @@ pub(crate) async fn list(read: Read) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &List { data: data.collect(), next_cursor }))
 }
 
-async fn filter(read: &Read, query: &Query) -> Result<(LicenseFilter, Audience), ApiError> {
+/// What the caller asks for, as far as he may see it, and as whom he reads it.
+pub(crate) async fn filter(read: &Read, query: &Query) -> Result<(LicenseFilter, Audience), ApiError> {
     let guild: Option<GuildId> = query.get("guildId")?;
     let user: Option<DiscordId> = query.get("userId")?;
     let mut filter = LicenseFilter {

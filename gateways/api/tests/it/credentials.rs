@@ -14,6 +14,7 @@ async fn every_address_asks_for_a_credential() {
         &format!("/licenses/{id}"),
         &format!("/licenses/{id}/history"),
         "/admin/audit-log",
+        "/admin/licenses/export",
         "/guilds/1",
         "/_admin/status",
         "/_admin/keys",

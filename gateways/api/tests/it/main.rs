@@ -11,6 +11,7 @@ mod bulk_revoke;
 mod conventions;
 mod credentials;
 mod devices;
+mod export;
 mod frame;
 mod guilds;
 mod idempotency;
