@@ -21,7 +21,7 @@ use crate::extract::position::{self, POSITION};
 use crate::open;
 use crate::recipe::{Created, Outcome, Recipe, Subject, activated, api_key_text};
 use crate::render::guild::{ApiKeyBody, GuildBody, RuleBody, TypeBody};
-use crate::render::license::{DeviceBody, Keyed, LicenseAndDevice, LicenseBody};
+use crate::render::license::{DeviceBody, ImportedBody, Keyed, LicenseAndDevice, LicenseBody};
 use crate::render::user::UserBody;
 use crate::render::{Audience, List, json};
 use crate::state::ApiState;
@@ -47,6 +47,10 @@ pub(crate) async fn of(
         Subject::Licenses(licenses) => (of_licenses(state, reader, licenses).await?, None),
         Subject::Guild(guild) => (of_guild(state, recipe, guild).await?, Some(guild.version)),
         Subject::User(user) => (of_user(state, user).await?, Some(user.version)),
+        Subject::Imported { created, existing } => {
+            let body = ImportedBody { created: *created, existing: *existing, dry_run: false };
+            (json(StatusCode::OK, &body), None)
+        }
         Subject::Revoked(items) => {
             (json(StatusCode::OK, &List { data: items.iter().collect(), next_cursor: None }), None)
         }

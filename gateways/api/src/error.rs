@@ -178,7 +178,7 @@ fn challenge(code: &str) -> Option<&'static str> {
 /// The status of a refusal. Most are transitions that the present state does not allow.
 fn refusal_status(code: &str) -> StatusCode {
     match code {
-        "INVALID_VALUE" | "SCOPE_NOT_ALLOWED" => StatusCode::UNPROCESSABLE_ENTITY,
+        "INVALID_VALUE" | "SCOPE_NOT_ALLOWED" | "IMPORT_REFUSED" => StatusCode::UNPROCESSABLE_ENTITY,
         "RANK_TOO_LOW" => StatusCode::FORBIDDEN,
         "TYPE_NOT_FOUND" | "RULE_NOT_FOUND" | "API_KEY_NOT_FOUND" | "WEBHOOK_NOT_FOUND" => {
             StatusCode::NOT_FOUND

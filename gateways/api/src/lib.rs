@@ -28,7 +28,7 @@ pub use token::{TokenKeys, mint};
 
 use crate::routes::{
     activate, api_keys, audit_log, audit_trail, bulk_revoke, demo, devices, export, generate, guilds,
-    heartbeat, held_removals, history, interactions, key_ring, license_types, licenses, lifecycle,
+    heartbeat, held_removals, history, import, interactions, key_ring, license_types, licenses, lifecycle,
     operations, operator as admin, past, redeem, role_rules, terms, transfer, users, validate,
 };
 
@@ -67,6 +67,7 @@ pub fn router(state: ApiState) -> Framed {
         .route("/admin/licenses/generate", post(generate::generate))
         .route("/admin/licenses/revoke", post(bulk_revoke::revoke))
         .route("/admin/licenses/export", get(export::export))
+        .route("/admin/licenses/import", post(import::import))
         .route("/admin/users/{id}/ban", post(users::ban))
         .route("/admin/users/{id}/unban", post(users::unban))
         // the log

@@ -1,7 +1,7 @@
 //! How a write is answered, and answered again: the recipe stands in the idempotency row and names what to render,
 //! never the rendered body. A repeat loads the aggregates as they were after the write and renders them anew.
 
-use commands::{Activated, CommandError, Commands, Done, Fate, Generated, Revocation, Revoked};
+use commands::{Activated, CommandError, Commands, Done, Fate, Generated, Imported, Revocation, Revoked};
 use domain::credential::{self, ApiKeyId};
 use domain::device::{DeviceClaim, Recognition, recognise};
 use domain::guild::{Guild, RuleId};
@@ -48,6 +48,14 @@ pub(crate) enum Recipe {
     User { user: Pseudonym },
     /// What became of each of many licenses.
     Revoked { items: Vec<RevokedItem> },
+    /// How many rows of a file were new, and how many were here.
+    Imported { created: usize, existing: usize },
+}
+
+impl From<&Imported> for Recipe {
+    fn from(done: &Imported) -> Self {
+        Self::Imported { created: done.created, existing: done.existing }
+    }
 }
 
 /// One license of an order to revoke many.
@@ -137,6 +145,8 @@ pub(crate) enum Subject {
     User(Box<User>),
     /// What became of each of many licenses.
     Revoked(Vec<RevokedItem>),
+    /// How many rows of a file were new, and how many were here.
+    Imported { created: usize, existing: usize },
 }
 
 impl Subject {
@@ -144,7 +154,7 @@ impl Subject {
     pub(crate) fn streams(&self) -> Vec<StreamId> {
         match self {
             Self::License(license) => vec![StreamId::license(license.id)],
-            Self::Licenses(_) => Vec::new(),
+            Self::Licenses(_) | Self::Imported { .. } => Vec::new(),
             Self::Guild(guild) => guild.id.map(StreamId::guild).into_iter().collect(),
             Self::User(user) => user.person.iter().map(|person| StreamId::user(&person.id)).collect(),
             Self::Revoked(items) => {
@@ -193,6 +203,13 @@ impl From<Done<User>> for Outcome {
     }
 }
 
+impl From<Imported> for Outcome {
+    fn from(done: Imported) -> Self {
+        let subject = Subject::Imported { created: done.created, existing: done.existing };
+        Self { subject, position: done.position }
+    }
+}
+
 impl From<Revoked> for Outcome {
     fn from(revoked: Revoked) -> Self {
         let items = revoked.revocations.iter().map(RevokedItem::from).collect();
@@ -231,6 +248,9 @@ impl Recipe {
             }
             Self::Generated { batch, .. } => batch.load(commands).await.map(Subject::Licenses),
             Self::Revoked { items } => Ok(Subject::Revoked(items.clone())),
+            Self::Imported { created, existing } => {
+                Ok(Subject::Imported { created: *created, existing: *existing })
+            }
         }
     }
 }

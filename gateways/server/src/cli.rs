@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::time::Span;
 
-pub(crate) use license::{Change, License, RevokeMany};
+pub(crate) use license::{Change, Import, License, Licenses, RevokeMany};
 
 use crate::mode::Mode;
 
@@ -101,9 +101,13 @@ pub(crate) enum Command {
     /// Compare the read models with a rebuild from the log, and the log with what was sealed and signed; or check an
     /// exported file, with no server, database or folder
     Verify(Verify),
+    /// Who did what, newest first
+    Audit(Audit),
     /// Take data out
     #[command(subcommand)]
     Export(Export),
+    /// Bring licenses in from a CSV file, all rows or none
+    Import(Import),
     /// Build a read model anew from the log; readers go on meanwhile
     Rebuild {
         /// Name of the read model, or `all`
@@ -147,6 +151,43 @@ pub(crate) enum Export {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Licenses, as CSV
+    Licenses(Licenses),
+}
+
+/// Which events of the log are listed.
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// Discord server id
+    #[arg(long, value_name = "ID")]
+    pub(crate) guild: Option<String>,
+    /// Name of the event, for example license.revoked
+    #[arg(long = "type", value_name = "EVENT")]
+    pub(crate) event_type: Option<String>,
+    /// operator, bot, apikey:ID, job:NAME, or a Discord user id
+    #[arg(long)]
+    pub(crate) actor: Option<String>,
+    /// License id
+    #[arg(long, value_name = "ID")]
+    pub(crate) license: Option<String>,
+    /// About this person: a Discord user id
+    #[arg(long, value_name = "ID")]
+    pub(crate) user: Option<String>,
+    /// Recorded at this time or later (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) after: Option<String>,
+    /// Recorded before this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) before: Option<String>,
+    /// Of one request or run, by its id
+    #[arg(long, value_name = "ID")]
+    pub(crate) correlation: Option<String>,
+    /// How many at most
+    #[arg(long)]
+    pub(crate) limit: Option<u32>,
+    /// Where the last list ended
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
 }
 
 /// API keys.

@@ -18,7 +18,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::body;
+use super::body::{self, Kind};
 use super::position;
 use super::principal::Principal;
 use super::query::Query;
@@ -69,13 +69,22 @@ pub(crate) struct Plan {
 impl Write {
     /// Takes a request apart; the query is left to the handler, which must look at it.
     pub(crate) async fn with_query(request: Request, state: &ApiState) -> Result<Self, ApiError> {
+        Self::taken(request, state, Kind::Json).await
+    }
+
+    /// The same for a request whose body is a CSV file.
+    pub(crate) async fn of_table(request: Request, state: &ApiState) -> Result<Self, ApiError> {
+        Self::taken(request, state, Kind::Table).await
+    }
+
+    async fn taken(request: Request, state: &ApiState, kind: Kind) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let now = state.now();
         let principal = Principal::of(state, &parts.headers, now).await?;
         let heard = position::hear(state, &parts.headers).await?;
         let expected_version = if_match(&parts.headers)?;
         let key = idempotency_key(&parts.headers)?;
-        let body = body::read(state.limits(), &parts.headers, body).await?;
+        let body = body::read_as(kind, state.limits(), &parts.headers, body).await?;
         let repeat = key.map(|key| Repeat {
             payload_hash: payload_hash(parts.method.as_str(), &parts.uri, &body),
             key: IdempotencyKey {
@@ -127,6 +136,11 @@ impl Write {
     /// The body, read as `T`.
     pub(crate) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
         body::parse(&self.body)
+    }
+
+    /// The body, as it came.
+    pub(crate) fn table(&self) -> &Bytes {
+        &self.body
     }
 
     /// Whether the request came without members.

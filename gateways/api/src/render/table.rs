@@ -1,5 +1,5 @@
 //! Rows as CSV (RFC 4180: CRLF, quotes where they are needed) that a spreadsheet opens without harm: a cell that it
-//! would take for a formula begins with an apostrophe. Who reads such a table takes one away where a formula follows.
+//! would take for a formula begins with an apostrophe. [`plain`] takes exactly those away again.
 
 use std::borrow::Cow;
 
@@ -42,6 +42,11 @@ fn defused(cell: Cow<'_, str>) -> Cow<'_, str> {
     if begins_formula(&cell) { Cow::Owned(format!("'{cell}")) } else { cell }
 }
 
+/// The cell that [`Table`] wrote as `cell`.
+pub(crate) fn plain(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|rest| begins_formula(rest)).unwrap_or(cell)
+}
+
 fn begins_formula(cell: &str) -> bool {
     cell.trim_start_matches('\'').starts_with(FORMULA)
 }
@@ -64,11 +69,6 @@ mod tests {
         "''-1",
         "a \"b\", c\r\nd",
     ];
-
-    /// The cell that [`Table`] wrote as `cell`.
-    fn plain(cell: &str) -> &str {
-        cell.strip_prefix('\'').filter(|rest| begins_formula(rest)).unwrap_or(cell)
-    }
 
     #[test]
     fn no_cell_begins_a_formula_and_each_is_read_as_it_was() {

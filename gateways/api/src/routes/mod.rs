@@ -14,6 +14,7 @@ pub(crate) mod guilds;
 pub(crate) mod heartbeat;
 pub(crate) mod held_removals;
 pub(crate) mod history;
+pub(crate) mod import;
 pub(crate) mod interactions;
 pub(crate) mod key_ring;
 pub(crate) mod license_types;

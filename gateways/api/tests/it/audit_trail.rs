@@ -59,6 +59,10 @@ async fn each_filter_holds_its_part_newest_first() {
     ] {
         assert_eq!(types(&list(&world, &query).await), expected, "{query}");
     }
+    world.observe(BOB, &[ADMIN_ROLE]).await;
+    world.settled().await;
+    let about = list(&world, &format!("?userId={BOB}")).await;
+    assert!(types(&about).contains(&"member.joined"), "{about:#}");
     let since = list(&world, &format!("?licenseId={id}&after={middle}")).await;
     assert_eq!(types(&since).len(), 3);
     let all = list(&world, "?limit=200").await;

@@ -31,6 +31,7 @@ async fn every_address_asks_for_a_credential() {
         "/licenses/redeem",
         "/admin/licenses/generate",
         "/admin/licenses/revoke",
+        "/admin/licenses/import",
         "/admin/users/1/ban",
         "/_admin/verify",
         "/_admin/keys",

@@ -15,6 +15,7 @@ mod export;
 mod frame;
 mod guilds;
 mod idempotency;
+mod import;
 mod licenses;
 mod lifecycle;
 mod operations;

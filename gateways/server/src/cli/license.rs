@@ -1,5 +1,7 @@
 //! The command line of licenses: its grammar, and nothing of what the commands do.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use domain::time::Span;
 
@@ -143,4 +145,43 @@ pub(crate) struct RevokeMany {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// Licenses to bring in.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The file; `export licenses` writes one
+    pub(crate) file: PathBuf,
+    /// Discord server id
+    #[arg(long, value_name = "ID")]
+    pub(crate) guild: String,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Licenses to take out.
+#[derive(Debug, Args)]
+pub(crate) struct Licenses {
+    /// Discord server id
+    #[arg(long, value_name = "ID")]
+    pub(crate) guild: Option<String>,
+    /// Of this owner only, by Discord user id
+    #[arg(long, value_name = "ID")]
+    pub(crate) user: Option<String>,
+    /// With this status only, for example active
+    #[arg(long)]
+    pub(crate) status: Option<String>,
+    /// Of this license type only
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) license_type: Option<String>,
+    /// With their keys, in the last column
+    #[arg(long)]
+    pub(crate) keys: bool,
+    /// JSON Lines instead of CSV
+    #[arg(long)]
+    pub(crate) lines: bool,
+    /// Where to write; a file that is there already is refused [default: the standard output]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
