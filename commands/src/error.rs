@@ -18,6 +18,20 @@ pub struct Refused {
     pub detail: String,
     /// What would help, as a sentence.
     pub help: String,
+    /// Of an order about many things: those that stand against it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<RefusedItem>,
+}
+
+/// One of many things that an order is about, and why it stands against the order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedItem {
+    /// JSON pointer into the request.
+    pub pointer: String,
+    /// The code of the refusal.
+    pub code: Cow<'static, str>,
+    /// What was refused, with the name of the thing.
+    pub detail: String,
 }
 
 /// Why a command did not happen.
@@ -82,6 +96,7 @@ impl CommandError {
             code: Cow::Borrowed(refusal.code()),
             detail: refusal.to_string(),
             help: refusal.help(),
+            items: Vec::new(),
         })
     }
 }
@@ -113,11 +128,13 @@ fn claimed(scope: &str) -> Refused {
             code: "ALIAS_TAKEN".into(),
             detail: "another license of this guild has this foreign key as an alias".to_owned(),
             help: "Each foreign key opens one license; remove the duplicate row.".to_owned(),
+            items: Vec::new(),
         };
     }
     Refused {
         code: "EXTERNAL_REF_USED".into(),
         detail: "another license of this guild was renewed with this externalRef".to_owned(),
         help: "An externalRef stands for one payment; use the payment's own reference.".to_owned(),
+        items: Vec::new(),
     }
 }

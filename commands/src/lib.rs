@@ -8,6 +8,8 @@ use domain::id::{GuildId, LicenseId, Pseudonym, StreamId};
 use domain::ports::Floor;
 
 mod bulk;
+mod bulk_import;
+mod bulk_revoke;
 mod context;
 mod delivery;
 mod device;
@@ -27,9 +29,11 @@ pub mod store;
 mod user;
 
 pub use bulk::{GENERATE_MAX, GenerateOrder, Generated};
+pub use bulk_import::{IMPORT_MAX, ImportOrder, ImportRow, Imported, import_refused};
+pub use bulk_revoke::{Fate, REVOKE_MAX, Reach, Revocation, RevokeOrder, Revoked};
 pub use context::{Context, Idempotency};
 pub use device::{Activated, DeviceOrder};
-pub use error::{CommandError, Refused};
+pub use error::{CommandError, Refused, RefusedItem};
 pub use execute::Done;
 pub use license::TermsOrder;
 pub use observe::{Losses, Observation, ObserveMember};

@@ -4,11 +4,13 @@
 use std::borrow::Cow;
 
 use domain::event::Actor;
-use domain::id::{GuildId, StreamId};
+use domain::id::{GuildId, Pseudonym, StreamId};
+use domain::private::{Private, Subject, Unsealed};
 use domain::time::Timestamp;
 use serde::Deserialize;
 
-use crate::cursor::Page;
+use crate::Core;
+use crate::cursor::{Page, Paged};
 use crate::db::Kind::{Int, Text};
 use crate::db::{Arg, Row, Rows, Table};
 use crate::error::QueryError;
@@ -86,6 +88,8 @@ pub struct AuditFilter {
     pub guilds: Option<Vec<GuildId>>,
     /// Of one aggregate.
     pub stream: Option<StreamId>,
+    /// Of this person's account, memberships, and the licenses that are his now.
+    pub about: Option<Pseudonym>,
     /// Caused by this actor.
     pub actor: Option<Actor>,
     /// With this wire name.
@@ -119,10 +123,49 @@ pub struct AuditEntry {
     pub causation_id: String,
     /// When the log took it.
     pub recorded_at: Timestamp,
+    /// The reason that was given with it, opened: the text, `erased`, or `unreadable`.
+    pub reason: Option<String>,
+}
+
+/// The part of an event's metadata that is personal.
+#[derive(Default, Deserialize)]
+struct Said {
+    #[serde(default)]
+    reason: Option<Private>,
+}
+
+impl Core {
+    /// A page of the trail, newest first, with its reasons opened.
+    pub(crate) async fn audit(
+        &self,
+        filter: &AuditFilter,
+        page: Page,
+    ) -> Result<Paged<AuditEntry>, QueryError> {
+        page.check(&self.epoch)?;
+        let query = AuditQuery::new(filter, &page);
+        let rows = self.list(&query.text, &query.args()).await?;
+        let mut read = Vec::with_capacity(rows.len());
+        for row in &rows {
+            // What only a newer release understands is told as unreadable, and the event is listed all the same.
+            let said = serde_json::from_str::<Said>(row.text(10)?);
+            read.push((AuditEntry::read(row)?, said));
+        }
+        let reasons = read.iter().filter_map(|(_, said)| said.as_ref().ok()?.reason.as_ref());
+        let subjects: Vec<Subject> = reasons.filter_map(Private::subject).collect();
+        let seal = self.vault.keys(&subjects).await?;
+        let opened = read.into_iter().map(|(mut entry, said)| {
+            entry.reason = match said {
+                Ok(said) => said.reason.map(|reason| reason.open(&*seal, &entry.stream).shown().to_owned()),
+                Err(_) => Some(Unsealed::Damaged.shown().to_owned()),
+            };
+            (entry.position, entry)
+        });
+        Ok(Paged::cut(opened.collect(), page.limit(), &self.epoch))
+    }
 }
 
 impl AuditEntry {
-    pub(crate) fn read(row: &Row) -> Result<Self, QueryError> {
+    fn read(row: &Row) -> Result<Self, QueryError> {
         let damaged = |what: &str| {
             QueryError::Damaged(format!("a row of audit_trail has an impossible {what}; rebuild it"))
         };
@@ -137,6 +180,7 @@ impl AuditEntry {
             correlation_id: row.text(7)?.to_owned(),
             causation_id: row.text(8)?.to_owned(),
             recorded_at: Timestamp(row.int(9)?),
+            reason: None,
         })
     }
 }
@@ -163,12 +207,23 @@ impl Bound {
     }
 }
 
+/// The aggregates of a person. A union instead of three conditions, so that each half begins with an index.
+const ABOUT: &str = "(trail.aggregate_type, trail.aggregate_id) IN ( \
+    SELECT 'license', id FROM license_view WHERE owner = CAST(? AS TEXT) \
+    UNION ALL SELECT 'member', id FROM member_view WHERE pseudonym = CAST(? AS TEXT) \
+    UNION ALL SELECT 'user', CAST(? AS TEXT))";
+
 impl AuditQuery {
     /// The statement for `filter`: newest first, one row more than the page. Filters that are not asked for are left
     /// out of the text, so that an index can serve those that are.
     pub(crate) fn new(filter: &AuditFilter, page: &Page) -> Self {
-        let mut query =
-            Self { text: format!("SELECT {} FROM audit_trail", TABLE.column_names()), texts: Vec::new() };
+        let columns: Vec<String> = TABLE.columns.iter().map(|(name, ..)| format!("trail.{name}")).collect();
+        let text = format!(
+            "SELECT {}, CAST(events.metadata AS TEXT) FROM audit_trail AS trail \
+             JOIN events ON events.position = trail.position",
+            columns.join(", ")
+        );
+        let mut query = Self { text, texts: Vec::new() };
         let mut conditions = Vec::new();
         let mut add = |condition: &str, value: Bound| {
             query.texts.push(value);
@@ -176,39 +231,42 @@ impl AuditQuery {
         };
         match filter.guilds.as_deref() {
             None => {}
-            Some([guild]) => add("guild_id = ?", Bound::Text(guild.to_string())),
+            Some([guild]) => add("trail.guild_id = ?", Bound::Text(guild.to_string())),
             Some(guilds) => {
-                add("guild_id {in:?}", Bound::List(guilds.iter().map(GuildId::to_string).collect()));
+                add("trail.guild_id {in:?}", Bound::List(guilds.iter().map(GuildId::to_string).collect()));
             }
         }
         if let Some(stream) = &filter.stream {
-            add("aggregate_type = ?", Bound::Text(stream.kind.as_str().to_owned()));
-            add("aggregate_id = ?", Bound::Text(stream.id.to_string()));
+            add("trail.aggregate_type = ?", Bound::Text(stream.kind.as_str().to_owned()));
+            add("trail.aggregate_id = ?", Bound::Text(stream.id.to_string()));
+        }
+        if let Some(person) = &filter.about {
+            add(ABOUT, Bound::Text(person.as_str().to_owned()));
         }
         if let Some(actor) = &filter.actor {
-            add("actor = ?", Bound::Text(actor.to_string()));
+            add("trail.actor = ?", Bound::Text(actor.to_string()));
         }
         if let Some(event_type) = &filter.event_type {
-            add("event_type = ?", Bound::Text(event_type.clone()));
+            add("trail.event_type = ?", Bound::Text(event_type.clone()));
         }
         if let Some(correlation_id) = &filter.correlation_id {
-            add("correlation_id = ?", Bound::Text(correlation_id.clone()));
+            add("trail.correlation_id = ?", Bound::Text(correlation_id.clone()));
         }
         if let Some(from) = filter.from {
-            add("recorded_at >= ?", Bound::Int(from.ms()));
+            add("trail.recorded_at >= ?", Bound::Int(from.ms()));
         }
         if let Some(until) = filter.until {
-            add("recorded_at < ?", Bound::Int(until.ms()));
+            add("trail.recorded_at < ?", Bound::Int(until.ms()));
         }
         if let Some(cursor) = &page.cursor {
-            add("position < ?", Bound::Int(cursor.position()));
+            add("trail.position < ?", Bound::Int(cursor.position()));
         }
         if !conditions.is_empty() {
             query.text.push_str(" WHERE ");
             query.text.push_str(&conditions.join(" AND "));
         }
         query.texts.push(Bound::Int(i64::from(page.limit()) + 1));
-        query.text.push_str(&format!(" ORDER BY position DESC LIMIT ${}", query.texts.len()));
+        query.text.push_str(&format!(" ORDER BY trail.position DESC LIMIT ${}", query.texts.len()));
         query
     }
 

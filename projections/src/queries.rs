@@ -14,7 +14,6 @@ use tokio::sync::{RwLock, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::audit_trail::AuditQuery;
 use crate::cache::{Cache, CacheStats, Far};
 use crate::checkpoint::{self, ModelHealth};
 use crate::cursor::{Page, Paged};
@@ -236,17 +235,12 @@ impl Queries {
         Ok(Paged::cut(users, page.limit(), &self.core.epoch))
     }
 
-    /// The audit trail, newest first.
+    /// The audit trail, newest first, with the reasons that were given.
     ///
     /// # Errors
     /// [`QueryError::CursorInvalid`], [`QueryError::Unavailable`] or [`QueryError::Damaged`].
     pub async fn audit(&self, filter: &AuditFilter, page: Page) -> Result<Paged<AuditEntry>, QueryError> {
-        page.check(&self.core.epoch)?;
-        let query = AuditQuery::new(filter, &page);
-        let rows = self.core.list(&query.text, &query.args()).await?;
-        let entries = rows.iter().map(AuditEntry::read).collect::<Result<Vec<_>, _>>()?;
-        let entries = entries.into_iter().map(|entry| (entry.position, entry)).collect();
-        Ok(Paged::cut(entries, page.limit(), &self.core.epoch))
+        self.core.audit(filter, page).await
     }
 
     /// Licenses for which the clock has something to do at `now`, the longest overdue first.

@@ -103,12 +103,13 @@ fn anybody() -> Option<Pseudonym> {
 /// The audit trail with every combination of filters.
 fn audits() -> Vec<String> {
     let mut all = Vec::new();
-    for shape in 0_u8..=255 {
-        let has = |bit: u8| shape & (1 << bit) != 0;
+    for shape in 0_u16..512 {
+        let has = |bit: u16| shape & (1 << bit) != 0;
         let two = if has(7) { vec![GuildId(1), GuildId(2)] } else { vec![GuildId(1)] };
         let filter = AuditFilter {
             guilds: has(0).then_some(two),
             stream: has(1).then(|| StreamId::guild(GuildId(1))),
+            about: has(8).then(anybody).flatten(),
             actor: has(2).then_some(domain::event::Actor::Bot),
             event_type: has(3).then(String::new),
             correlation_id: has(4).then(String::new),

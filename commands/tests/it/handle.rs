@@ -9,8 +9,8 @@ use commands::ring::{KeyRing, os_random};
 use commands::seal::Vault;
 use commands::store::{AppendLimits, EngineConfig, IdempotencyKey, Store, StoreConfig};
 use commands::{
-    CommandError, Commands, Context, DeviceOrder, GenerateOrder, Idempotency, ObserveMember, Parts,
-    TermsOrder,
+    CommandError, Commands, Context, DeviceOrder, Fate, GenerateOrder, Idempotency, ObserveMember, Parts,
+    REVOKE_MAX, Reach, RevokeOrder, TermsOrder,
 };
 use domain::event::Actor;
 use domain::guild::{Action, RuleId, RuleSource};
@@ -449,4 +449,84 @@ async fn a_lower_device_limit_needs_room_or_names_what_to_free() {
     let done = world.commands.change_terms(&world.context(), license.id, order).await.unwrap();
     assert_eq!(done.state.devices.len(), 1);
     world.commands.deactivate(&world.context(), license.id, "b", Authority::Staff).await.unwrap();
+}
+
+fn sweep(licenses: Vec<(LicenseId, Reach)>, is_all_or_nothing: bool) -> RevokeOrder {
+    RevokeOrder {
+        licenses,
+        category: RevokeCategory::Fraud,
+        is_all_or_nothing,
+        is_dry_run: false,
+        pointer: "/ids",
+        is_listed: true,
+    }
+}
+
+#[tokio::test]
+async fn many_licenses_of_one_member_end_in_one_append_with_their_slots() {
+    let world = World::new().await;
+    let role = world.sees(&[PRO, TEAM]).await;
+    let hand = world.generate("pro", 3).await;
+    let all: Vec<LicenseId> = role.iter().chain(&hand).map(|license| license.id).collect();
+    let before = world.floor.0.load(Ordering::SeqCst);
+    let order = sweep(all.iter().map(|id| (*id, Reach::Everywhere)).collect(), true);
+    let done =
+        world.commands.revoke_many(&world.context(), &order, &|_| serde_json::Value::Null).await.unwrap();
+    assert!(done.revocations.iter().all(|one| one.fate == Fate::Revoked));
+    // An event for each license; each of the two slots is closed and blocked.
+    assert_eq!(done.position, Some(before + 9));
+    assert_eq!(world.floor.0.load(Ordering::SeqCst), before + 9);
+    for id in all {
+        let license = world.commands.load_license(id).await.unwrap();
+        assert_eq!(license.stage, Stage::Revoked);
+    }
+    // Blocked slots make no next generation.
+    world.sees(&[]).await;
+    let seen = world.sees(&[PRO, TEAM]).await;
+    assert!(seen.iter().all(|license| license.stage == Stage::Revoked), "still blocked");
+}
+
+#[tokio::test]
+async fn an_order_reaches_no_further_than_whoever_gave_it() {
+    let world = World::new().await;
+    let made = world.generate("pro", 4).await;
+    let reaches = [Reach::Guild(GUILD), Reach::Guild(GuildId(5)), Reach::Seen, Reach::Nothing];
+    let licenses = made.iter().zip(reaches).map(|(license, reach)| (license.id, reach)).collect();
+    let order = sweep(licenses, false);
+    let forget = |_: &[commands::Revocation]| serde_json::Value::Null;
+    let done = world.commands.revoke_many(&world.context(), &order, &forget).await.unwrap();
+    let fates: Vec<&str> = done
+        .revocations
+        .iter()
+        .map(|one| match &one.fate {
+            Fate::Revoked => "revoked",
+            Fate::Refused(refused) => &refused.code,
+            Fate::NotFound => "not found",
+        })
+        .collect();
+    assert_eq!(fates, ["revoked", "not found", "FORBIDDEN", "not found"]);
+    let foreign = Context { tenant: Some(GuildId(5)), ..world.context() };
+    let order = sweep(vec![(made[1].id, Reach::Everywhere)], true);
+    let refused = world.commands.revoke_many(&foreign, &order, &forget).await.unwrap_err();
+    assert_eq!(code(&refused), "BULK_REFUSED");
+    let many = (0..=REVOKE_MAX as u128).map(|n| (LicenseId(Uuid::from_u128(n)), Reach::Everywhere)).collect();
+    let refused =
+        world.commands.revoke_many(&world.context(), &sweep(many, false), &forget).await.unwrap_err();
+    assert!(matches!(refused, CommandError::Invalid { .. }));
+}
+
+#[tokio::test]
+async fn orders_about_the_same_licenses_at_once_revoke_each_once() {
+    let world = World::new().await;
+    let made = world.generate("pro", 40).await;
+    let order = sweep(made.iter().map(|license| (license.id, Reach::Everywhere)).collect(), false);
+    let forget = |_: &[commands::Revocation]| serde_json::Value::Null;
+    let contexts: Vec<Context> = (0..4).map(|_| world.context()).collect();
+    let asked = contexts.iter().map(|context| world.commands.revoke_many(context, &order, &forget));
+    let done = futures::future::join_all(asked).await;
+    let revoked = done.into_iter().flat_map(|done| done.unwrap().revocations);
+    assert_eq!(revoked.filter(|one| one.fate == Fate::Revoked).count(), 40);
+    for license in made {
+        assert_eq!(world.commands.load_license(license.id).await.unwrap().version, 2);
+    }
 }

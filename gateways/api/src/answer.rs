@@ -22,7 +22,7 @@ use crate::extract::position::{self, POSITION};
 use crate::open;
 use crate::recipe::{Created, Outcome, Recipe, Subject, activated, api_key_text};
 use crate::render::guild::{ApiKeyBody, GuildBody, MemberBody, RuleBody, TypeBody};
-use crate::render::license::{DeviceBody, Keyed, LicenseAndDevice, LicenseBody};
+use crate::render::license::{DeviceBody, ImportedBody, Keyed, LicenseAndDevice, LicenseBody};
 use crate::render::user::UserBody;
 use crate::render::{Audience, List, json};
 use crate::routes::staff;
@@ -50,6 +50,13 @@ pub(crate) async fn of(
         Subject::Guild(guild) => (of_guild(state, recipe, guild).await?, Some(guild.version)),
         Subject::User(user) => (of_user(state, user).await?, Some(user.version)),
         Subject::Member(member) => (of_member(state, member).await?, Some(member.version)),
+        Subject::Imported { created, existing } => {
+            let body = ImportedBody { created: *created, existing: *existing, dry_run: false };
+            (json(StatusCode::OK, &body), None)
+        }
+        Subject::Revoked(items) => {
+            (json(StatusCode::OK, &List { data: items.iter().collect(), next_cursor: None }), None)
+        }
     };
     // Where nothing was left to do, the head of the log is a position that shows the state.
     let at = outcome.position.unwrap_or_else(|| state.queries().head());

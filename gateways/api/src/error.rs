@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use commands::{CommandError, Refused};
+use commands::{CommandError, Refused, RefusedItem};
 use projections::QueryError;
 use serde::Serialize;
 
@@ -21,16 +21,20 @@ pub struct FieldError {
     /// of a header.
     pub pointer: String,
     /// `NOT_JSON`, `UNKNOWN_MEMBER`, `MISSING_MEMBER`, `DUPLICATE_MEMBER`, `WRONG_TYPE`, `WRONG_FORM`,
-    /// `WRONG_LENGTH`, `NUL_CHARACTER`, or `IMPOSSIBLE`.
-    pub code: &'static str,
+    /// `WRONG_LENGTH`, `NUL_CHARACTER`, or `IMPOSSIBLE`; of one of many things, the code of its refusal.
+    pub code: Cow<'static, str>,
     /// What is wrong and what is accepted.
     pub detail: String,
 }
 
 impl FieldError {
     /// Puts it together.
-    pub fn new(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), code, detail: detail.into() }
+    pub fn new(
+        pointer: impl Into<String>,
+        code: impl Into<Cow<'static, str>>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { pointer: pointer.into(), code: code.into(), detail: detail.into() }
     }
 }
 
@@ -177,7 +181,7 @@ fn challenge(code: &str) -> Option<&'static str> {
 /// The status of a refusal. Most are transitions that the present state does not allow.
 fn refusal_status(code: &str) -> StatusCode {
     match code {
-        "INVALID_VALUE" | "SCOPE_NOT_ALLOWED" => StatusCode::UNPROCESSABLE_ENTITY,
+        "INVALID_VALUE" | "SCOPE_NOT_ALLOWED" | "IMPORT_REFUSED" => StatusCode::UNPROCESSABLE_ENTITY,
         "RANK_TOO_LOW" => StatusCode::FORBIDDEN,
         "TYPE_NOT_FOUND" | "RULE_NOT_FOUND" | "API_KEY_NOT_FOUND" | "WEBHOOK_NOT_FOUND" => {
             StatusCode::NOT_FOUND
@@ -191,7 +195,10 @@ impl From<Refused> for ApiError {
         let status = refusal_status(&refused.code);
         let errors = match member_of(&refused) {
             Some(member) => vec![FieldError::new(format!("/{member}"), "IMPOSSIBLE", refused.detail.clone())],
-            None => Vec::new(),
+            None => {
+                let item = |item: RefusedItem| FieldError::new(item.pointer, item.code, item.detail);
+                refused.items.into_iter().map(item).collect()
+            }
         };
         let detail = format!("{} {}", sentence(&refused.detail), refused.help);
         let mut error = Self::with_code(status, refused.code, detail.into());
@@ -333,7 +340,13 @@ mod tests {
     use super::*;
 
     fn refused(code: &'static str, detail: &str) -> ApiError {
-        Refused { code: code.into(), detail: detail.to_owned(), help: "Do this.".to_owned() }.into()
+        Refused {
+            code: code.into(),
+            detail: detail.to_owned(),
+            help: "Do this.".to_owned(),
+            items: Vec::new(),
+        }
+        .into()
     }
 
     #[test]

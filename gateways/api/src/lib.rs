@@ -31,9 +31,10 @@ pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
 pub use token::{TokenKeys, mint};
 
 use crate::routes::{
-    activate, api_keys, audit_log, demo, devices, generate, guilds, heartbeat, held_removals, history,
-    interactions, key_ring, license_types, licenses, lifecycle, operations, operator as admin, past, redeem,
-    role_rules, sessions, sign_in, staff, terms, transfer, users, validate,
+    activate, api_keys, audit_log, audit_trail, bulk_revoke, demo, devices, export, generate, guilds,
+    heartbeat, held_removals, history, import, interactions, key_ring, license_types, licenses, lifecycle,
+    operations, operator as admin, past, redeem, role_rules, sessions, sign_in, staff, terms, transfer,
+    users, validate,
 };
 
 /// Where Discord posts interactions.
@@ -69,9 +70,13 @@ pub fn router(state: ApiState) -> Framed {
         .route("/licenses/transfers/{id}/accept", post(transfer::accept))
         // many licenses, users
         .route("/admin/licenses/generate", post(generate::generate))
+        .route("/admin/licenses/revoke", post(bulk_revoke::revoke))
+        .route("/admin/licenses/export", get(export::export))
+        .route("/admin/licenses/import", post(import::import))
         .route("/admin/users/{id}/ban", post(users::ban))
         .route("/admin/users/{id}/unban", post(users::unban))
         // the log
+        .route("/admin/audit-log", get(audit_trail::list))
         .route("/admin/audit-log/checkpoint", get(audit_log::checkpoint))
         .route("/admin/audit-log/proof", get(audit_log::proof))
         .route("/admin/audit-log/consistency", get(audit_log::consistency))

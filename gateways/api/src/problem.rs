@@ -53,6 +53,7 @@ mod tests {
             code: "DEVICE_LIMIT_REACHED".into(),
             detail: "2 of 2 devices are in use".to_owned(),
             help: "Do this.".to_owned(),
+            items: Vec::new(),
         });
         let id = HeaderValue::from_static("r-1");
         let body: serde_json::Value = serde_json::from_slice(&body(error.fault(), &id)).unwrap();

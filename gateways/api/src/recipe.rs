@@ -1,7 +1,7 @@
 //! How a write is answered, and answered again: the recipe stands in the idempotency row and names what to render,
 //! never the rendered body. A repeat loads the aggregates as they were after the write and renders them anew.
 
-use commands::{Activated, CommandError, Commands, Done, Generated};
+use commands::{Activated, CommandError, Commands, Done, Fate, Generated, Imported, Revocation, Revoked};
 use domain::credential::{self, ApiKeyId};
 use domain::device::{DeviceClaim, Recognition, recognise};
 use domain::guild::{Guild, RuleId};
@@ -57,6 +57,51 @@ pub(crate) enum Recipe {
     ApiKey { guild: GuildId, api_key: ApiKeyId, created: Created },
     /// A user.
     User { user: Pseudonym },
+    /// What became of each of many licenses.
+    Revoked { items: Vec<RevokedItem> },
+    /// How many rows of a file were new, and how many were here.
+    Imported { created: usize, existing: usize },
+}
+
+impl From<&Imported> for Recipe {
+    fn from(done: &Imported) -> Self {
+        Self::Imported { created: done.created, existing: done.existing }
+    }
+}
+
+/// One license of an order to revoke many.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RevokedItem {
+    id: LicenseId,
+    status: ItemStatus,
+    /// Of a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ItemStatus {
+    Revoked,
+    Refused,
+    NotFound,
+}
+
+impl From<&Revocation> for RevokedItem {
+    fn from(one: &Revocation) -> Self {
+        let (status, code) = match &one.fate {
+            Fate::Revoked => (ItemStatus::Revoked, None),
+            Fate::Refused(refused) => (ItemStatus::Refused, Some(refused.code.to_string())),
+            Fate::NotFound => (ItemStatus::NotFound, None),
+        };
+        Self { id: one.license, status, code }
+    }
+}
+
+/// The recipe of an order to revoke many, once it is known what became of each.
+pub(crate) fn revoked(revocations: &[Revocation]) -> Recipe {
+    Recipe::Revoked { items: revocations.iter().map(RevokedItem::from).collect() }
 }
 
 /// Whether a write made the thing that it answers with.
@@ -112,19 +157,27 @@ pub(crate) enum Subject {
     User(Box<User>),
     /// A member.
     Member(Box<Member>),
+    /// What became of each of many licenses.
+    Revoked(Vec<RevokedItem>),
+    /// How many rows of a file were new, and how many were here.
+    Imported { created: usize, existing: usize },
 }
 
 impl Subject {
-    /// The stream that the write changed; none for new ones, of which nobody can have an older state.
-    pub(crate) fn stream(&self) -> Option<StreamId> {
+    /// The streams that the write changed; none for new ones, of which nobody can have an older state.
+    pub(crate) fn streams(&self) -> Vec<StreamId> {
         match self {
-            Self::License(license) => Some(StreamId::license(license.id)),
-            Self::Licenses(_) => None,
-            Self::Guild(guild) => guild.id.map(StreamId::guild),
-            Self::User(user) => user.person.as_ref().map(|person| StreamId::user(&person.id)),
+            Self::License(license) => vec![StreamId::license(license.id)],
+            Self::Licenses(_) | Self::Imported { .. } => Vec::new(),
+            Self::Guild(guild) => guild.id.map(StreamId::guild).into_iter().collect(),
+            Self::User(user) => user.person.iter().map(|person| StreamId::user(&person.id)).collect(),
             Self::Member(member) => {
-                let (guild, person) = member.guild.zip(member.person.as_ref())?;
-                Some(StreamId::member(guild, &person.id))
+                let named = member.guild.zip(member.person.as_ref());
+                named.map(|(guild, person)| StreamId::member(guild, &person.id)).into_iter().collect()
+            }
+            Self::Revoked(items) => {
+                let changed = items.iter().filter(|item| item.status == ItemStatus::Revoked);
+                changed.map(|item| StreamId::license(item.id)).collect()
             }
         }
     }
@@ -174,6 +227,20 @@ impl From<Done<User>> for Outcome {
     }
 }
 
+impl From<Imported> for Outcome {
+    fn from(done: Imported) -> Self {
+        let subject = Subject::Imported { created: done.created, existing: done.existing };
+        Self { subject, position: done.position }
+    }
+}
+
+impl From<Revoked> for Outcome {
+    fn from(revoked: Revoked) -> Self {
+        let items = revoked.revocations.iter().map(RevokedItem::from).collect();
+        Self { subject: Subject::Revoked(items), position: revoked.position }
+    }
+}
+
 impl Recipe {
     /// Loads what an earlier write left behind, as it was then. `versions` are those of the idempotency row.
     pub(crate) async fn load(&self, commands: &Commands, versions: &Value) -> Result<Subject, CommandError> {
@@ -212,6 +279,10 @@ impl Recipe {
                 Ok(Subject::Member(Box::new(loaded)))
             }
             Self::Generated { batch, .. } => batch.load(commands).await.map(Subject::Licenses),
+            Self::Revoked { items } => Ok(Subject::Revoked(items.clone())),
+            Self::Imported { created, existing } => {
+                Ok(Subject::Imported { created: *created, existing: *existing })
+            }
         }
     }
 }
@@ -266,6 +337,10 @@ mod tests {
             Recipe::License { license: LicenseId::default() },
             Recipe::Generated { batch: Batch::new(3, 2), guild: GuildId(7) },
             Recipe::LicenseType { guild: GuildId(7), slug: "pro".to_owned(), created: Created::Now },
+            revoked(&[
+                Revocation { license: LicenseId::default(), fate: Fate::Revoked },
+                Revocation { license: LicenseId::default(), fate: Fate::NotFound },
+            ]),
         ] {
             let text = serde_json::to_string(&recipe).unwrap();
             assert_eq!(serde_json::from_str::<Recipe>(&text).unwrap(), recipe);

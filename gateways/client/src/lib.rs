@@ -9,7 +9,7 @@ pub use license::{ActivateRequest, Activated, Component, DeviceRequest, Validate
 
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -195,6 +195,19 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.answered(request).await
+    }
+
+    /// A file sent whole, `kind` being its media type. `path` as in [`Client::call`].
+    ///
+    /// # Errors
+    /// [`Error::Problem`] for every answer of 400 and above that the server explains.
+    pub async fn upload(&self, path: &str, kind: &str, file: Vec<u8>) -> Result<Answer, Error> {
+        let request = self.http.post(format!("{}{path}", self.base)).header(CONTENT_TYPE, kind).body(file);
+        self.answered(request).await
+    }
+
+    async fn answered(&self, request: reqwest::RequestBuilder) -> Result<Answer, Error> {
         let response = request.send().await.map_err(|e| Error::unreachable(&self.base, &e))?;
         let status = response.status().as_u16();
         let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
@@ -211,12 +224,12 @@ impl Client {
         Ok(Answer { status, position, etag, body })
     }
 
-    /// A body that may be large, read piece by piece. `path` as in [`Client::call`].
+    /// A body that may be large, read piece by piece. `path` as in [`Client::call`]; `form` is the media type to ask for.
     ///
     /// # Errors
     /// [`Error::Problem`] for every answer of 400 and above that the server explains.
-    pub async fn download(&self, path: &str) -> Result<Download, Error> {
-        let request = self.http.get(format!("{}{path}", self.base));
+    pub async fn download(&self, path: &str, form: &str) -> Result<Download, Error> {
+        let request = self.http.get(format!("{}{path}", self.base)).header(ACCEPT, form);
         let response = request.send().await.map_err(|e| Error::unreachable(&self.base, &e))?;
         let status = response.status().as_u16();
         if !(200..300).contains(&status) {

@@ -2,6 +2,7 @@
 //! answer. Rules, permissions and effects are the server's; nothing here opens a store.
 
 pub(crate) mod audit;
+mod file;
 mod keys;
 mod license;
 mod operate;

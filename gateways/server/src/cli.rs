@@ -1,10 +1,14 @@
 //! The command line: its grammar, and nothing of what the commands do. `dca-auth` without a command serves.
 
+mod license;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::time::Span;
+
+pub(crate) use license::{Change, Import, License, Licenses, RevokeMany};
 
 use crate::mode::Mode;
 
@@ -97,9 +101,13 @@ pub(crate) enum Command {
     /// Compare the read models with a rebuild from the log, and the log with what was sealed and signed; or check an
     /// exported file, with no server, database or folder
     Verify(Verify),
+    /// Who did what, newest first
+    Audit(Audit),
     /// Take data out
     #[command(subcommand)]
     Export(Export),
+    /// Bring licenses in from a CSV file, all rows or none
+    Import(Import),
     /// Build a read model anew from the log; readers go on meanwhile
     Rebuild {
         /// Name of the read model, or `all`
@@ -143,6 +151,43 @@ pub(crate) enum Export {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Licenses, as CSV
+    Licenses(Licenses),
+}
+
+/// Which events of the log are listed.
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// Discord server id
+    #[arg(long, value_name = "ID")]
+    pub(crate) guild: Option<String>,
+    /// Name of the event, for example license.revoked
+    #[arg(long = "type", value_name = "EVENT")]
+    pub(crate) event_type: Option<String>,
+    /// operator, bot, apikey:ID, job:NAME, or a Discord user id
+    #[arg(long)]
+    pub(crate) actor: Option<String>,
+    /// License id
+    #[arg(long, value_name = "ID")]
+    pub(crate) license: Option<String>,
+    /// About this person: a Discord user id
+    #[arg(long, value_name = "ID")]
+    pub(crate) user: Option<String>,
+    /// Recorded at this time or later (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) after: Option<String>,
+    /// Recorded before this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) before: Option<String>,
+    /// Of one request or run, by its id
+    #[arg(long, value_name = "ID")]
+    pub(crate) correlation: Option<String>,
+    /// How many at most
+    #[arg(long)]
+    pub(crate) limit: Option<u32>,
+    /// Where the last list ended
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
 }
 
 /// API keys.
@@ -292,102 +337,6 @@ pub(crate) enum Member {
     },
 }
 
-/// Licenses.
-#[derive(Debug, Subcommand)]
-pub(crate) enum License {
-    /// Make new ones, all or none
-    Generate {
-        /// Discord server id
-        #[arg(long, value_name = "ID")]
-        guild: String,
-        /// Slug of the license type
-        #[arg(long = "type", value_name = "TYPE")]
-        license_type: String,
-        /// How many
-        #[arg(long, default_value_t = 1)]
-        count: u32,
-        /// Discord user id of the owner
-        #[arg(long, value_name = "ID")]
-        assign_to: Option<String>,
-        /// Not valid before (RFC 3339)
-        #[arg(long, value_name = "TIME")]
-        starts_at: Option<String>,
-    },
-    /// List them, newest first
-    List {
-        /// Discord server id
-        #[arg(long, value_name = "ID")]
-        guild: Option<String>,
-        /// Discord user id of the owner
-        #[arg(long, value_name = "ID")]
-        user: Option<String>,
-        /// For example active, expired, revoked
-        #[arg(long)]
-        status: Option<String>,
-        /// Slug of the license type
-        #[arg(long = "type", value_name = "TYPE")]
-        license_type: Option<String>,
-        /// As they were then, of one user: a time or `position:N`
-        #[arg(long, value_name = "INSTANT", requires = "user")]
-        as_of: Option<String>,
-        /// How many at most
-        #[arg(long)]
-        limit: Option<u32>,
-        /// Where the last list ended
-        #[arg(long)]
-        cursor: Option<String>,
-    },
-    /// One license
-    Show {
-        /// License id
-        id: String,
-        /// As it was then: a time, `position:N` or `version:N`
-        #[arg(long)]
-        as_of: Option<String>,
-    },
-    /// Everything that ever happened to a license
-    History {
-        /// License id
-        id: String,
-    },
-    /// What changed between two instants, member by member, and who did it
-    Diff(Between),
-    /// Fold the events of a license one by one, and compare the end with the read model
-    Replay {
-        /// License id
-        id: String,
-        /// Where the last page ended
-        #[arg(long)]
-        cursor: Option<String>,
-    },
-    /// Hold a license
-    Suspend(Change),
-    /// Lift the hold of staff
-    Resume(Change),
-    /// Move the end of a license
-    Renew {
-        #[command(flatten)]
-        change: Change,
-        /// How much longer, for example P30D [default: the duration of its terms]
-        #[arg(long = "for", value_name = "DURATION", conflicts_with = "until")]
-        span: Option<Span>,
-        /// Until when (RFC 3339)
-        #[arg(long, value_name = "TIME")]
-        until: Option<String>,
-        /// Reference of the payment; the same one renews once
-        #[arg(long, value_name = "REF")]
-        external_ref: Option<String>,
-    },
-    /// End a license for good
-    Revoke {
-        #[command(flatten)]
-        change: Change,
-        /// manual, refund, chargeback, fraud, abuse or leaked
-        #[arg(long, default_value = "manual")]
-        category: String,
-    },
-}
-
 /// Two instants of one license or server.
 #[derive(Debug, Args)]
 pub(crate) struct Between {
@@ -414,16 +363,6 @@ pub(crate) enum Guild {
     },
     /// What changed between two instants, with its license types and rules, and who did it
     Diff(Between),
-}
-
-/// What every change of a license takes.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Change {
-    /// License id
-    pub(crate) id: String,
-    /// Why; kept in the history
-    #[arg(long)]
-    pub(crate) reason: Option<String>,
 }
 
 /// The configuration.

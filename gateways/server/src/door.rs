@@ -75,12 +75,20 @@ impl Door {
         self.client.call(method, path, body).await.map_err(failure)
     }
 
-    /// A body that may be large.
+    /// A file sent whole, and what was answered.
     ///
     /// # Errors
     /// The server's refusal, with its code.
-    pub(crate) async fn download(&self, path: &str) -> Outcome<Download> {
-        self.client.download(path).await.map_err(failure)
+    pub(crate) async fn upload(&self, path: &str, kind: &str, file: Vec<u8>) -> Outcome<Answer> {
+        self.client.upload(path, kind, file).await.map_err(failure)
+    }
+
+    /// A body that may be large, in a form (a media type).
+    ///
+    /// # Errors
+    /// The server's refusal, with its code.
+    pub(crate) async fn download(&self, path: &str, form: &str) -> Outcome<Download> {
+        self.client.download(path, form).await.map_err(failure)
     }
 
     /// Where the server answers.

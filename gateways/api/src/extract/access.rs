@@ -3,15 +3,21 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
+use commands::Reach;
 use domain::credential::Scope;
 use domain::guild::StaffRole;
 use domain::id::{GuildId, LicenseId};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use projections::{GuildFacts, LicenseFacts};
 
 use super::principal::{Principal, User};
 use crate::error::{ApiError, Code};
 use crate::render::Audience;
 use crate::state::ApiState;
+
+/// How many of many licenses are looked at at once.
+const LOOKS: usize = 8;
 
 /// What a right asks of staff and of secret keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +50,8 @@ pub(crate) const MANAGE: Right = Right::staff(StaffRole::Admin, Scope::LicensesW
 pub(crate) const TRANSFER: Right = MANAGE.or_owner();
 /// End for good.
 pub(crate) const REVOKE: Right = Right::staff(StaffRole::Admin, Scope::LicensesRevoke);
+/// See license keys.
+pub(crate) const REVEAL: Right = Right::staff(StaffRole::Admin, Scope::LicensesReveal);
 /// Let removals happen that the brake held back.
 pub(crate) const CONFIRM: Right = Right::staff(StaffRole::Admin, Scope::LicensesRevoke);
 /// Issue, list and revoke API keys.
@@ -149,6 +157,54 @@ pub(crate) async fn license(
         Principal::User(user) => of_user(state, user, &facts, guild, right).await?,
     };
     Ok(LicenseAccess { facts, standing, guild })
+}
+
+/// The guilds that a list may hold things of: the one that is named, or all in which the principal has `right`. `None` is
+/// everything.
+pub(crate) async fn guilds(
+    state: &ApiState,
+    principal: &Principal,
+    named: Option<GuildId>,
+    right: Right,
+) -> Result<Option<Vec<GuildId>>, ApiError> {
+    if let Some(id) = named {
+        guild(state, principal, id, right).await?;
+        return Ok(Some(vec![id]));
+    }
+    match principal {
+        Principal::Operator => Ok(None),
+        Principal::Key(key) => right.of_key(key).map(|()| Some(vec![key.guild])),
+        Principal::User(user) => {
+            let own = user.guilds(state, right.rank).await?;
+            if own.is_empty() { Err(right.refused()) } else { Ok(Some(own)) }
+        }
+    }
+}
+
+/// What the principal may do with each of many licenses that `right` asks for. Where a look tells nothing that the
+/// command does not find out, none is taken.
+pub(crate) async fn reaches(
+    state: &ApiState,
+    principal: &Principal,
+    ids: &[LicenseId],
+    right: Right,
+) -> Result<Vec<(LicenseId, Reach)>, ApiError> {
+    let all = |reach| ids.iter().map(|id| (*id, reach)).collect();
+    match principal {
+        Principal::Operator => Ok(all(Reach::Everywhere)),
+        Principal::Key(key) => right.of_key(key).map(|()| all(Reach::Guild(key.guild))),
+        Principal::User(_) => {
+            let looked = stream::iter(ids.to_vec()).map(|id| async move {
+                match license(state, principal, id, right).await {
+                    Ok(found) => Ok((id, Reach::Guild(found.guild))),
+                    Err(error) if error.status() == StatusCode::NOT_FOUND => Ok((id, Reach::Nothing)),
+                    Err(error) if error.status() == StatusCode::FORBIDDEN => Ok((id, Reach::Seen)),
+                    Err(error) => Err(error),
+                }
+            });
+            looked.buffered(LOOKS).try_collect().await
+        }
+    }
 }
 
 async fn of_user(

@@ -41,22 +41,53 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// Takes the body of a request. An empty one stands for `{}`, so that members that must be there are named.
+/// Longest CSV file.
+pub(crate) const TABLE_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// What a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A JSON object.
+    Json,
+    /// A CSV file.
+    Table,
+}
+
+/// Takes the body of a request, which is JSON. An empty one stands for `{}`, so that members that must be there are named.
 pub(crate) async fn read(limits: &Limits, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    read_as(Kind::Json, limits, headers, body).await
+}
+
+/// Takes a body of this kind.
+pub(crate) async fn read_as(
+    kind: Kind,
+    limits: &Limits,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Bytes, ApiError> {
+    let most = match kind {
+        Kind::Json => limits.body_max_bytes,
+        Kind::Table => TABLE_MAX_BYTES,
+    };
     let stated = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if stated.is_some_and(|length| length > limits.body_max_bytes) {
-        return Err(too_large(limits));
+    if stated.is_some_and(|length| length > most) {
+        return Err(too_large(most));
     }
-    let collected = axum::body::to_bytes(body, limits.body_max_bytes);
+    let collected = axum::body::to_bytes(body, most);
     let bytes = match tokio::time::timeout(limits.body_timeout, collected).await {
         Ok(Ok(bytes)) => bytes,
-        Ok(Err(error)) if is_length_limit(&error) => return Err(too_large(limits)),
+        Ok(Err(error)) if is_length_limit(&error) => return Err(too_large(most)),
         Ok(Err(_)) => return Err(ApiError::invalid("", "NOT_JSON", "ended before it was complete")),
         Err(_) => {
             let detail = "The body did not arrive in time; send it without pauses.";
             return Err(ApiError::new(Code::RequestTimeout, detail));
         }
     };
+    if kind == Kind::Table {
+        let detail = "Send the file as CSV, with `Content-Type: text/csv`.";
+        let refused = || ApiError::new(Code::UnsupportedMediaType, detail);
+        return is_table(headers).then_some(bytes).ok_or_else(refused);
+    }
     if bytes.is_empty() {
         return Ok(Bytes::from_static(b"{}"));
     }
@@ -67,11 +98,13 @@ pub(crate) async fn read(limits: &Limits, headers: &HeaderMap, body: Body) -> Re
     Ok(bytes)
 }
 
-fn too_large(limits: &Limits) -> ApiError {
-    ApiError::new(
-        Code::BodyTooLarge,
-        format!("The body may have {} bytes; send less at once.", limits.body_max_bytes),
-    )
+fn too_large(most: usize) -> ApiError {
+    ApiError::new(Code::BodyTooLarge, format!("The body may have {most} bytes; send less at once."))
+}
+
+fn is_table(headers: &HeaderMap) -> bool {
+    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/csv")
 }
 
 /// The limit's error has no type that this crate can name, so it is known by its words; a test holds them.
@@ -186,7 +219,7 @@ fn escaped(name: &str) -> Cow<'_, str> {
 }
 
 /// Where U+0000 stands in a body that was read; `None` if nowhere.
-fn pointer_to_nul(text: &str) -> Option<String> {
+pub(crate) fn pointer_to_nul(text: &str) -> Option<String> {
     fn find(value: &Value, path: String) -> Option<String> {
         match value {
             Value::String(text) => text.contains('\0').then_some(path),
@@ -225,10 +258,10 @@ mod tests {
         _guild: Option<domain::id::GuildId>,
     }
 
-    fn refused(body: &str) -> (String, &'static str) {
+    fn refused(body: &str) -> (String, String) {
         let error = parse::<Whole<'_>>(body.as_bytes()).unwrap_err();
         assert_eq!(error.status(), 400);
-        (error.errors()[0].pointer.clone(), error.errors()[0].code)
+        (error.errors()[0].pointer.clone(), error.errors()[0].code.to_string())
     }
 
     #[test]
@@ -253,10 +286,10 @@ mod tests {
             (r#"{"key":"a","parts":[{"name":"\u0000"}]}"#, "/parts/0/name", "NUL_CHARACTER"),
             (r#"{"key":"\ud800"}"#, "", "NOT_JSON"),
         ] {
-            assert_eq!(refused(body), (pointer.to_owned(), code), "{body}");
+            assert_eq!(refused(body), (pointer.to_owned(), code.to_owned()), "{body}");
         }
         let error = parse::<Whole<'_>>(b"{\"key\":\"\xff\"}").unwrap_err();
-        assert_eq!((error.errors()[0].pointer.as_str(), error.errors()[0].code), ("", "NOT_JSON"));
+        assert_eq!((error.errors()[0].pointer.as_str(), &*error.errors()[0].code), ("", "NOT_JSON"));
     }
 
     #[tokio::test]

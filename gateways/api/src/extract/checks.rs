@@ -55,12 +55,15 @@ pub(crate) fn device_name(text: &str) -> Result<(), ApiError> {
     characters("/deviceName", text, 1, 64)
 }
 
+/// Characters of a reason.
+pub(crate) const REASON_MAX: usize = 500;
+
 /// Why something is done.
 pub(crate) fn reason(text: Option<String>) -> Result<Option<String>, ApiError> {
     let Some(text) = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
-    characters("/reason", &text, 1, 500).map(|()| Some(text))
+    characters("/reason", &text, 1, REASON_MAX).map(|()| Some(text))
 }
 
 /// A fingerprint: each name once.

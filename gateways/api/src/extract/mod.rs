@@ -1,6 +1,7 @@
 //! What handlers ask of a request. Asking is checking: whoever holds a value of these types holds one that was
 //! looked at. Nothing here answers a request.
 
+pub(crate) mod accept;
 pub(crate) mod access;
 pub(crate) mod as_of;
 pub(crate) mod body;

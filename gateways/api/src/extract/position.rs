@@ -24,10 +24,11 @@ pub(crate) async fn wait(state: &ApiState, headers: &HeaderMap) -> Result<(), Ap
 
 /// Makes this process know of everything up to `DCA-Min-Position`, if the request names one: a write is judged by what was
 /// written before, wherever that was. It does not wait for lists.
-pub(crate) async fn hear(state: &ApiState, headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(value) = headers.get(&MIN_POSITION) else { return Ok(()) };
+pub(crate) async fn hear(state: &ApiState, headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
+    let Some(value) = headers.get(&MIN_POSITION) else { return Ok(None) };
     let number = named(state, value).await?;
-    Ok(state.queries().hear_of(number).await?)
+    state.queries().hear_of(number).await?;
+    Ok(Some(number))
 }
 
 /// The position that a request names, which the log has.

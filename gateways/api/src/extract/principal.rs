@@ -1,7 +1,7 @@
 //! Who asks: the platform owner, a signed-in person, or an API key. A forged API key is refused by its tag before
 //! anything is looked up. What a principal may do is decided in `access.rs`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, Method};
 use domain::credential::{self, ApiKeyId, ApiKeyKind, Scope};
 use domain::event::Actor;
 use domain::guild::{ApiKey, ApiKeyState, StaffRole};
-use domain::id::{DiscordId, GuildId, Pseudonym, SessionId};
+use domain::id::{DiscordId, GuildId, Pseudonym, RoleId, SessionId};
 use domain::time::Timestamp;
 use projections::GuildFacts;
 
@@ -158,6 +158,23 @@ impl User {
             .filter(|facts| facts.member.present)
             .map_or(&nothing, |facts| &facts.member.roles);
         Ok(guild.guild.rank_of(&self.id, roles))
+    }
+}
+
+impl User {
+    /// The guilds in which he has `rank` or a higher one.
+    pub(crate) async fn guilds(&self, state: &ApiState, rank: StaffRole) -> Result<Vec<GuildId>, ApiError> {
+        let memberships = state.queries().memberships(&self.id).await?;
+        let present = memberships.into_iter().filter(|facts| facts.member.present);
+        let roles: HashMap<GuildId, BTreeSet<RoleId>> =
+            present.filter_map(|facts| Some((facts.member.guild?, facts.member.roles))).collect();
+        let nothing = BTreeSet::new();
+        let ranked = |facts: GuildFacts| {
+            let id = facts.guild.id?;
+            let has = facts.guild.rank_of(&self.id, roles.get(&id).unwrap_or(&nothing));
+            (has >= Some(rank)).then_some(id)
+        };
+        Ok(state.queries().guilds().await?.into_iter().filter_map(ranked).collect())
     }
 }
 

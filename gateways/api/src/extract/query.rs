@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn unknown_and_doubled_members_are_named() {
         let error = query("size=1&page=2").unwrap_err();
-        let names: Vec<_> = error.errors().iter().map(|e| (e.pointer.as_str(), e.code)).collect();
+        let names: Vec<_> = error.errors().iter().map(|e| (e.pointer.as_str(), &*e.code)).collect();
         assert_eq!(names, [("?size", "UNKNOWN_MEMBER"), ("?page", "UNKNOWN_MEMBER")]);
         assert_eq!(query("q=1&q=2").unwrap_err().errors()[0].code, "DUPLICATE_MEMBER");
         assert_eq!(query("q=%00").unwrap_err().errors()[0].code, "NUL_CHARACTER");

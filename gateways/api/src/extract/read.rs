@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use domain::time::Timestamp;
 use projections::{Cursor, Page};
 
+use super::accept::Form;
 use super::position;
 use super::principal::Principal;
 use super::query::{PAGE, Query};
@@ -17,6 +18,8 @@ pub(crate) struct Read {
     pub(crate) state: ApiState,
     pub(crate) principal: Principal,
     pub(crate) now: Timestamp,
+    /// In which form the answer is asked for; most addresses have one only.
+    pub(crate) form: Form,
     uri: Uri,
 }
 
@@ -45,6 +48,12 @@ impl FromRequestParts<ApiState> for Read {
         let now = state.now();
         let principal = Principal::of(state, &parts.method, &parts.headers, now).await?;
         position::wait(state, &parts.headers).await?;
-        Ok(Self { state: state.clone(), principal, now, uri: parts.uri.clone() })
+        Ok(Self {
+            state: state.clone(),
+            principal,
+            now,
+            form: Form::of(&parts.headers),
+            uri: parts.uri.clone(),
+        })
     }
 }

@@ -18,7 +18,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::body;
+use super::body::{self, Kind};
 use super::position;
 use super::principal::Principal;
 use super::query::Query;
@@ -44,6 +44,8 @@ pub(crate) struct Write {
     trace: Option<String>,
     expected_version: Option<u64>,
     repeat: Option<Repeat>,
+    /// `DCA-Min-Position`.
+    heard: Option<i64>,
 }
 
 /// What tells a repeat of a write from another one.
@@ -67,13 +69,22 @@ pub(crate) struct Plan {
 impl Write {
     /// Takes a request apart; the query is left to the handler, which must look at it.
     pub(crate) async fn with_query(request: Request, state: &ApiState) -> Result<Self, ApiError> {
+        Self::taken(request, state, Kind::Json).await
+    }
+
+    /// The same for a request whose body is a CSV file.
+    pub(crate) async fn of_table(request: Request, state: &ApiState) -> Result<Self, ApiError> {
+        Self::taken(request, state, Kind::Table).await
+    }
+
+    async fn taken(request: Request, state: &ApiState, kind: Kind) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let now = state.now();
         let principal = Principal::of(state, &parts.method, &parts.headers, now).await?;
-        position::hear(state, &parts.headers).await?;
+        let heard = position::hear(state, &parts.headers).await?;
         let expected_version = if_match(&parts.headers)?;
         let key = idempotency_key(&parts.headers)?;
-        let body = body::read(state.limits(), &parts.headers, body).await?;
+        let body = body::read_as(kind, state.limits(), &parts.headers, body).await?;
         let repeat = key.map(|key| Repeat {
             payload_hash: payload_hash(parts.method.as_str(), &parts.uri, &body),
             key: IdempotencyKey {
@@ -96,12 +107,40 @@ impl Write {
             trace,
             expected_version,
             repeat,
+            heard,
         })
+    }
+
+    /// Waits until lists show everything up to `DCA-Min-Position`: for writes that take their things from a list.
+    pub(crate) async fn listed(&self) -> Result<(), ApiError> {
+        match self.heard {
+            Some(position) => {
+                let limit = self.state.limits().min_position_timeout;
+                Ok(self.state.queries().wait_for(position, limit).await?)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The answer of an earlier write with this idempotency key, for writes that would look for their things anew and
+    /// may find others by now.
+    pub(crate) async fn answered_before(&self, audience: Audience) -> Result<Option<Response>, ApiError> {
+        let Some(repeat) = &self.repeat else { return Ok(None) };
+        let reader = Reader { audience, now: self.now };
+        match self.state.commands().idempotency(&repeat.key).await? {
+            Some(row) => self.replay(reader, repeat, &row).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The body, read as `T`.
     pub(crate) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
         body::parse(&self.body)
+    }
+
+    /// The body, as it came.
+    pub(crate) fn table(&self) -> &Bytes {
+        &self.body
     }
 
     /// Whether the request came without members.
@@ -187,7 +226,7 @@ impl Write {
                 // Whoever repeats a write may be answered by another process than the one that did it, and asks on here.
                 if let Some((first, last)) = row.first.zip(row.last) {
                     let floors = self.state.queries().floors();
-                    subject.stream().iter().for_each(|stream| floors.raise(stream, first));
+                    subject.streams().iter().for_each(|stream| floors.raise(stream, first));
                     floors.advance(last);
                 }
                 let outcome = Outcome { subject, position: row.last };

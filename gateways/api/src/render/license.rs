@@ -131,6 +131,16 @@ pub(crate) struct Keyed<'a> {
     pub(crate) key: Option<String>,
 }
 
+/// What became of the rows of a file.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ImportedBody {
+    pub(crate) created: usize,
+    pub(crate) existing: usize,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) dry_run: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

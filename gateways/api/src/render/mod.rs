@@ -1,11 +1,15 @@
 //! Bodies of answers. One renderer serves commands, queries and repeats of writes, so that a thing looks the same
 //! wherever it comes from. Nothing here reads or writes anything.
 
+pub(crate) mod audit;
 pub(crate) mod diff;
 pub(crate) mod guild;
 pub(crate) mod history;
 pub(crate) mod instant;
 pub(crate) mod license;
+pub(crate) mod rows;
+pub(crate) mod stream;
+pub(crate) mod table;
 pub(crate) mod user;
 
 use axum::body::Body;

@@ -8,6 +8,7 @@ use domain::credential::Scope;
 use domain::guild::StaffRole;
 use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym};
 use domain::license::{Device, Status};
+use domain::ports::Mac;
 use domain::time::Timestamp;
 use projections::LicenseFilter;
 use uuid::Uuid;
@@ -52,18 +53,10 @@ pub(crate) async fn list(read: Read) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &List { data: data.collect(), next_cursor }))
 }
 
+/// What the caller asks for, as far as he may see it, and as whom he reads it.
 async fn filter(read: &Read, query: &Query) -> Result<(LicenseFilter, Audience), ApiError> {
     let guild: Option<GuildId> = query.get("guildId")?;
-    let user: Option<DiscordId> = query.get("userId")?;
-    let mut filter = LicenseFilter {
-        guilds: guild.map(|guild| vec![guild]),
-        owner: user.map(|user| Pseudonym::of(read.state.mac(), user)),
-        status: query.text("status").map(status).transpose()?,
-        license_type: query.text("type").map(str::to_owned),
-        expires_before: query.get::<Timestamp>("expiresBefore")?,
-        id: None,
-    };
-    search(read, query, &mut filter)?;
+    let mut filter = asked(read, query)?;
     let audience = match &read.principal {
         Principal::Operator => Audience::Staff,
         Principal::Key(key) => {
@@ -77,6 +70,26 @@ async fn filter(read: &Read, query: &Query) -> Result<(LicenseFilter, Audience),
         Principal::User(person) => of_person(read, person, guild, &mut filter).await?,
     };
     Ok((filter, audience))
+}
+
+/// What a query asks for, whoever asks.
+pub(crate) fn asked(read: &Read, query: &Query) -> Result<LicenseFilter, ApiError> {
+    let guild: Option<GuildId> = query.get("guildId")?;
+    let user: Option<DiscordId> = query.get("userId")?;
+    let mut filter = LicenseFilter {
+        guilds: guild.map(|guild| vec![guild]),
+        owner: user.map(|user| Pseudonym::of(read.state.mac(), user)),
+        status: query.text("status").map(status).transpose()?,
+        license_type: query.text("type").map(str::to_owned),
+        expires_before: query.get::<Timestamp>("expiresBefore")?,
+        id: None,
+    };
+    if let Some(text) = query.text("q")
+        && !search(read.state.mac(), text, &mut filter)
+    {
+        return Err(wrong("q", &SEARCHED));
+    }
+    Ok(filter)
 }
 
 /// Staff see the guild that they name; everybody else sees what is his own.
@@ -101,19 +114,23 @@ async fn of_person(
     Ok(Audience::Owner)
 }
 
-/// `q` finds a license by its id, or licenses by the id of their owner.
-fn search(read: &Read, query: &Query, filter: &mut LicenseFilter) -> Result<(), ApiError> {
-    let Some(text) = query.text("q").map(str::trim).filter(|text| !text.is_empty()) else {
-        return Ok(());
-    };
+/// What `q` may hold.
+pub(crate) const SEARCHED: &str = "must be a license id or a Discord user id";
+
+/// `q` finds a license by its id, or licenses by the id of their owner; `false` if it is neither.
+pub(crate) fn search(mac: &dyn Mac, text: &str, filter: &mut LicenseFilter) -> bool {
+    let text = text.trim();
+    if text.is_empty() {
+        return true;
+    }
     if let Ok(id) = text.parse::<LicenseId>() {
         filter.id = Some(id);
     } else if let Ok(user) = text.parse::<DiscordId>() {
-        filter.owner = Some(Pseudonym::of(read.state.mac(), user));
+        filter.owner = Some(Pseudonym::of(mac, user));
     } else {
-        return Err(wrong("q", &"must be a license id or a Discord user id"));
+        return false;
     }
-    Ok(())
+    true
 }
 
 fn status(text: &str) -> Result<Status, ApiError> {

@@ -132,15 +132,21 @@ struct Revoke {
     reason: Option<String>,
 }
 
-/// Ends a license for good.
-pub(crate) async fn revoke(ids: PathIds, write: Write) -> Result<Response, ApiError> {
-    let asked: Revoke = write.json()?;
-    let category = asked.category.unwrap_or(RevokeCategory::Manual);
+/// Why a license is ended: `manual` unless another category is named.
+pub(crate) fn category(asked: Option<RevokeCategory>) -> Result<RevokeCategory, ApiError> {
+    let category = asked.unwrap_or(RevokeCategory::Manual);
     if category == RevokeCategory::RoleLost {
         // It would leave an open slot without a license; only the plan from roles closes both at once.
         let detail = "must be another category: role_lost follows the roles of the owner";
         return Err(ApiError::impossible("/category", detail));
     }
+    Ok(category)
+}
+
+/// Ends a license for good.
+pub(crate) async fn revoke(ids: PathIds, write: Write) -> Result<Response, ApiError> {
+    let asked: Revoke = write.json()?;
+    let category = category(asked.category)?;
     let (id, plan) = opened(&write, &ids, access::REVOKE, asked.reason).await?;
     let commands = write.state.commands();
     write.perform(plan, |context| async move { commands.revoke(&context, id, category).await }).await

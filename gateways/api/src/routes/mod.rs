@@ -4,13 +4,17 @@
 pub(crate) mod activate;
 pub(crate) mod api_keys;
 pub(crate) mod audit_log;
+pub(crate) mod audit_trail;
+pub(crate) mod bulk_revoke;
 pub(crate) mod demo;
 pub(crate) mod devices;
+pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod guilds;
 pub(crate) mod heartbeat;
 pub(crate) mod held_removals;
 pub(crate) mod history;
+pub(crate) mod import;
 pub(crate) mod interactions;
 pub(crate) mod key_ring;
 pub(crate) mod license_types;

@@ -29,10 +29,19 @@ fn bodies(id: &str, key: &str) -> Vec<(Method, String, serde_json::Value)> {
             "/admin/licenses/generate".to_owned(),
             json!({ "guildId": GUILD.to_string(), "type": "pro", "count": 1 }),
         ),
+        post(
+            "/admin/licenses/revoke".to_owned(),
+            json!({ "ids": [license_id(id)], "mode": "each", "reason": "x" }),
+        ),
         post(format!("/guilds/{GUILD}/license-types"), json!({ "slug": "a", "name": "A" })),
         (Method::PATCH, format!("/guilds/{GUILD}/license-types/pro"), json!({})),
         post(format!("/guilds/{GUILD}/role-rules"), json!({ "roleId": "1", "type": "pro" })),
     ]
+}
+
+/// The id, or another where the text is none: bodies are looked at before what they name.
+fn license_id(id: &str) -> String {
+    id.parse::<domain::id::LicenseId>().unwrap_or_default().to_string()
 }
 
 /// A request that is right but for its body.

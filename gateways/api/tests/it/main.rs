@@ -5,13 +5,17 @@
 
 mod access;
 mod audit_log;
+mod audit_trail;
 mod bad_input;
+mod bulk_revoke;
 mod conventions;
 mod credentials;
 mod devices;
+mod export;
 mod frame;
 mod guilds;
 mod idempotency;
+mod import;
 mod licenses;
 mod lifecycle;
 mod matrix;

@@ -105,6 +105,10 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("POST", "/licenses/{id}/transfer", StaffOrOwner(Admin)),
     ("POST", "/licenses/{id}/revoke", Staff(Admin)),
     ("POST", "/admin/licenses/generate", Staff(Admin)),
+    ("POST", "/admin/licenses/revoke", Staff(Admin)),
+    ("POST", "/admin/licenses/import", Staff(Admin)),
+    ("GET", "/admin/licenses/export", Staff(Auditor)),
+    ("GET", "/admin/audit-log", Staff(Auditor)),
     ("GET", "/guilds/{guild}", Staff(Auditor)),
     ("GET", "/guilds/{guild}/diff", Staff(Auditor)),
     ("GET", "/guilds/{guild}/audit-log/export", Staff(Auditor)),
@@ -208,7 +212,7 @@ fn expected(path: &str, who: Who, caller: Caller) -> Outcome {
                 Forbidden
             }
         }
-        (StaffOnly(_) | Staff(_) | StaffOrOwner(_), Nobody | PlatformOwner) => Let,
+        (StaffOnly(_) | Staff(_) | StaffOrOwner(_), PlatformOwner) => Let,
     }
 }
 
@@ -328,6 +332,9 @@ impl Stage {
         match path {
             "/licenses/{id}/diff" | "/guilds/{guild}/diff" => filled + "?from=version:1",
             "/licenses/{id}/deactivate" => filled + "?all=true",
+            "/admin/licenses/import" | "/admin/licenses/export" | "/admin/audit-log" => {
+                format!("{filled}?guildId={GUILD}")
+            }
             "/guilds/{guild}/role-rules/{id}" if method == "DELETE" => filled + "?existing=keep",
             _ => filled,
         }
@@ -343,6 +350,9 @@ impl Stage {
             (_, "/licenses/redeem") => json!({ "key": key }),
             (_, path) if path.starts_with("/licenses/") && !path.contains('{') => {
                 json!({ "key": key, "deviceId": "laptop" })
+            }
+            (_, "/admin/licenses/revoke") => {
+                json!({ "filter": { "guildId": guild }, "mode": "each", "reason": "x", "dryRun": true })
             }
             (_, "/admin/licenses/generate") => json!({ "guildId": guild, "type": "pro", "count": 1 }),
             (_, "/guilds/{guild}/license-types") => json!({ "slug": "x", "name": "X" }),
@@ -375,6 +385,9 @@ impl Stage {
             Caller::PlatformOwner => ask.token("operator"),
         };
         match self.body(method, path) {
+            _ if path == "/admin/licenses/import" => {
+                ask.header("content-type", "text/csv").raw("type\n").await
+            }
             Value::Null => ask.empty().await,
             body => ask.json(&body).await,
         }

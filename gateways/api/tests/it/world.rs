@@ -127,7 +127,8 @@ impl Ask<'_> {
         let response = self.world.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 1 << 26).await.unwrap();
-        let is_lines = parts.headers.get("content-type").is_some_and(|kind| kind == "application/jsonl");
+        let kind = parts.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let is_lines = kind == "application/jsonl" || kind.starts_with("text/csv");
         let body = match &bytes[..] {
             [] => Value::Null,
             lines if is_lines => Value::String(String::from_utf8(lines.to_vec()).unwrap()),

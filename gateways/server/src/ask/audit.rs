@@ -1,9 +1,9 @@
-//! `export audit`, `verify --export` and `verify --checkpoint`: a guild's events as a file, the check of such a file, which
+//! `audit`, `export audit`, `verify --export` and `verify --checkpoint`: a guild's events as a file, the check of such a file, which
 //! needs nothing but the file, and the log against a checkpoint that was kept elsewhere. What is wrong with a file is judged in the domain; here it is read and told.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
+use std::path::Path;
 
 use client::Method;
 use commands::signer;
@@ -13,12 +13,12 @@ use domain::merkle::proof::proves_consistency;
 use domain::proof::{Checked, Checkpoint, Expected, ExportCheck, Fault, LogKey, Note};
 use serde_json::{Value, json};
 
-use super::{encoded, unsound};
-use crate::cli::Verify;
+use super::{Ask, encoded, file, page, query, rows, unsound};
+use crate::cli::{Audit, Verify};
 use crate::config::Config;
-use crate::door::{self, Door};
+use crate::door::Door;
 use crate::failure::{Attempt as _, Failure, Outcome};
-use crate::output::{Format, answer, cell};
+use crate::output::{Format, answer, cell, table};
 
 /// Longest line that is read; an event has some kilobytes.
 const LINE_MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -26,70 +26,38 @@ const LINE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// Writes the events of `guild` into a file, or to the standard output.
 ///
 /// # Errors
-/// What the server refuses, or a file that is there already or cannot be written. A file is complete or not there.
+/// As [`file::save`].
 pub(super) async fn export(config: &Config, guild: &str, out: Option<&Path>, format: Format) -> Outcome<()> {
-    let target = out.map(Target::begin).transpose()?;
-    let door = Door::open(config, "export").await?;
-    let done = fetch(&door, guild, target.as_ref()).await;
-    door.close().await;
-    let bytes = done?;
-    let Some(target) = target else { return Ok(()) };
-    let file = target.keep()?;
-    let told = json!({ "file": file.display().to_string(), "bytes": bytes });
-    answer(format, &told, |told| {
-        let file = cell(told, "/file");
-        format!("{file}: {bytes} bytes; `dca-auth verify --export {file}` checks it, with no server")
-    });
-    Ok(())
-}
-
-async fn fetch(door: &Door, guild: &str, target: Option<&Target>) -> Outcome<u64> {
     let path = format!("/guilds/{}/audit-log/export", encoded(guild));
-    let mut download = door.download(&path).await?;
-    let mut bytes = 0;
-    while let Some(chunk) = download.chunk().await.map_err(door::failure)? {
-        bytes += chunk.len() as u64;
-        let written = match target {
-            Some(target) => (&target.file).write_all(&chunk),
-            None => std::io::stdout().write_all(&chunk),
-        };
-        written.attempt(|| "the export cannot be written".to_owned())?;
-    }
-    Ok(bytes)
+    file::save(config, (&path, "application/jsonl"), out, format, |told| {
+        let (file, bytes) = (cell(told, "/file"), cell(told, "/bytes"));
+        format!("{file}: {bytes} bytes; `dca-auth verify --export {file}` checks it, with no server")
+    })
+    .await
 }
 
-/// A file under a name of its own until it is whole.
-struct Target {
-    file: File,
-    draft: PathBuf,
-    path: PathBuf,
+/// The events that the filters hold, newest first.
+pub(super) fn list(asked: Audit) -> Ask {
+    let query = query(&[
+        ("guildId", asked.guild),
+        ("type", asked.event_type),
+        ("actor", asked.actor),
+        ("licenseId", asked.license),
+        ("userId", asked.user),
+        ("after", asked.after),
+        ("before", asked.before),
+        ("correlationId", asked.correlation),
+        ("limit", asked.limit.map(|limit| limit.to_string())),
+        ("cursor", asked.cursor),
+    ]);
+    Ask::get(format!("/admin/audit-log{query}"), listed)
 }
 
-impl Target {
-    fn begin(path: &Path) -> Outcome<Self> {
-        if path.exists() {
-            return Err(Failure::refused(format!("{} is there already", path.display()))
-                .help("Name another file with --out, or move that one away."));
-        }
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(".part");
-        let draft = PathBuf::from(draft);
-        let file = File::create(&draft).attempt(|| format!("{} cannot be written", draft.display()))?;
-        Ok(Self { file, draft, path: path.to_owned() })
-    }
-
-    fn keep(&self) -> Outcome<&Path> {
-        let kept = self.file.sync_all().and_then(|()| std::fs::rename(&self.draft, &self.path));
-        kept.attempt(|| format!("{} cannot be written", self.path.display()))?;
-        Ok(&self.path)
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        // After the rename there is nothing left to remove.
-        std::fs::remove_file(&self.draft).ok();
-    }
+fn listed(body: &Value) -> String {
+    let members = ["/position", "/timestamp", "/type", "/aggregateId", "/actor", "/reason"];
+    let rows: Vec<Vec<String>> =
+        rows(body).iter().map(|one| members.iter().map(|member| cell(one, member)).collect()).collect();
+    page(body, table(&["POSITION", "TIME", "EVENT", "OF", "ACTOR", "REASON"], &rows))
 }
 
 /// Checks a file by itself.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Ask, encoded, object, page, query, rows, text, unsound};
-use crate::cli::{Between, Change, License};
+use crate::cli::{Between, Change, License, RevokeMany};
 use crate::failure::Outcome;
 use crate::output::{cell, table};
 
@@ -51,6 +51,7 @@ pub(super) fn ask(command: License) -> Ask {
             ];
             post(change, "renew", &members)
         }
+        License::RevokeMany(many) => revoke_many(many),
         License::Revoke { change, category } => {
             post(change, "revoke", &[("category", Some(category.into()))])
         }
@@ -61,6 +62,37 @@ fn post(change: Change, what: &str, members: &[(&str, Option<Value>)]) -> Ask {
     let mut members = members.to_vec();
     members.push(("reason", text(change.reason)));
     Ask::post(format!("/licenses/{}/{what}", encoded(&change.id)), object(&members), shown)
+}
+
+fn revoke_many(many: RevokeMany) -> Ask {
+    let RevokeMany { ids, guild, user, status, license_type, reason, category, each, dry_run } = many;
+    let mode = if each { "each" } else { "all_or_nothing" };
+    let filter = guild.map(|guild| {
+        object(&[
+            ("guildId", Some(guild.into())),
+            ("userId", text(user)),
+            ("status", text(status)),
+            ("type", text(license_type)),
+        ])
+    });
+    let body = object(&[
+        ("ids", filter.is_none().then(|| json!(ids))),
+        ("filter", filter),
+        ("mode", Some(mode.into())),
+        ("category", Some(category.into())),
+        ("reason", Some(reason.into())),
+        ("dryRun", dry_run.then(|| true.into())),
+    ]);
+    Ask::post("/admin/licenses/revoke", body, revoked)
+}
+
+fn revoked(body: &Value) -> String {
+    let rows: Vec<Vec<String>> = rows(body)
+        .iter()
+        .map(|one| vec![cell(one, "/id"), cell(one, "/status"), cell(one, "/code")])
+        .collect();
+    let lines = table(&["ID", "STATUS", "CODE"], &rows);
+    if body["dryRun"].as_bool() == Some(true) { format!("{lines}\nnothing was done") } else { lines }
 }
 
 fn generated(body: &Value) -> String {

@@ -3,7 +3,7 @@
 use domain::id::DiscordId;
 use serde_json::{Value, json};
 
-use super::{Ask, audit, encoded, object, page, query, rows, text, unsound};
+use super::{Ask, audit, encoded, file, object, page, query, rows, text, unsound};
 use crate::cli::{
     Admin, Apikey, ClockCommand, Command, DiscordCommand, Export, Guild, Job, KeyKind, Member, Removals,
     Verify,
@@ -33,6 +33,8 @@ pub(super) fn name(command: &Command) -> &'static str {
         Command::Keys(_) => "keys",
         Command::Verify(_) => "verify",
         Command::Export(_) => "export",
+        Command::Audit(_) => "audit",
+        Command::Import(_) => "import",
         Command::Rebuild { .. } => "rebuild",
         Command::Config(_) => "config",
         Command::Migrate => "migrate",
@@ -57,6 +59,8 @@ pub(super) async fn without_request(
         Command::Export(Export::Audit { guild, out }) => {
             Some(audit::export(config, guild, out.as_deref(), format).await)
         }
+        Command::Import(asked) => Some(file::import(config, asked, format).await),
+        Command::Export(Export::Licenses(asked)) => Some(file::licenses(config, asked, format).await),
         _ => None,
     }
 }
@@ -65,6 +69,7 @@ pub(super) async fn without_request(
 pub(super) fn ask(command: Command) -> Outcome<Ask> {
     Ok(match command {
         Command::Status => Ask::get("/_admin/status", status),
+        Command::Audit(asked) => audit::list(asked),
         Command::Apikey(Apikey::Issue { guild, kind, scopes, name }) => {
             let kind = match kind {
                 KeyKind::Publishable => "publishable",

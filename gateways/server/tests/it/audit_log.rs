@@ -13,6 +13,7 @@ crate::on_every_engine_and_two_instances!(
     an_export_is_checked_with_nothing_but_the_file,
     an_event_altered_in_the_database_is_named,
     a_server_that_is_killed_goes_on_sealing,
+    the_trail_and_the_licenses_are_given_whole,
 );
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -169,4 +170,87 @@ async fn a_server_that_is_killed_goes_on_sealing(engine: crate::world::Engine) {
     let proof = world.owner("GET", "/admin/audit-log/proof?position=20", Value::Null).await.expect(200);
     assert_eq!(proof["position"], 20);
     assert!(!proof["path"].as_array().unwrap().is_empty());
+}
+
+/// Every row of a list, page by page.
+async fn pages(world: &mut World, path: &str) -> Vec<Value> {
+    let (mut rows, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = world.owner("GET", &format!("{path}&limit=200{cursor}"), Value::Null).await.expect(200);
+        rows.extend(page["data"].as_array().unwrap().clone());
+        let Some(next) = page["nextCursor"].as_str() else { return rows };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+/// The same list, sent whole.
+async fn whole(world: &mut World, path: &str, form: &str) -> String {
+    let bearer = format!("Bearer {}", world.token().await);
+    let headers = [("Authorization", bearer.as_str()), ("Accept", form)];
+    world.ask("GET", path, &headers, Value::Null).await.expect(200).as_str().unwrap().to_owned()
+}
+
+async fn the_trail_and_the_licenses_are_given_whole(engine: crate::world::Engine) {
+    let mut world = World::demo(engine).await;
+    let guild = world.facts.guild.clone();
+    let made = world.generate("studio", 450).await;
+    let ada = world.facts.ada.clone();
+    let assign = json!({ "userId": ada });
+    world.owner("POST", &format!("/licenses/{}/assign", made[1].0), assign).await.expect(200);
+    // The command line ends when the read models show its write, and so all before it.
+    world.cli(&["license", "suspend", &made[0].0, "--reason", "=1+1"]).await;
+    let parsed = |lines: &str| -> Vec<Value> {
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+
+    let trail = format!("/admin/audit-log?guildId={guild}");
+    let paged = pages(&mut world, &trail).await;
+    assert!(paged.len() > 450);
+    assert!(paged.iter().any(|row| row["reason"] == "=1+1" && row["type"] == "license.suspended"));
+    // Jobs of the demo may have added to its beginning meanwhile.
+    let lines = parsed(&whole(&mut world, &trail, "application/jsonl").await);
+    assert!(lines.ends_with(&paged));
+    let table = whole(&mut world, &trail, "text/csv").await;
+    assert!(table.lines().count() > paged.len() && table.contains(",'=1+1,"));
+    let of_license = format!("/admin/audit-log?licenseId={}", made[0].0);
+    assert_eq!(pages(&mut world, &of_license).await.len(), 2);
+    let about = pages(&mut world, &format!("/admin/audit-log?userId={ada}")).await;
+    for kind in ["license", "user"] {
+        assert!(about.iter().any(|row| row["aggregateType"] == kind), "{kind}: {about:#?}");
+    }
+
+    let filter = format!("guildId={guild}&type=studio");
+    let paged = pages(&mut world, &format!("/licenses?{filter}")).await;
+    // The demo has some of its own.
+    assert!(paged.len() >= made.len());
+    let export = format!("/admin/licenses/export?{filter}");
+    assert_eq!(parsed(&whole(&mut world, &export, "application/jsonl").await), paged);
+    let table = whole(&mut world, &format!("{export}&keys=true"), "text/csv").await;
+    assert_eq!(table.lines().count(), paged.len() + 1);
+    assert!(made.iter().all(|(id, key)| table.contains(id.as_str()) && table.contains(key.as_str())));
+
+    let arguments = ["export", "licenses", "--guild", &guild, "--type", "studio"];
+    let printed = world.run(&[&arguments[..], &["--lines"]].concat()).await.stdout;
+    assert_eq!(parsed(std::str::from_utf8(&printed).unwrap()), paged);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("licenses.csv");
+    let told = world.cli(&[&arguments[..], &["--keys", "--out", file.to_str().unwrap()]].concat()).await;
+    assert_eq!(told["bytes"].as_u64().unwrap(), std::fs::metadata(&file).unwrap().len());
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), table);
+    // Sent back, it makes nothing; a file from elsewhere makes each license once.
+    let import = ["import", "--guild", &guild, file.to_str().unwrap()];
+    let told = world.cli(&import).await;
+    assert_eq!((&told["created"], &told["existing"]), (&json!(0), &json!(paged.len())));
+    let elsewhere = folder.path().join("elsewhere.csv");
+    let rows: Vec<String> = (0..300).map(|n| format!("pro,OLD-{n}\n")).collect();
+    std::fs::write(&elsewhere, format!("type,key\n{}", rows.concat())).unwrap();
+    let import = ["import", "--guild", &guild, elsewhere.to_str().unwrap()];
+    let tried = world.cli(&[&import[..], &["--dry-run"]].concat()).await;
+    assert_eq!((&tried["created"], &tried["dryRun"]), (&json!(300), &json!(true)));
+    for (created, existing) in [(300, 0), (0, 300)] {
+        let told = world.cli(&import).await;
+        assert_eq!((&told["created"], &told["existing"]), (&json!(created), &json!(existing)));
+    }
+    let listed = world.cli(&["audit", "--license", &made[0].0, "--type", "license.suspended"]).await;
+    assert_eq!((&listed["data"][0]["reason"], &listed["data"][1]), (&json!("=1+1"), &Value::Null));
 }

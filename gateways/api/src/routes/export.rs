@@ -1,0 +1,88 @@
+//! `GET /admin/licenses/export`: the licenses that a list of staff's would hold, whole, as CSV or as JSON Lines. Keys are
+//! in it only for whoever asks for them and may see them.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use axum::response::Response;
+use domain::id::GuildId;
+use domain::key::{self, Prefix};
+use domain::time::Timestamp;
+use projections::{LicenseFacts, LicenseFilter, Page};
+
+use crate::error::ApiError;
+use crate::extract::accept::Form;
+use crate::extract::access;
+use crate::extract::read::Read;
+use crate::render::rows::{self, Row};
+use crate::render::stream::{self, Written};
+use crate::routes::licenses;
+use crate::state::ApiState;
+
+const MEMBERS: [&str; 7] = ["guildId", "userId", "status", "type", "q", "expiresBefore", "keys"];
+
+/// What one file holds, and how.
+#[derive(Clone)]
+struct File {
+    filter: LicenseFilter,
+    form: Form,
+    has_keys: bool,
+    /// The instant of every status in it, however long it takes to send.
+    now: Timestamp,
+}
+
+/// The file, sent while it is read.
+pub(crate) async fn export(read: Read) -> Result<Response, ApiError> {
+    let query = read.query(&MEMBERS)?;
+    let mut filter = licenses::asked(&read, &query)?;
+    let has_keys = query.flag("keys")?;
+    let named = query.get("guildId")?;
+    filter.guilds = access::guilds(&read.state, &read.principal, named, access::READ).await?;
+    if has_keys {
+        filter.guilds = access::guilds(&read.state, &read.principal, named, access::REVEAL).await?;
+        tracing::info!(actor = %read.principal.actor(), "license keys are exported");
+    }
+    // A file is a table unless lines are asked for.
+    let form = if read.form == Form::Lines { Form::Lines } else { Form::Csv };
+    let file = File { filter, form, has_keys, now: read.now };
+    let state = read.state.clone();
+    stream::pages(form, rows::head(form, has_keys)?, move |page| {
+        let (state, file) = (state.clone(), file.clone());
+        async move { written(&state, &file, page).await }
+    })
+    .await
+}
+
+async fn written(state: &ApiState, file: &File, page: Page) -> Result<Written, ApiError> {
+    let found = state.queries().licenses(&file.filter, page, file.now).await?;
+    let prefixes = if file.has_keys { prefixes(state, &found.data).await? } else { HashMap::new() };
+    let usual = Prefix::default();
+    let key = |facts: &Arc<LicenseFacts>| {
+        let license = &facts.license;
+        let prefix = license.guild.and_then(|guild| prefixes.get(&guild)).unwrap_or(&usual);
+        file.has_keys.then(|| key::render(state.mac(), prefix, license.id, license.key))
+    };
+    let keys: Vec<Option<Option<String>>> = found.data.iter().map(key).collect();
+    let rows: Vec<Row<'_>> = found
+        .data
+        .iter()
+        .zip(keys)
+        .map(|(facts, key)| Row { license: &facts.license, personal: &facts.personal, key })
+        .collect();
+    Ok((rows::written(file.form, &rows, file.now)?, found.next))
+}
+
+/// How the keys of each guild begin.
+async fn prefixes(
+    state: &ApiState,
+    licenses: &[Arc<LicenseFacts>],
+) -> Result<HashMap<GuildId, Prefix>, ApiError> {
+    let guilds: HashSet<GuildId> = licenses.iter().filter_map(|facts| facts.license.guild).collect();
+    let mut prefixes = HashMap::with_capacity(guilds.len());
+    for guild in guilds {
+        let facts = state.queries().guild(guild).await?;
+        let prefix = facts.map(|facts| facts.guild.settings.key_prefix.clone()).unwrap_or_default();
+        prefixes.insert(guild, prefix);
+    }
+    Ok(prefixes)
+}
