@@ -2,6 +2,7 @@
 //! this crate knows no engine, keeps no state of its own, and decides no rule of the domain.
 
 mod answer;
+mod caller;
 pub mod error;
 mod extract;
 pub mod floor;
@@ -9,6 +10,8 @@ mod frame;
 mod open;
 pub mod operator;
 mod problem;
+mod proxies;
+mod rates;
 mod recipe;
 mod render;
 mod routes;
@@ -22,7 +25,9 @@ use axum::routing::{delete, get, patch, post};
 pub use error::{ApiError, Code, FieldError};
 pub use frame::Framed;
 pub use operator::{Component, Condition, InteractionError, KeyWish, Operator, OperatorError};
-pub use serve::serve;
+pub use proxies::{Cidr, ForwardedBy, Proxies};
+pub use rates::{Rate, Rates};
+pub use serve::{Connections, ToPeer, serve};
 pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
 pub use token::{TokenKeys, mint};
 

@@ -13,6 +13,8 @@ use domain::time::Timestamp;
 use projections::{Queries, SealLog};
 
 use crate::operator::Operator;
+use crate::proxies::Proxies;
+use crate::rates::{Limiter, Rates};
 use crate::token::TokenKeys;
 
 /// Where the instant of every request comes from; the demo's clock can be moved forward.
@@ -97,6 +99,10 @@ pub struct Parts {
     pub hosts: Option<Hosts>,
     /// Limits of a request.
     pub limits: Limits,
+    /// How many requests callers may send.
+    pub rates: Rates,
+    /// Proxies in front, who say for whom they ask.
+    pub proxies: Proxies,
 }
 
 /// What every handler has. Cheap to clone.
@@ -108,6 +114,7 @@ pub struct ApiState {
 struct Inner {
     parts: Parts,
     seal_log: SealLog,
+    limiter: Limiter,
     in_flight: Mutex<HashSet<IdempotencyKey>>,
 }
 
@@ -116,7 +123,8 @@ impl ApiState {
     pub fn new(parts: Parts) -> Self {
         let sign = Arc::new(Signer::of_log(parts.commands.ring()));
         let seal_log = SealLog::new(&parts.queries, sign);
-        Self { inner: Arc::new(Inner { parts, seal_log, in_flight: Mutex::default() }) }
+        let limiter = Limiter::new(&parts.rates, parts.queries.shared_limits());
+        Self { inner: Arc::new(Inner { parts, seal_log, limiter, in_flight: Mutex::default() }) }
     }
 
     /// The instant of a request: asked once each.
@@ -158,6 +166,14 @@ impl ApiState {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.inner.parts.limits
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.inner.limiter
+    }
+
+    pub(crate) fn proxies(&self) -> &Proxies {
+        &self.inner.parts.proxies
     }
 
     /// Marks a write as being done by this process; `None` if its twin is.

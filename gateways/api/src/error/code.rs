@@ -64,6 +64,8 @@ pub enum Code {
     HostNotAllowed,
     /// The idempotency key belongs to another payload.
     IdempotencyKeyReused,
+    /// More requests than the limit of the caller allows.
+    RateLimited,
     /// A fault of the program.
     Internal,
     /// The log or a read model holds something that cannot be read.
@@ -80,7 +82,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of statuses.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::InvalidRequest,
         Self::KeyInUrl,
         Self::PositionUnknown,
@@ -110,6 +112,7 @@ impl Code {
         Self::HostNotAllowed,
         Self::InvalidValue,
         Self::IdempotencyKeyReused,
+        Self::RateLimited,
         Self::Internal,
         Self::Damaged,
         Self::Unavailable,
@@ -159,6 +162,7 @@ impl Code {
             Self::HostNotAllowed => ("HOST_NOT_ALLOWED", StatusCode::MISDIRECTED_REQUEST),
             Self::InvalidValue => ("INVALID_VALUE", StatusCode::UNPROCESSABLE_ENTITY),
             Self::IdempotencyKeyReused => ("IDEMPOTENCY_KEY_REUSED", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::RateLimited => ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS),
             Self::Internal => ("INTERNAL", StatusCode::INTERNAL_SERVER_ERROR),
             Self::Damaged => ("DAMAGED", StatusCode::INTERNAL_SERVER_ERROR),
             Self::Unavailable => ("UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),

@@ -1,5 +1,5 @@
-//! Who asks: the platform owner, a signed-in person, or an API key. A forged API key is refused by its tag before
-//! anything is looked up. What a principal may do is decided in `access.rs`.
+//! Who asks: the platform owner, a signed-in person, or an API key. A forged API key is refused by its tag, and one request
+//! too many by its count, before anything is looked up. What a principal may do is decided in `access.rs`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,7 +15,9 @@ use domain::id::{DiscordId, GuildId, Pseudonym};
 use domain::time::Timestamp;
 use projections::GuildFacts;
 
+use crate::caller::Caller;
 use crate::error::{ApiError, Code};
+use crate::rates::Who;
 use crate::state::ApiState;
 use crate::token::{self, TokenError};
 
@@ -81,11 +83,24 @@ impl Key {
 }
 
 impl Principal {
-    /// Reads the credential of a request.
-    pub(crate) async fn of(state: &ApiState, headers: &HeaderMap, now: Timestamp) -> Result<Self, ApiError> {
+    /// Reads the credential of a request, and counts the request.
+    pub(crate) async fn of(
+        state: &ApiState,
+        caller: &Caller,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
         match presented(headers)? {
-            Presented::ApiKey(text) => Key::of(state, text, now).await.map(Self::Key),
-            Presented::Token(text) => of_token(state, text, now),
+            Presented::ApiKey(text) => Key::of(state, caller, text, now).await.map(Self::Key),
+            Presented::Token(text) => {
+                let principal = of_token(state, text, now)?;
+                let who = match &principal {
+                    Self::User(user) => Who::User(user.account),
+                    Self::Operator | Self::Key(_) => Who::Operator,
+                };
+                caller.admit(state, who)?;
+                Ok(principal)
+            }
         }
     }
 
@@ -203,8 +218,9 @@ fn of_token(state: &ApiState, text: &str, now: Timestamp) -> Result<Principal, A
 }
 
 impl Key {
-    async fn of(state: &ApiState, text: &str, now: Timestamp) -> Result<Self, ApiError> {
+    async fn of(state: &ApiState, caller: &Caller, text: &str, now: Timestamp) -> Result<Self, ApiError> {
         let (kind, id) = credential::open(state.mac(), text).ok_or_else(not_ours)?;
+        caller.admit(state, Who::key(kind, id, caller.address()))?;
         let guild = id.guild();
         let facts: Option<Arc<GuildFacts>> = state.queries().guild(guild).await?;
         if let Some(key) = facts.as_ref().and_then(|facts| facts.guild.api_key(id)) {
@@ -233,7 +249,7 @@ impl FromRequestParts<ApiState> for Principal {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Self::of(state, &parts.headers, state.now()).await
+        Self::of(state, Caller::in_parts(&parts.extensions)?, &parts.headers, state.now()).await
     }
 }
 

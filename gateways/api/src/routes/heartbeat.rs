@@ -8,6 +8,7 @@ use domain::credential::Scope;
 use projections::{Ask, DeviceAsk};
 use serde::Deserialize;
 
+use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::extract::body::Object;
 use crate::extract::checks::{self, Component, Text};
@@ -33,7 +34,7 @@ struct Body<'a> {
 pub(crate) async fn heartbeat(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let now = state.now();
-    let principal = Principal::of(&state, &parts.headers, now).await?;
+    let principal = Principal::of(&state, Caller::in_parts(&parts.extensions)?, &parts.headers, now).await?;
     let caller = principal.key(Scope::Heartbeat)?;
     Query::none(&parts.uri)?;
     let bytes = body::read(state.limits(), &parts.headers, body).await?;
