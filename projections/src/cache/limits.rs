@@ -10,6 +10,8 @@ use super::far::RedisCache;
 
 /// What the names are made for: nothing else under the same secret begins so.
 const LABEL: &str = "dca-auth/limit/v1";
+/// The longest that an answer is waited for, whatever the connection does: until then nothing else is told.
+const WITHIN: Duration = Duration::from_secs(5);
 /// Bytes of a name that stand in Redis.
 const NAME: usize = 16;
 
@@ -62,7 +64,7 @@ impl SharedLimits {
         let names = spent.iter().map(|one| self.name(&one.name)).collect();
         let costs = spent.iter().map(|one| micros(one.cost).max(1));
         let values = costs.chain(spent.iter().map(|one| micros(one.most).max(1))).collect();
-        let all = self.redis.eval(ADD, names, values).await?;
+        let all = tokio::time::timeout(WITHIN, self.redis.eval(ADD, names, values)).await.ok()??;
         // What cannot be meant is nothing.
         Some(
             all.into_iter()
