@@ -4,6 +4,7 @@
 
 mod entry;
 mod far;
+mod limits;
 
 use std::hash::Hash;
 use std::hash::{BuildHasher, RandomState};
@@ -25,6 +26,7 @@ use crate::user_view::UserFacts;
 
 pub(crate) use far::{Far, Found};
 pub use far::{RedisCache, RedisError, RedisLimits};
+pub use limits::{SharedLimits, Spent};
 
 const STRIPES: usize = 512;
 

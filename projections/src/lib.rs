@@ -45,7 +45,7 @@ use tokio::sync::{RwLock, watch};
 
 pub use audit_trail::{AuditEntry, AuditFilter};
 pub use bus::{Bus, MemoryBus, NatsBus, NatsError};
-pub use cache::{CacheStats, RedisCache, RedisError, RedisLimits, TierStats};
+pub use cache::{CacheStats, RedisCache, RedisError, RedisLimits, SharedLimits, Spent, TierStats};
 pub use checkpoint::ModelHealth;
 pub use config::Config;
 pub use cursor::{Cursor, PAGE_MAX, Page, Paged};

@@ -30,8 +30,8 @@ use crate::replica::Replica;
 use crate::validation::{Answer, Ask, FirstValidations};
 use crate::view::{View, parsed};
 use crate::{
-    AuditEntry, AuditFilter, Core, Floors, GuildFacts, MemberFacts, Parts, Queries, SLOW, UserFacts,
-    guild_view, member_view, statements, user_view,
+    AuditEntry, AuditFilter, Core, Floors, GuildFacts, MemberFacts, Parts, Queries, SLOW, SharedLimits,
+    UserFacts, guild_view, member_view, statements, user_view,
 };
 
 /// How often a waiting reader looks for checkpoints that another process moved.
@@ -63,6 +63,11 @@ impl Queries {
             config,
         };
         Self { core: Arc::new(core) }
+    }
+
+    /// Rate limits that processes share over Redis; `None` where there is none.
+    pub fn shared_limits(&self) -> Option<SharedLimits> {
+        self.core.cache.far().map(Far::limits)
     }
 
     /// Looks at the end of the log and puts floors under what happened in its last minute. To be called once, before

@@ -1,30 +1,34 @@
 //! What surrounds every request, in one service: request id, host list, secrets in addresses, time limit, panics,
-//! security headers, and the bodies of errors. One by hand instead of seven layers by composition, and validation past the
+//! security headers, how its sender stands with his limits, and the bodies of errors. One by hand instead of seven layers by composition, and validation past the
 //! router, because it passes through here a hundred thousand times a second. It decides nothing about who may do what.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName,
-    REFERRER_POLICY, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderValue, Method, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tower::Service;
 
+use crate::caller::Caller;
 use crate::error::{ApiError, Code};
 use crate::problem;
+use crate::rates::{Class, Standing, Who};
 use crate::routes::validate;
+use crate::serve::ToPeer;
 use crate::state::ApiState;
 
 /// Where programs ask whether a key is valid.
@@ -34,6 +38,19 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Marks an answer that was given before.
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const REQUEST_ID_MAX: usize = 128;
+
+/// What every answer has, errors too: nothing here is a page, so nothing may be loaded, shown in a frame, embedded by
+/// another site, guessed at or kept. There is no header of CORS: pages of other sites may not ask.
+static SECURITY: [(HeaderName, HeaderValue); 6] = [
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+];
+/// A year, and for this name only: names beside it may be somebody else's.
+static HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// The id of a request: the client's, or one made here.
 #[derive(Debug, Clone)]
@@ -77,11 +94,19 @@ pub struct Framed {
     state: ApiState,
     /// Whether validations are answered here.
     validates: bool,
+    /// Who is at the other end of the connection that this serves.
+    peer: Option<IpAddr>,
 }
 
 impl Framed {
     pub(crate) fn new(routes: Router, state: ApiState, validates: bool) -> Self {
-        Self { routes, state, validates }
+        Self { routes, state, validates, peer: None }
+    }
+}
+
+impl ToPeer for Framed {
+    fn to_peer(&self, peer: IpAddr) -> Self {
+        Self { peer: Some(peer), ..self.clone() }
     }
 }
 
@@ -97,44 +122,61 @@ impl Service<Request> for Framed {
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let id = RequestId::of(request.headers());
-        if let Err(refused) = admit(&self.state, &request) {
-            return Box::pin(std::future::ready(Ok(finished(refused.into_response(), id))));
+        let caller = Caller::of(&self.state, self.peer, &request);
+        if let Err(refused) = admit(&self.state, &request).and_then(|()| caller.admit_address(&self.state)) {
+            let answer = finished(&self.state, refused.into_response(), &caller, id);
+            return Box::pin(std::future::ready(Ok(answer)));
         }
-        let limit = self.state.limits().request_timeout;
+        let state = self.state.clone();
         // Without the router, which would cost a tenth of what a validation takes.
         if self.validates && request.method() == Method::POST && request.uri().path() == VALIDATE {
-            let state = self.state.clone();
-            let answer = async move { validate::validate(State(state), request).await.into_response() };
-            return Box::pin(guarded(answer, id, limit));
+            return Box::pin(validated(state, caller, request, id));
         }
+        let caller = Arc::new(caller);
         request.extensions_mut().insert(id.clone());
-        let answer = self.routes.call(request);
-        let answer = async move {
-            match answer.await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            }
-        };
-        Box::pin(guarded(answer, id, limit))
+        request.extensions_mut().insert(Arc::clone(&caller));
+        Box::pin(routed(self.routes.call(request), state, caller, id))
     }
 }
 
-/// An answer within its time, whatever happens on the way to it.
-async fn guarded(
-    answer: impl Future<Output = Response>,
+async fn validated(
+    state: ApiState,
+    caller: Caller,
+    request: Request,
     id: RequestId,
-    limit: Duration,
 ) -> Result<Response, Infallible> {
+    let answer = async { validate::answer(&state, &caller, request).await.into_response() };
+    let response = in_time(answer, &id, state.limits().request_timeout).await;
+    Ok(finished(&state, response, &caller, id))
+}
+
+async fn routed(
+    answer: impl Future<Output = Result<Response, Infallible>>,
+    state: ApiState,
+    caller: Arc<Caller>,
+    id: RequestId,
+) -> Result<Response, Infallible> {
+    let answer = async {
+        match answer.await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    };
+    let response = in_time(answer, &id, state.limits().request_timeout).await;
+    Ok(finished(&state, response, &caller, id))
+}
+
+/// An answer within its time, whatever happens on the way to it.
+async fn in_time(answer: impl Future<Output = Response>, id: &RequestId, limit: Duration) -> Response {
     let answer = AssertUnwindSafe(answer).catch_unwind();
-    let response = match tokio::time::timeout(limit, answer).await {
+    match tokio::time::timeout(limit, answer).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
             tracing::error!(request_id = id.text(), "a handler panicked");
             ApiError::internal().into_response()
         }
-        Err(_) => too_late(&id).into_response(),
-    };
-    Ok(finished(response, id))
+        Err(_) => too_late(id).into_response(),
+    }
 }
 
 fn too_late(id: &RequestId) -> ApiError {
@@ -181,24 +223,43 @@ fn holds_secret(uri: &Uri) -> bool {
 }
 
 /// Writes the body of an error, if it is one, and the headers that every answer has.
-fn finished(mut response: Response, id: RequestId) -> Response {
-    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+fn finished(state: &ApiState, mut response: Response, caller: &Caller, id: RequestId) -> Response {
+    let mut standing = caller.standing();
+    if let Some(mut error) = response.extensions_mut().remove::<ApiError>() {
+        if error.status() == StatusCode::UNAUTHORIZED {
+            standing = guessed(state, caller, &mut error).or(standing);
+        }
         write_problem(&mut response, &error, &id);
     }
     let headers = response.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
-    );
+    for (name, value) in &SECURITY {
+        headers.insert(name, value.clone());
+    }
+    if caller.origin.is_https {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HSTS.clone());
+    }
+    if let Some(standing) = standing {
+        state.limiter().tell(standing, headers);
+    }
     headers.insert(REQUEST_ID, id.0);
     response
 }
 
+/// Counts a refused credential against the address that it came from. One too many is told so instead of being told that
+/// it was wrong.
+fn guessed(state: &ApiState, caller: &Caller, error: &mut ApiError) -> Option<Standing> {
+    match state.limiter().admit(Class::Anonymous, Who::Address(caller.address())) {
+        Ok(standing) => standing,
+        Err((refused, standing)) => {
+            *error = refused;
+            Some(standing)
+        }
+    }
+}
+
 fn write_problem(response: &mut Response, error: &ApiError, id: &RequestId) {
     let fault = error.fault();
+    *response.status_mut() = fault.status;
     *response.body_mut() = Body::from(problem::body(fault, &id.0));
     let headers = response.headers_mut();
     // The router has measured the body that is not there any more.

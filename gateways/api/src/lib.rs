@@ -2,6 +2,7 @@
 //! this crate knows no engine, keeps no state of its own, and decides no rule of the domain.
 
 mod answer;
+mod caller;
 pub mod error;
 mod extract;
 pub mod floor;
@@ -10,6 +11,8 @@ pub mod identity;
 mod open;
 pub mod operator;
 mod problem;
+mod proxies;
+mod rates;
 mod recipe;
 mod render;
 mod routes;
@@ -25,7 +28,9 @@ pub use error::{ApiError, Code, FieldError};
 pub use frame::Framed;
 pub use identity::{Account, Authorization, Exchange, Identity, IdentityError};
 pub use operator::{Component, Condition, InteractionError, KeyWish, Operator, OperatorError};
-pub use serve::serve;
+pub use proxies::{Cidr, ForwardedBy, Proxies};
+pub use rates::{Rate, Rates};
+pub use serve::{Connections, ToPeer, serve};
 pub use session::SessionRules;
 pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
 pub use token::{TokenKeys, mint};

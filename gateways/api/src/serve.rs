@@ -1,119 +1,130 @@
-//! Serves the API on a listener: a limited number of connections, answers without delay, and an end that lets
-//! requests in flight finish. What is answered is no business of this file.
+//! Serves the API on a listener: a limited number of connections, each with limits for the head of a request, answers
+//! without delay, and an end that lets requests in flight finish. What is answered is no business of this file.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use axum::serve::Listener;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
-use tower::make::Shared;
 
 /// Pause after the system could not give a connection, for example because no file is left.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// Limits of connections. A head has at most 100 headers, which is hyper's own limit; what is beyond a limit of the head is
+/// answered 431 without a body, because there is no request yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Connections {
+    /// Open at once; more wait until one ends.
+    pub max: usize,
+    /// Within this time the head of a request must have come, counted from the end of the one before: whoever is silent
+    /// for longer is dropped.
+    pub head_timeout: Duration,
+    /// Bytes of the head of a request. It is looked at when more has come, so twice as much may pass in one piece.
+    pub head_max_bytes: usize,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self { max: 12_000, head_timeout: Duration::from_secs(75), head_max_bytes: 64 * 1024 }
+    }
+}
+
+/// A service that is told who is at the other end of a connection.
+pub trait ToPeer: Clone {
+    /// The service of one connection.
+    #[must_use]
+    fn to_peer(&self, peer: IpAddr) -> Self;
+}
+
+/// Routes by themselves do not ask.
+impl ToPeer for axum::Router {
+    fn to_peer(&self, _: IpAddr) -> Self {
+        self.clone()
+    }
+}
+
 /// Answers until `closing` is cancelled and the last request is answered.
-///
-/// # Errors
-/// Those of the listener.
-pub async fn serve<S>(
-    listener: TcpListener,
-    service: S,
-    connections_max: usize,
-    closing: CancellationToken,
-) -> std::io::Result<()>
+pub async fn serve<S>(listener: TcpListener, service: S, limits: Connections, closing: CancellationToken)
+where
+    S: Service<Request, Response = Response, Error = Infallible> + ToPeer + Send + 'static,
+    S::Future: Send,
+{
+    let places = Arc::new(Semaphore::new(limits.max));
+    while let Some(Some((stream, peer, place))) =
+        closing.run_until_cancelled(accept(&listener, &places)).await
+    {
+        let connection = connection(stream, service.to_peer(peer.ip()), limits, closing.clone());
+        tokio::spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    }
+    // Nobody new is taken while the last ones are answered.
+    drop(listener);
+    // When every place is free, the last connection has ended.
+    let all = u32::try_from(limits.max).unwrap_or(u32::MAX);
+    places.acquire_many(all).await.ok();
+}
+
+/// The next connection, once there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    // The semaphore is never closed, so there is always a place in the end.
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                // Answers are written whole; waiting for more to send only delays them.
+                stream.set_nodelay(true).ok();
+                return Some((stream, peer, place));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One connection to its end.
+async fn connection<S>(stream: TcpStream, service: S, limits: Connections, closing: CancellationToken)
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    let limited = Limited { listener, places: Arc::new(Semaphore::new(connections_max)) };
-    axum::serve(limited, Shared::new(service)).with_graceful_shutdown(closing.cancelled_owned()).await
-}
-
-/// A listener that takes a connection only when there is a place for it.
-struct Limited {
-    listener: TcpListener,
-    places: Arc<Semaphore>,
-}
-
-/// A connection and its place, which is free again when this is dropped.
-struct Placed {
-    stream: TcpStream,
-    _place: Option<OwnedSemaphorePermit>,
-}
-
-impl Listener for Limited {
-    type Io = Placed;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Placed, SocketAddr) {
-        // The semaphore is never closed, so there is always a place in the end.
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, address)) => {
-                    // Answers are written whole; waiting for more to send only delays them.
-                    stream.set_nodelay(true).ok();
-                    return (Placed { stream, _place: place }, address);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be taken");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
+    // A clone for each request: a service is asked by one caller at a time.
+    let answer =
+        service_fn(move |request: hyper::Request<Incoming>| service.clone().call(request.map(Body::new)));
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.head_max_bytes)
+        .serve_connection(TokioIo::new(stream), answer);
+    let mut served = pin!(served);
+    let ended = tokio::select! {
+        biased;
+        ended = served.as_mut() => ended,
+        () = closing.cancelled() => {
+            // What is being answered is answered; then it ends.
+            served.as_mut().graceful_shutdown();
+            served.await
         }
-    }
-
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-impl AsyncRead for Placed {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Placed {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke off");
     }
 }

@@ -14,6 +14,8 @@ use projections::{Queries, SealLog};
 
 use crate::identity::Identity;
 use crate::operator::Operator;
+use crate::proxies::Proxies;
+use crate::rates::{Limiter, Rates};
 use crate::session::SessionRules;
 use crate::token::TokenKeys;
 
@@ -105,6 +107,10 @@ pub struct Parts {
     pub hosts: Option<Hosts>,
     /// Limits of a request.
     pub limits: Limits,
+    /// How many requests callers may send.
+    pub rates: Rates,
+    /// Proxies in front, who say for whom they ask.
+    pub proxies: Proxies,
 }
 
 /// What every handler has. Cheap to clone.
@@ -116,6 +122,7 @@ pub struct ApiState {
 struct Inner {
     parts: Parts,
     seal_log: SealLog,
+    limiter: Limiter,
     in_flight: Mutex<HashSet<IdempotencyKey>>,
 }
 
@@ -124,7 +131,8 @@ impl ApiState {
     pub fn new(parts: Parts) -> Self {
         let sign = Arc::new(Signer::of_log(parts.commands.ring()));
         let seal_log = SealLog::new(&parts.queries, sign);
-        Self { inner: Arc::new(Inner { parts, seal_log, in_flight: Mutex::default() }) }
+        let limiter = Limiter::new(&parts.rates, parts.queries.shared_limits());
+        Self { inner: Arc::new(Inner { parts, seal_log, limiter, in_flight: Mutex::default() }) }
     }
 
     /// The instant of a request: asked once each.
@@ -183,6 +191,14 @@ impl ApiState {
 
     pub(crate) fn limits(&self) -> &Limits {
         &self.inner.parts.limits
+    }
+
+    pub(crate) fn limiter(&self) -> &Limiter {
+        &self.inner.limiter
+    }
+
+    pub(crate) fn proxies(&self) -> &Proxies {
+        &self.inner.parts.proxies
     }
 
     /// Marks a write as being done by this process; `None` if its twin is.

@@ -164,11 +164,15 @@ pub(crate) struct Http {
     /// Where browsers reach this server; `None` is the address that it listens on.
     pub(crate) public_url: Option<String>,
     /// Address ranges of proxies in front.
-    pub(crate) trusted_proxies: Vec<Cidr>,
-    /// Connections open at once.
-    pub(crate) connections_max: usize,
+    pub(crate) trusted_proxies: Vec<api::Cidr>,
+    /// The header in which they say for whom they ask.
+    pub(crate) forwarded: api::ForwardedBy,
+    /// Limits of connections.
+    pub(crate) connections: api::Connections,
     /// Limits of a request.
     pub(crate) limits: api::Limits,
+    /// How many requests callers may send.
+    pub(crate) rates: api::Rates,
 }
 
 /// The read side.
@@ -206,29 +210,6 @@ pub(crate) struct Keys {
     pub(crate) poll: Duration,
     /// After how long without a sign a process counts as ended.
     pub(crate) lapse: Duration,
-}
-
-/// A range of addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cidr {
-    /// Any address in it.
-    pub(crate) address: std::net::IpAddr,
-    /// Leading bits that are fixed.
-    pub(crate) bits: u8,
-}
-
-impl std::str::FromStr for Cidr {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (address, bits) =
-            text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
-        let address: std::net::IpAddr =
-            address.parse().map_err(|_| format!("`{address}` is no IP address"))?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Ok(most), str::parse).ok().filter(|bits| *bits <= most);
-        bits.map(|bits| Self { address, bits })
-            .ok_or_else(|| format!("`{text}` is no address range such as 10.0.0.0/8"))
-    }
 }
 
 impl Config {
@@ -469,11 +450,18 @@ fn public_url(r: &mut Reader<'_>) -> Option<String> {
 }
 
 fn http(r: &mut Reader<'_>) -> Http {
+    let headers =
+        [("x-forwarded-for", api::ForwardedBy::XForwardedFor), ("forwarded", api::ForwardedBy::Forwarded)];
     Http {
         hosts: r.list("http.hosts", "names such as auth.example.org"),
         public_url: public_url(r),
         trusted_proxies: r.list("http.trusted_proxies", "address ranges such as 10.0.0.0/8"),
-        connections_max: r.number("http.connections_max", 1..=1_000_000),
+        forwarded: r.word("http.forwarded_header", &headers, api::ForwardedBy::default()),
+        connections: api::Connections {
+            max: r.number("http.connections_max", 1..=1_000_000),
+            head_timeout: r.millis("http.head_timeout_ms", 100..=3_600_000),
+            head_max_bytes: r.number("http.head_max_bytes", 8_192..=1_048_576),
+        },
         limits: api::Limits {
             body_max_bytes: r.number("http.body_max_bytes", 1_024..=16_777_216),
             body_timeout: r.millis("http.body_timeout_ms", 100..=600_000),
@@ -481,7 +469,30 @@ fn http(r: &mut Reader<'_>) -> Http {
             min_position_timeout: r.millis("http.position_wait_ms", 0..=60_000),
             generate_max: r.number("http.generate_max", 1..=100_000),
         },
+        rates: rates(r),
     }
+}
+
+fn rates(r: &mut Reader<'_>) -> api::Rates {
+    api::Rates {
+        validate: rate(r, "limits.validate"),
+        validate_secret: rate(r, "limits.validate_secret"),
+        read: rate(r, "limits.read"),
+        write: rate(r, "limits.write"),
+        bulk: rate(r, "limits.bulk"),
+        auth: rate(r, "limits.auth"),
+        anonymous: rate(r, "limits.anonymous"),
+        buckets_max: r.number("limits.buckets", 1_000..=10_000_000),
+    }
+}
+
+/// A rate, or `off`.
+fn rate(r: &mut Reader<'_>, key: &str) -> Option<api::Rate> {
+    let text = r.text(key);
+    if text == "off" {
+        return None;
+    }
+    text.parse().inspect_err(|wrong| r.refuse(key, format!("must be `off` or a rate: {wrong}"))).ok()
 }
 
 fn reading(r: &mut Reader<'_>) -> Reading {

@@ -54,7 +54,7 @@ pub(crate) struct Process {
     /// Background work, in a server that serves.
     jobs: Option<Jobs>,
     url: String,
-    http: tokio::task::JoinHandle<std::io::Result<()>>,
+    http: tokio::task::JoinHandle<()>,
     background: JoinSet<()>,
     closing: CancellationToken,
     stopping: CancellationToken,
@@ -128,7 +128,7 @@ impl Process {
             true => api::router(state),
             false => api::operator_router(state, roles.has(Role::Bot)),
         };
-        let http = tokio::spawn(api::serve(listener, router, config.http.connections_max, closing.clone()));
+        let http = tokio::spawn(api::serve(listener, router, config.http.connections, closing.clone()));
         let jobs = Some(jobs).filter(|_| purpose == Purpose::Serve);
         Ok(Self { assembled, host, retiring, jobs, url, http, background, closing, stopping, lock })
     }
@@ -199,9 +199,7 @@ impl Process {
             tokio::time::sleep(drain).await;
         };
         tokio::select! {
-            ended = &mut self.http => ended
-                .attempt(|| "the HTTP side broke off".to_owned())?
-                .attempt(|| "the HTTP side failed".to_owned()),
+            ended = &mut self.http => ended.attempt(|| "the HTTP side broke off".to_owned()),
             () = late => {
                 tracing::warn!("requests were still running after {drain:?}; they are cut off");
                 self.http.abort();
@@ -329,6 +327,8 @@ fn api_state(
         },
         hosts: hosts(config, address),
         limits: config.http.limits.clone(),
+        rates: config.http.rates.clone(),
+        proxies: api::Proxies::new(config.http.trusted_proxies.clone(), config.http.forwarded),
     }))
 }
 

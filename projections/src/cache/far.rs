@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::entry::{Entry, Place};
+use super::limits::SharedLimits;
 use crate::pause::Pause;
 
 /// Longest use of an entry, counted from before its fact was read; less than a floor is kept.
@@ -126,6 +127,16 @@ impl RedisCache {
         self.pause.ask(WHOM, self.client.eval::<i64, _, _, _>(WRITE, name, values)).await;
     }
 
+    /// Runs a script that answers with a list of numbers; `None` if Redis does not answer in time.
+    pub(super) async fn eval(
+        &self,
+        script: &'static str,
+        names: Vec<String>,
+        values: Vec<i64>,
+    ) -> Option<Vec<i64>> {
+        self.pause.ask(WHOM, self.client.eval::<Vec<i64>, _, _, _>(script, names, values)).await
+    }
+
     async fn remove(&self, name: &str) {
         self.pause.ask(WHOM, self.client.del::<i64, _>(name)).await;
     }
@@ -178,6 +189,11 @@ impl Far {
 
     pub(crate) fn trouble(&self) -> Option<String> {
         self.redis.trouble()
+    }
+
+    /// Rate limits over the same server.
+    pub(crate) fn limits(&self) -> SharedLimits {
+        SharedLimits::new(self.redis.clone(), Arc::clone(&self.mac), &self.epoch)
     }
 
     /// The fact about `stream`; `decode` reads it from bytes that we sealed.

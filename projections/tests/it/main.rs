@@ -19,6 +19,7 @@ mod relay;
 mod ring;
 mod sealing;
 mod sharing;
+mod spending;
 mod support;
 mod validating;
 mod world;

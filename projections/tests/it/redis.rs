@@ -93,16 +93,29 @@ impl Redis {
         assert!(child.wait().unwrap().success());
     }
 
-    /// The names of everything that it holds.
+    /// The names of all facts that it holds.
     pub(crate) fn names(&self) -> Vec<String> {
+        self.all_names().into_iter().filter(|name| !name.starts_with("dca:{limits:")).collect()
+    }
+
+    /// The names of everything that it holds.
+    pub(crate) fn all_names(&self) -> Vec<String> {
         let answer = String::from_utf8(self.ask(&["KEYS", "*"])).unwrap();
         answer.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// How often a command was done, by clients and by scripts.
+    pub(crate) fn calls(&self, command: &str) -> u64 {
+        let told = String::from_utf8(self.ask(&["INFO", "commandstats"])).unwrap();
+        let head = format!("cmdstat_{command}:calls=");
+        let line = told.lines().find_map(|line| line.strip_prefix(&head));
+        line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
     }
 
     /// Everything that it holds, as text.
     pub(crate) fn dump(&self) -> String {
         let entry = |name: String| format!("{name}|{}", String::from_utf8_lossy(&self.ask(&["GET", &name])));
-        self.names().into_iter().map(entry).collect::<Vec<_>>().join("\n")
+        self.all_names().into_iter().map(entry).collect::<Vec<_>>().join("\n")
     }
 }
 

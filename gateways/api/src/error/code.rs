@@ -76,6 +76,8 @@ pub enum Code {
     HostNotAllowed,
     /// The idempotency key belongs to another payload.
     IdempotencyKeyReused,
+    /// More requests than the limit of the caller allows.
+    RateLimited,
     /// A fault of the program.
     Internal,
     /// The log or a read model holds something that cannot be read.
@@ -94,7 +96,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of statuses.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::InvalidRequest,
         Self::KeyInUrl,
         Self::StateMismatch,
@@ -130,6 +132,7 @@ impl Code {
         Self::HostNotAllowed,
         Self::InvalidValue,
         Self::IdempotencyKeyReused,
+        Self::RateLimited,
         Self::Internal,
         Self::Damaged,
         Self::Unavailable,
@@ -186,6 +189,7 @@ impl Code {
             Self::HostNotAllowed => ("HOST_NOT_ALLOWED", StatusCode::MISDIRECTED_REQUEST),
             Self::InvalidValue => ("INVALID_VALUE", StatusCode::UNPROCESSABLE_ENTITY),
             Self::IdempotencyKeyReused => ("IDEMPOTENCY_KEY_REUSED", StatusCode::UNPROCESSABLE_ENTITY),
+            Self::RateLimited => ("RATE_LIMITED", StatusCode::TOO_MANY_REQUESTS),
             Self::Internal => ("INTERNAL", StatusCode::INTERNAL_SERVER_ERROR),
             Self::Damaged => ("DAMAGED", StatusCode::INTERNAL_SERVER_ERROR),
             Self::Unavailable => ("UNAVAILABLE", StatusCode::SERVICE_UNAVAILABLE),

@@ -1,5 +1,5 @@
-//! Who asks: the platform owner, a signed-in person, or an API key. A forged API key is refused by its tag before
-//! anything is looked up. What a principal may do is decided in `access.rs`.
+//! Who asks: the platform owner, a signed-in person, or an API key. A forged API key is refused by its tag, and one request
+//! too many by its count, before anything is looked up. What a principal may do is decided in `access.rs`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,7 +16,9 @@ use domain::time::Timestamp;
 use projections::GuildFacts;
 
 use super::cookies::{self, Name};
+use crate::caller::Caller;
 use crate::error::{ApiError, Code};
+use crate::rates::Who;
 use crate::session;
 use crate::state::ApiState;
 use crate::token::{self, TokenError};
@@ -85,18 +87,19 @@ impl Key {
 }
 
 impl Principal {
-    /// Reads the credential of a request.
+    /// Reads the credential of a request, and counts the request.
     pub(crate) async fn of(
         state: &ApiState,
+        caller: &Caller,
         method: &Method,
         headers: &HeaderMap,
         now: Timestamp,
     ) -> Result<Self, ApiError> {
         match presented(headers)? {
-            Presented::ApiKey(text) => Key::of(state, text, now).await.map(Self::Key),
+            Presented::ApiKey(text) => Key::of(state, caller, text, now).await.map(Self::Key),
             // In boxes of their own: the hot path is an API key's.
-            Presented::Token(text) => Box::pin(of_token(state, text, now)).await,
-            Presented::Nothing => Box::pin(of_cookie(state, method, headers, now)).await,
+            Presented::Token(text) => Box::pin(of_token(state, caller, text, now)).await,
+            Presented::Nothing => Box::pin(of_cookie(state, caller, method, headers, now)).await,
         }
     }
 
@@ -217,6 +220,7 @@ fn not_ours() -> ApiError {
 /// The access token that a browser keeps. It is looked at only where no other credential is.
 async fn of_cookie(
     state: &ApiState,
+    caller: &Caller,
     method: &Method,
     headers: &HeaderMap,
     now: Timestamp,
@@ -225,7 +229,7 @@ async fn of_cookie(
         let detail = "Send an API key as `X-API-Key`, or an access token as `Authorization: Bearer …`.";
         ApiError::new(Code::CredentialRequired, detail)
     })?;
-    let principal = of_token(state, &text, now).await?;
+    let principal = of_token(state, caller, &text, now).await?;
     match &principal {
         Principal::User(User { session: Some(session), .. }) => {
             cookies::check_page(state, method, headers, &session.to_string())?;
@@ -236,7 +240,12 @@ async fn of_cookie(
     }
 }
 
-async fn of_token(state: &ApiState, text: &str, now: Timestamp) -> Result<Principal, ApiError> {
+async fn of_token(
+    state: &ApiState,
+    caller: &Caller,
+    text: &str,
+    now: Timestamp,
+) -> Result<Principal, ApiError> {
     let claims = state.tokens().verify(text, now).map_err(|error| match error {
         TokenError::Invalid => not_ours(),
         TokenError::Expired => ApiError::new(
@@ -245,9 +254,11 @@ async fn of_token(state: &ApiState, text: &str, now: Timestamp) -> Result<Princi
         ),
     })?;
     if claims.sub == token::OPERATOR {
+        caller.admit(state, Who::Operator)?;
         return Ok(Principal::Operator);
     }
     let account: DiscordId = claims.sub.parse().map_err(|_| not_ours())?;
+    caller.admit(state, Who::User(account))?;
     let session = match claims.sid.as_str() {
         token::LOCAL => None,
         sid => {
@@ -260,8 +271,9 @@ async fn of_token(state: &ApiState, text: &str, now: Timestamp) -> Result<Princi
 }
 
 impl Key {
-    async fn of(state: &ApiState, text: &str, now: Timestamp) -> Result<Self, ApiError> {
+    async fn of(state: &ApiState, caller: &Caller, text: &str, now: Timestamp) -> Result<Self, ApiError> {
         let (kind, id) = credential::open(state.mac(), text).ok_or_else(not_ours)?;
+        caller.admit(state, Who::key(kind, id, caller.address()))?;
         let guild = id.guild();
         let facts: Option<Arc<GuildFacts>> = state.queries().guild(guild).await?;
         if let Some(key) = facts.as_ref().and_then(|facts| facts.guild.api_key(id)) {
@@ -290,7 +302,8 @@ impl FromRequestParts<ApiState> for Principal {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Self::of(state, &parts.method, &parts.headers, state.now()).await
+        let caller = Caller::in_parts(&parts.extensions)?;
+        Self::of(state, caller, &parts.method, &parts.headers, state.now()).await
     }
 }
 

@@ -10,6 +10,7 @@ use super::accept::Form;
 use super::position;
 use super::principal::Principal;
 use super::query::{PAGE, Query};
+use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::state::ApiState;
 
@@ -46,7 +47,8 @@ impl FromRequestParts<ApiState> for Read {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let now = state.now();
-        let principal = Principal::of(state, &parts.method, &parts.headers, now).await?;
+        let caller = Caller::in_parts(&parts.extensions)?;
+        let principal = Principal::of(state, caller, &parts.method, &parts.headers, now).await?;
         position::wait(state, &parts.headers).await?;
         Ok(Self {
             state: state.clone(),

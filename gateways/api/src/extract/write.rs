@@ -23,6 +23,7 @@ use super::position;
 use super::principal::Principal;
 use super::query::Query;
 use crate::answer::{self, Reader};
+use crate::caller::Caller;
 use crate::error::{ApiError, Code};
 use crate::frame::{REPLAYED, RequestId};
 use crate::recipe::{Outcome, Recipe};
@@ -80,7 +81,8 @@ impl Write {
     async fn taken(request: Request, state: &ApiState, kind: Kind) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let now = state.now();
-        let principal = Principal::of(state, &parts.method, &parts.headers, now).await?;
+        let caller = Caller::in_parts(&parts.extensions)?;
+        let principal = Principal::of(state, caller, &parts.method, &parts.headers, now).await?;
         let heard = position::hear(state, &parts.headers).await?;
         let expected_version = if_match(&parts.headers)?;
         let key = idempotency_key(&parts.headers)?;

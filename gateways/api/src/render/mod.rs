@@ -26,7 +26,7 @@ use crate::error::ApiError;
 const BODY_BYTES: usize = 1_024;
 
 /// So many headers has an answer, with those of the frame around it.
-const HEADERS: usize = 8;
+const HEADERS: usize = 12;
 
 /// Who reads an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

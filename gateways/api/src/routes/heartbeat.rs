@@ -8,6 +8,7 @@ use domain::credential::Scope;
 use projections::{Ask, DeviceAsk};
 use serde::Deserialize;
 
+use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::extract::body::Object;
 use crate::extract::checks::{self, Component, Text};
@@ -33,8 +34,9 @@ struct Body<'a> {
 pub(crate) async fn heartbeat(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let now = state.now();
-    let principal = Principal::of(&state, &parts.method, &parts.headers, now).await?;
-    let caller = principal.key(Scope::Heartbeat)?;
+    let caller = Caller::in_parts(&parts.extensions)?;
+    let principal = Principal::of(&state, caller, &parts.method, &parts.headers, now).await?;
+    let api_key = principal.key(Scope::Heartbeat)?;
     Query::none(&parts.uri)?;
     let bytes = body::read(state.limits(), &parts.headers, body).await?;
     let asked: Body<'_> = body::parse(&bytes)?;
@@ -43,7 +45,7 @@ pub(crate) async fn heartbeat(State(state): State<ApiState>, request: Request) -
     let components = checks::components(asked.components)?;
     let device = Some(DeviceAsk { device_id: &asked.device_id, components: &components });
     let ask =
-        Ask { guild: caller.guild, key: &asked.key, device, license_type: None, entitlements: &[], now };
+        Ask { guild: api_key.guild, key: &asked.key, device, license_type: None, entitlements: &[], now };
     let answer = state.queries().validate(ask).await?;
     let (Some(facts), Some(id), true) = (&answer.license, answer.device, answer.code.is_valid()) else {
         return Err(ApiError::verdict(answer.code, &answer.detail));
@@ -51,7 +53,7 @@ pub(crate) async fn heartbeat(State(state): State<ApiState>, request: Request) -
     let license = &facts.license;
     let device = license.devices.iter().find(|device| device.id == id).ok_or_else(ApiError::internal)?;
     let body = LicenseAndDevice {
-        license: LicenseBody::new(license, &facts.personal, with_key::audience(caller), now),
+        license: LicenseBody::new(license, &facts.personal, with_key::audience(api_key), now),
         device: Some(DeviceBody::new(license, &facts.personal, device, Some(now), now)),
     };
     Ok(json(StatusCode::OK, &body))

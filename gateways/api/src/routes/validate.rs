@@ -1,6 +1,8 @@
 //! `POST /licenses/validate`: the hot path. It never writes and never waits for a write; what a valid answer
 //! causes later (the first validation, last use) is queued in memory.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -10,6 +12,7 @@ use domain::verdict::Code;
 use projections::{Answer, Ask, DeviceAsk};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::extract::body::Object;
 use crate::extract::checks::{self, Component, TOKEN_MAX_BYTES, Text};
@@ -85,14 +88,24 @@ impl Serialize for Position<'_> {
     }
 }
 
-/// Says whether a license may be used, and why not.
+/// The same where the frame leaves it to the router.
 pub(crate) async fn validate(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
+    let caller = request.extensions().get::<Arc<Caller>>().cloned().ok_or_else(ApiError::internal)?;
+    answer(&state, &caller, request).await
+}
+
+/// Says whether a license may be used, and why not.
+pub(crate) async fn answer(
+    state: &ApiState,
+    caller: &Caller,
+    request: Request,
+) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let now = state.now();
-    let principal = Principal::of(&state, &parts.method, &parts.headers, now).await?;
-    let caller = principal.key(Scope::Validate)?;
+    let principal = Principal::of(state, caller, &parts.method, &parts.headers, now).await?;
+    let key = principal.key(Scope::Validate)?;
     Query::none(&parts.uri)?;
-    position::wait(&state, &parts.headers).await?;
+    position::wait(state, &parts.headers).await?;
     let bytes = body::read(state.limits(), &parts.headers, body).await?;
     let mut asked: Body<'_> = body::parse(&bytes)?;
     asked.check()?;
@@ -100,7 +113,7 @@ pub(crate) async fn validate(State(state): State<ApiState>, request: Request) ->
     let answer = state
         .queries()
         .validate(Ask {
-            guild: caller.guild,
+            guild: key.guild,
             key: &asked.key,
             device: asked
                 .device_id
@@ -111,7 +124,7 @@ pub(crate) async fn validate(State(state): State<ApiState>, request: Request) ->
             now,
         })
         .await?;
-    Ok(rendered(&state, &answer, asked.nonce.as_deref(), with_key::audience(caller), now))
+    Ok(rendered(state, &answer, asked.nonce.as_deref(), with_key::audience(key), now))
 }
 
 fn rendered(
@@ -150,9 +163,9 @@ mod tests {
     /// Each request moves its future a few times; what a rare way needs stands in boxes.
     #[test]
     fn the_future_of_a_validation_is_small() {
-        fn bytes<F: Future>(_: impl Fn(State<ApiState>, Request) -> F) -> usize {
+        fn bytes<'a, F: Future>(_: impl Fn(&'a ApiState, &'a Caller, Request) -> F) -> usize {
             size_of::<F>()
         }
-        assert!(bytes(validate) <= 1_536, "{} bytes", bytes(validate));
+        assert!(bytes(answer) <= 1_536, "{} bytes", bytes(answer));
     }
 }

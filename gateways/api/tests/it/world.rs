@@ -2,13 +2,14 @@
 //! requests through the router.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::Framed;
 use api::operator::{Component, Condition, InteractionError, Operator, OperatorError};
-use api::{ApiState, Code, Hosts, KeyWish, Limits, Mode, Parts, TokenKeys, mint};
+use api::{ApiState, Code, Hosts, KeyWish, Limits, Mode, Parts, Proxies, Rates, ToPeer, TokenKeys, mint};
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use commands::ring::{KeyRing, os_random};
@@ -40,6 +41,8 @@ pub(crate) const ADMIN_ROLE: RoleId = RoleId(77);
 pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) hosts: Option<Hosts>,
+    pub(crate) rates: Rates,
+    pub(crate) proxies: Proxies,
     pub(crate) live: bool,
     /// No read model ever moves.
     pub(crate) stalled: bool,
@@ -97,11 +100,17 @@ impl Reply {
 pub(crate) struct Ask<'w> {
     world: &'w World,
     request: axum::http::request::Builder,
+    peer: Option<IpAddr>,
 }
 
 impl Ask<'_> {
     pub(crate) fn header(self, name: &str, value: &str) -> Self {
         Self { request: self.request.header(name, value), ..self }
+    }
+
+    /// Over a connection from this address.
+    pub(crate) fn from(self, peer: &str) -> Self {
+        Self { peer: Some(peer.parse().unwrap()), ..self }
     }
 
     pub(crate) fn key(self, key: &str) -> Self {
@@ -124,7 +133,9 @@ impl Ask<'_> {
 
     pub(crate) async fn raw(self, body: impl Into<Body>) -> Reply {
         let request = self.request.body(body.into()).unwrap();
-        let response = self.world.router.clone().oneshot(request).await.unwrap();
+        let router =
+            self.peer.map_or_else(|| self.world.router.clone(), |peer| self.world.router.to_peer(peer));
+        let response = router.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 1 << 26).await.unwrap();
         let kind = parts.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -185,6 +196,8 @@ impl World {
             mode: if config.live { Mode::Live } else { Mode::Demo },
             hosts: config.hosts,
             limits: config.limits,
+            rates: config.rates,
+            proxies: config.proxies,
         }));
         Self { router, commands, queries, tokens, offset, shutdown, _folder: folder }
     }
@@ -226,7 +239,7 @@ impl World {
     }
 
     pub(crate) fn ask(&self, method: Method, path: &str) -> Ask<'_> {
-        Ask { world: self, request: Request::builder().method(method).uri(path) }
+        Ask { world: self, request: Request::builder().method(method).uri(path), peer: None }
     }
 
     pub(crate) fn get(&self, path: &str) -> Ask<'_> {

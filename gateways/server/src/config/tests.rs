@@ -80,6 +80,19 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
+fn limits_are_rates_or_off_and_those_of_the_manual_are_those_of_the_api() {
+    let read = |given: &[(&str, &str)]| Config::read(&Layers::collect(&inputs(given, &[])).unwrap());
+    assert_eq!(read(&[]).unwrap().http.rates, api::Rates::default());
+    let given = [("DCA_LIMITS_READ", "off"), ("DCA_LIMITS_WRITE", "5/1m")];
+    let rates = read(&given).unwrap().http.rates;
+    assert_eq!((rates.read, rates.write), (None, api::Rate::new(5, 60)));
+    for wrong in ["", "5", "none", "0/1s"] {
+        let found = problems(&inputs(&[("DCA_LIMITS_READ", wrong)], &[]));
+        assert!(found[0].contains("`limits.read` must be `off` or a rate"), "{wrong}: {found:?}");
+    }
+}
+
+#[test]
 fn a_file_is_read_and_its_unknown_keys_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("dca.toml");

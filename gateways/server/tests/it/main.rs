@@ -17,6 +17,7 @@ mod faults;
 mod first_run;
 mod keys;
 mod lifecycle;
+mod limits;
 #[path = "../../../../projections/tests/it/nats.rs"]
 mod nats;
 mod observe;
