@@ -132,6 +132,12 @@ impl ApiError {
         self
     }
 
+    /// Whether a credential was refused that this server made and that was good once: whoever has one guesses nothing.
+    pub(crate) fn proves_itself(&self) -> bool {
+        let once_good = [Code::CredentialExpired, Code::SessionEnded, Code::RefreshReused];
+        once_good.iter().any(|code| self.0.code == code.as_str())
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.0.status

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use domain::aggregate::Decide;
 use domain::device::DeviceClaim;
 use domain::guild::Guild;
-use domain::id::{GuildId, LicenseId, StreamId};
+use domain::id::{GuildId, LicenseId, SessionId, StreamId};
 use domain::license::{
     Action, AssignedHow, Authority, Command, DeactivationCause, Generate, Hold, Ledger, License, RenewTo,
     RevokeCategory,
 };
 use domain::member;
 use domain::private::Subject;
+use domain::session::{self, How, Session, Surface};
 use domain::terms::Terms;
 use domain::time::{Span, Timestamp};
 use domain::user::{self, User};
@@ -37,6 +38,7 @@ pub(crate) struct Mix {
     users: BTreeMap<u64, User>,
     guilds: BTreeMap<u64, Guild>,
     members: BTreeMap<(u64, u64), u32>,
+    sessions: BTreeMap<SessionId, Session>,
     made: u128,
 }
 
@@ -45,8 +47,8 @@ const GUILDS: u64 = 3;
 
 impl Mix {
     pub(crate) fn new(seed: u64) -> Self {
-        let (licenses, users, guilds, members) = Default::default();
-        Self { rng: Rng(seed | 1), now: NOW, licenses, users, guilds, members, made: 0 }
+        let (licenses, users, guilds, members, sessions) = Default::default();
+        Self { rng: Rng(seed | 1), now: NOW, licenses, users, guilds, members, sessions, made: 0 }
     }
 
     /// Appends about `count` events in batches of random size.
@@ -66,13 +68,41 @@ impl Mix {
 
     fn next(&mut self, world: &World) -> Vec<New> {
         self.now = self.now.after(Span(self.rng.below(90_000) as i64));
-        match self.rng.below(20) {
+        match self.rng.below(21) {
+            20 => self.session(),
             0..=2 => self.generate(),
             3..=14 => self.license(),
             15..=16 => self.user(world),
             17 => self.guild(),
             _ => self.member(),
         }
+    }
+
+    /// Somebody signs in, or a session ends.
+    fn session(&mut self) -> Vec<New> {
+        let begins = self.sessions.is_empty() || self.rng.below(3) > 0;
+        let nth = self.rng.below(self.sessions.len().max(1) as u64) as usize;
+        let (id, action) = if begins {
+            let id = SessionId(Uuid::from_u64_pair(self.rng.below(u64::MAX), self.rng.below(u64::MAX)));
+            let person = person(1 + self.rng.below(USERS));
+            let client = Some("a browser".to_owned());
+            let until = self.now.after(Span::hours(720));
+            (id, session::Action::Start { id, person, surface: Surface::Browser, client, until })
+        } else {
+            let id = *self.sessions.keys().nth(nth).unwrap();
+            let how = if self.rng.below(2) == 0 { How::SignedOut } else { How::TokenReused };
+            (id, session::Action::End(how))
+        };
+        let session = self.sessions.entry(id).or_default();
+        let events = session.decide(&session::Command { now: self.now, action }).unwrap();
+        events.iter().for_each(|event| session.evolve(event));
+        let new = |event: session::Event| New {
+            stream: StreamId::session(id),
+            guild: None,
+            event: event.into(),
+            reason: None,
+        };
+        events.into_iter().map(new).collect()
     }
 
     fn generate(&mut self) -> Vec<New> {

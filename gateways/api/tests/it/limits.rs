@@ -194,6 +194,14 @@ async fn who_tries_credentials_is_stopped_and_those_beside_him_are_not() {
     let token = world.get("/licenses").header("authorization", "Bearer x.y.z").from("203.0.113.7");
     is_refused(&token.empty().await, "anonymous");
     is_refused(&world.get("/licenses").from("203.0.113.7").empty().await, "anonymous");
+    // A token that has expired is no guess: it was made here.
+    let token = world.token(ADA);
+    world.advance(domain::time::Span::seconds(3_600));
+    for _ in 0..5 {
+        let late =
+            world.get("/licenses").from("198.51.100.9").header("authorization", &format!("Bearer {token}"));
+        assert_eq!(late.empty().await.problem(401), "CREDENTIAL_EXPIRED");
+    }
     world.get("/licenses").key(&secret).from("203.0.113.7").empty().await.ok(200);
     world.get("/live").from("203.0.113.7").empty().await.ok(200);
     assert_eq!(guess("203.0.113.8").await.problem(401), "INVALID_CREDENTIAL");
