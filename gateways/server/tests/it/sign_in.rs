@@ -23,8 +23,8 @@ on_every_engine_and_two_instances!(
 /// Where browsers are told to go; nobody listens there, so the tests carry what comes back themselves.
 const PUBLIC: &str = "http://127.0.0.1:9";
 /// How long a replaced refresh token is forgiven here.
-const GRACE_MS: &str = "1500";
-const GRACE: Duration = Duration::from_millis(1_500);
+const GRACE_MS: &str = "4000";
+const GRACE: Duration = Duration::from_millis(4_000);
 
 /// A deployment that people can sign in to.
 struct Site {
