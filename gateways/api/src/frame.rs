@@ -1,6 +1,7 @@
 //! What surrounds every request, in one service: request id, host list, secrets in addresses, time limit, panics,
-//! security headers, how its sender stands with his limits, and the bodies of errors. One by hand instead of seven layers by composition, and validation past the
-//! router, because it passes through here a hundred thousand times a second. It decides nothing about who may do what.
+//! security headers, how its sender stands with his limits, and the bodies of errors. One by hand instead of seven layers by
+//! composition, and validation past the router, because it passes through here a hundred thousand times a second. It decides
+//! nothing about who may do what.
 
 use std::convert::Infallible;
 use std::net::IpAddr;

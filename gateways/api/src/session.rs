@@ -123,24 +123,36 @@ pub(crate) fn ended() -> ApiError {
     ApiError::new(Code::SessionEnded, "This session is over; sign in again.")
 }
 
-/// Goes on with a session by a refresh token. One that was replaced too long ago ends the session: two have it, and nobody
+/// Goes on with a session by a refresh token that came over `surface`. One that was replaced too long ago ends the session: two have it, and nobody
 /// can tell which is the right one (RFC 9700, 4.14.2).
 pub(crate) async fn refresh(
     state: &ApiState,
     text: &str,
+    surface: Surface,
     request_id: String,
     now: Timestamp,
-) -> Result<(Tokens, Surface), ApiError> {
+) -> Result<Tokens, ApiError> {
     let (id, presented) = refresh_token::open(state.mac(), text).ok_or_else(|| {
         let detail = "The refresh token is none of this server's; sign in again.";
         ApiError::new(Code::InvalidCredential, detail)
     })?;
     let facts = open(state, id, now).await?;
+    // Before it is used up: a script on a page that got hold of a browser's would take the session out of its cookies.
+    if facts.session.surface != surface {
+        let detail = match surface {
+            Surface::Client => {
+                "This refresh token belongs into the cookies of a browser; sign in as a program."
+            }
+            Surface::Browser => {
+                "This refresh token is a program's and stands in no cookie; sign in at /auth/discord."
+            }
+        };
+        return Err(ApiError::new(Code::InvalidCredential, detail));
+    }
     let account = facts.account.ok_or_else(ended)?;
     match state.queries().refreshes().rotate(id, presented, now, state.sessions().refresh).await? {
         Refreshed::Goes(generation) => {
-            let tokens = Tokens::new(state, account, id, generation, facts.session.until, now);
-            Ok((tokens, facts.session.surface))
+            Ok(Tokens::new(state, account, id, generation, facts.session.until, now))
         }
         Refreshed::Idle | Refreshed::Unknown => Err(ended()),
         Refreshed::Reused => {

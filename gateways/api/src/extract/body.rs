@@ -6,16 +6,19 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
+use super::query::Query;
 use crate::error::{ApiError, Code};
-use crate::state::Limits;
+use crate::state::{ApiState, Limits};
 
 /// A JSON object read as `T`. Without it serde reads an array as a struct as well, member by member.
 #[derive(Debug, Default)]
@@ -56,6 +59,22 @@ pub(crate) enum Kind {
 /// Takes the body of a request, which is JSON. An empty one stands for `{}`, so that members that must be there are named.
 pub(crate) async fn read(limits: &Limits, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     read_as(Kind::Json, limits, headers, body).await
+}
+
+/// Takes a request apart that has a JSON body and no query, whoever sends it.
+pub(crate) async fn sent(state: &ApiState, request: Request) -> Result<(Parts, Bytes), ApiError> {
+    Query::none(request.uri())?;
+    let (parts, body) = request.into_parts();
+    let bytes = read(state.limits(), &parts.headers, body).await?;
+    Ok((parts, bytes))
+}
+
+/// Refuses every member.
+pub(crate) fn parse_nothing(bytes: &[u8]) -> Result<(), ApiError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    parse::<Nothing>(bytes).map(|_| ())
 }
 
 /// Takes a body of this kind.

@@ -147,10 +147,7 @@ impl Write {
 
     /// Whether the request came without members.
     pub(crate) fn is_empty(&self) -> Result<(), ApiError> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Nothing {}
-        self.json::<Nothing>().map(|_| ())
+        body::parse_nothing(&self.body)
     }
 
     /// The context of a command that belongs to this write and is not repeatable by an idempotency key.

@@ -44,21 +44,11 @@ pub(crate) async fn refresh(
     Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    Query::none(request.uri())?;
-    let (parts, sent) = request.into_parts();
-    let bytes = body::read(state.limits(), &parts.headers, sent).await?;
+    let (parts, bytes) = body::sent(&state, request).await?;
     let (now, request_id) = (state.now(), request_id.text().to_owned());
     if let Some(text) = body::parse::<Refresh>(&bytes)?.refresh_token {
         checks::bytes("/refreshToken", &text, 1, TOKEN_MAX_BYTES)?;
-        let (tokens, surface) = session::refresh(&state, &text, request_id, now).await?;
-        return match surface {
-            Surface::Client => Ok(tokens.in_body()),
-            // A script on a page that got hold of one would take the session out of its cookies.
-            Surface::Browser => Err(ApiError::new(
-                Code::InvalidCredential,
-                "This refresh token belongs into the cookies of a browser; sign in as a program.",
-            )),
-        };
+        return Ok(session::refresh(&state, &text, Surface::Client, request_id, now).await?.in_body());
     }
     let text = cookies::read(&state, &parts.headers, Name::Refresh).ok_or_else(|| {
         let detail = "Send `refreshToken` in the body, or the cookie of a sign-in.";
@@ -66,7 +56,7 @@ pub(crate) async fn refresh(
     })?;
     let named = token::open(state.mac(), &text).map(|(id, _)| id.to_string()).unwrap_or_default();
     cookies::check_page(&state, &parts.method, &parts.headers, &named)?;
-    let (tokens, _) = session::refresh(&state, &text, request_id, now).await?;
+    let tokens = session::refresh(&state, &text, Surface::Browser, request_id, now).await?;
     let mut response = done();
     tokens.in_cookies(&state, &mut response)?;
     Ok(response)

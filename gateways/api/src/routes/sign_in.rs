@@ -244,12 +244,8 @@ struct Begun {
 
 /// `POST /auth/discord`: the same for a program without cookies, which keeps the login token to itself.
 pub(crate) async fn program(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Nothing {}
-    Query::none(request.uri())?;
-    let (parts, sent) = request.into_parts();
-    body::parse::<Nothing>(&read(&state, &parts.headers, sent).await?)?;
+    let (_, bytes) = body::sent(&state, request).await?;
+    body::parse_nothing(&bytes)?;
     let attempt = Attempt::new()?;
     let authorization_url = attempt.begin(&state).await?;
     let expires_in = state.sessions().sign_in.ms() / 1_000;
@@ -272,9 +268,7 @@ pub(crate) async fn exchange(
     Extension(request_id): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    Query::none(request.uri())?;
-    let (parts, sent) = request.into_parts();
-    let bytes = read(&state, &parts.headers, sent).await?;
+    let (parts, bytes) = body::sent(&state, request).await?;
     let returned: Returned = body::parse(&bytes)?;
     for (pointer, text) in [
         ("/code", &returned.code),
@@ -292,10 +286,6 @@ pub(crate) async fn exchange(
     let mut response = tokens.in_body();
     stamp(&state, &mut response, None, position);
     Ok(response)
-}
-
-async fn read(state: &ApiState, headers: &HeaderMap, sent: Body) -> Result<axum::body::Bytes, ApiError> {
-    body::read(state.limits(), headers, sent).await
 }
 
 /// 303: the browser goes there.

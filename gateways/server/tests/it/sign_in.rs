@@ -291,8 +291,16 @@ async fn a_browser_signs_in_with_cookies(engine: Engine) {
     let refreshed = own(site.browse("POST", "/auth/refresh", &jar), &jar).send().await.unwrap();
     assert_eq!(refreshed.status(), 204);
     jar.take(&refreshed);
-    let lifted = site.refresh(jar.get("dca_rt")).await;
-    assert_eq!(lifted.code(), "INVALID_CREDENTIAL", "no script takes a session out of its cookies");
+    // Past the grace, in which nothing rotates anyhow: what is refused uses nothing up.
+    tokio::time::sleep(GRACE).await;
+    for _ in 0..2 {
+        let lifted = site.refresh(jar.get("dca_rt")).await;
+        assert_eq!(lifted.code(), "INVALID_CREDENTIAL", "no script takes a session out of its cookies");
+    }
+    let kept = jar.get("dca_rt").to_owned();
+    let rotated = own(site.browse("POST", "/auth/refresh", &jar), &jar).send().await.unwrap();
+    jar.take(&rotated);
+    assert_eq!(generation(jar.get("dca_rt")), generation(&kept) + 1, "nothing came before its own refresh");
     let out = own(site.browse("POST", "/auth/logout", &jar), &jar).send().await.unwrap();
     assert_eq!(out.status(), 204);
     let before = jar.clone();
@@ -300,6 +308,13 @@ async fn a_browser_signs_in_with_cookies(engine: Engine) {
     assert_eq!(jar.header(), "");
     let me = site.browse("GET", "/auth/me", &before).send().await.unwrap();
     assert_eq!(me.status(), 401, "the copy of a cookie is worth nothing");
+}
+
+/// The number of a refresh token, which stands in it in the clear.
+fn generation(token: &str) -> u32 {
+    let bytes =
+        data_encoding::BASE64URL_NOPAD.decode(token.strip_prefix("dcar_").unwrap().as_bytes()).unwrap();
+    u32::from_be_bytes(bytes[16..20].try_into().unwrap())
 }
 
 /// What another site's page can make the browser send: cookies, and headers that it cannot choose.
