@@ -50,5 +50,44 @@ pub(crate) fn tests_here(root: &Path, filters: &[String]) -> Result<()> {
         command.arg("--").args(filters);
     }
     command.envs(kept.variables.iter().map(|(name, value)| (name, value)));
-    command::run(&mut command)
+    let mut failures = Failures::default();
+    let result = command::run_reading(&mut command, |line| failures.read(line));
+    print!("{}", failures.said);
+    result
+}
+
+/// What the tests that failed have said: repeated at the end, because a thousand lines stand between it and there.
+#[derive(Default)]
+struct Failures {
+    said: String,
+    is_inside: bool,
+}
+
+impl Failures {
+    /// Takes the next line of the harness' output.
+    fn read(&mut self, line: &str) {
+        match line {
+            "failures:" => self.is_inside = true,
+            _ if line.starts_with("test result:") => self.is_inside = false,
+            _ => {}
+        }
+        if self.is_inside {
+            self.said.push_str(line);
+            self.said.push('\n');
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_tests_said_is_kept_and_nothing_else() {
+        let output = "test a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\nit is 3\n\nfailures:\n    b\n\n\
+                      test result: FAILED. 1 passed\n\nrunning 1 test\ntest c ... ok\ntest result: ok. 1 passed\n";
+        let mut failures = Failures::default();
+        output.lines().for_each(|line| failures.read(line));
+        assert_eq!(failures.said, "failures:\n\n---- b stdout ----\nit is 3\n\nfailures:\n    b\n\n");
+    }
 }

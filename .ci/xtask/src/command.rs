@@ -1,8 +1,9 @@
 //! Child processes in a clean environment: nothing that the caller has set for another purpose reaches a check.
 
 use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -32,10 +33,30 @@ pub(crate) fn cargo(root: &Path) -> Command {
 /// Runs a command whose output the caller sees.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("{} does not start", shown(command)))?;
+    ended(command, status)
+}
+
+fn ended(command: &Command, status: ExitStatus) -> Result<()> {
     if !status.success() {
         bail!("`{}` ended with {status}", shown(command));
     }
     Ok(())
+}
+
+/// Runs a command whose output the caller sees, and reads each line of its standard output.
+pub(crate) fn run_reading(command: &mut Command, mut read: impl FnMut(&str)) -> Result<()> {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{} does not start", shown(command)))?;
+    let output = child.stdout.take().context("its output is not there")?;
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line.context("its output cannot be read")?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        read(&line);
+    }
+    ended(command, child.wait().context("its end is not told")?)
 }
 
 /// Runs a command quietly and answers what it printed on standard output; its whole output is in the error.

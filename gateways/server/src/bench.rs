@@ -4,11 +4,13 @@
 mod bulk;
 mod commands;
 mod discord;
+mod guess;
 mod histogram;
 mod hits;
 mod inserts;
 mod instances;
 mod load;
+mod routes;
 mod snapshot;
 mod start;
 mod usage;
@@ -34,6 +36,8 @@ pub(crate) async fn run(bench: &Bench, format: Format) -> Outcome<()> {
         BenchWhat::Append => commands::append(bench).await?,
         BenchWhat::Bulk => bulk::run(bench).await?,
         BenchWhat::Rebuild => commands::rebuild(bench).await?,
+        BenchWhat::Routes => routes::run(bench).await?,
+        BenchWhat::Guess => guess::run(bench).await?,
         BenchWhat::Hits => hits::run(bench).await?,
         BenchWhat::Project => instances::project(bench).await?,
         BenchWhat::Revoke => instances::revoke(bench).await?,

@@ -397,10 +397,13 @@ pub(crate) struct Bench {
     /// Connections of `validate`
     #[arg(long, value_name = "COUNT", default_value_t = 64)]
     pub(crate) connections: usize,
-    /// Licenses of five events each that are made before `append`, `rebuild`, `snapshot` and `start`, or of two before
-    /// `hits`
+    /// Licenses of five events each that are made before `append`, `rebuild`, `snapshot` and `start`, of two before `hits`, or
+    /// of one before `routes`
     #[arg(long, default_value_t = 20_000)]
     pub(crate) licenses: usize,
+    /// Keys that `guess` asks for, each once
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
+    pub(crate) guesses: u64,
     /// Bytes of the floor's answer
     #[arg(long, hide = true, default_value_t = 1_000)]
     pub(crate) body_bytes: usize,
@@ -417,6 +420,10 @@ pub(crate) enum BenchWhat {
     Bulk,
     /// Events a second of a rebuild
     Rebuild,
+    /// A list read page by page to its end, and every kind of route at 500 requests a second
+    Routes,
+    /// Somebody who guesses keys, beside programs that have one
+    Guess,
     /// The share of questions that the cache answers, keys being asked for by Zipf's law
     Hits,
     /// From a commit until the read models of another instance show it, at 500 commands a second

@@ -3,10 +3,11 @@
 
 #![allow(dead_code, reason = "each binary uses its own part of this")]
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::redis::port;
 
 #[derive(Debug)]
 pub(crate) struct Nats {
@@ -17,9 +18,7 @@ pub(crate) struct Nats {
 
 impl Nats {
     pub(crate) async fn start() -> Self {
-        // The port is free now; whoever takes it in between makes the test fail loudly.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { port, folder: tempfile::tempdir().unwrap(), child: None };
+        let mut server = Self { port: port::free(), folder: tempfile::tempdir().unwrap(), child: None };
         server.run().await;
         server
     }

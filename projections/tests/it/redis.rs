@@ -4,9 +4,11 @@
 #![allow(dead_code, reason = "each binary uses its own part of this")]
 
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+#[path = "port.rs"]
+pub(crate) mod port;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -27,7 +29,7 @@ impl Redis {
     async fn start_with(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|one| (*one).to_owned()).collect();
         let mut server =
-            Self { port: free_port(), arguments, folder: tempfile::tempdir().unwrap(), child: None };
+            Self { port: port::free(), arguments, folder: tempfile::tempdir().unwrap(), child: None };
         server.run().await;
         server
     }
@@ -207,17 +209,6 @@ impl Sentinel {
             String::from_utf8_lossy(&told).contains("role:master")
         })
         .await;
-    }
-}
-
-fn free_port() -> u16 {
-    // The port is free now; whoever takes it in between makes the test fail loudly. A cluster also takes the port that is
-    // 10,000 higher, so a low one is asked for.
-    loop {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        if port < 55_000 && TcpListener::bind(("127.0.0.1", port + 10_000)).is_ok() {
-            return port;
-        }
     }
 }
 

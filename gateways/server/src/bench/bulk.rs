@@ -11,15 +11,13 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::commands::{BULK, Bed, GUILD, median};
+use super::commands::{BULK, Bed, GUILD, LARGE, median};
 use super::histogram::Histogram;
 use crate::cli::Bench;
 use crate::failure::{Attempt as _, Outcome};
 
 /// Orders of the small size; the median is reported.
 const ORDERS: usize = 5;
-/// Licenses of the large order: as many as one command takes.
-const LARGE: usize = 100_000;
 /// The guild that goes on meanwhile.
 const NEIGHBOUR: GuildId = GuildId(900_000_000_000_000_003);
 /// Devices that it activates, each second.

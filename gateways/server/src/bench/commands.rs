@@ -29,6 +29,8 @@ const OWNER: DiscordId = DiscordId(900_000_000_000_000_002);
 const KIND: &str = "bench";
 /// Licenses of one bulk order.
 pub(super) const BULK: usize = 10_000;
+/// Licenses of the large order: as many as one command takes.
+pub(super) const LARGE: usize = 100_000;
 /// Bytes of the payload and of the metadata of an activation.
 const PAYLOAD: usize = 330;
 const METADATA: usize = 250;

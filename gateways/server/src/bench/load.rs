@@ -1,13 +1,13 @@
 //! A small HTTP/1.1 load generator: keep-alive connections that send prepared bytes and read answers with a
 //! Content-Length. It checks the status of every answer and otherwise looks at nothing.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::histogram::Histogram;
 use crate::failure::{Attempt as _, Failure, Outcome};
@@ -39,8 +39,13 @@ pub(crate) struct Measured {
 
 /// Bytes of one request.
 pub(crate) fn post(address: SocketAddr, path: &str, api_key: &str, body: &str) -> Vec<u8> {
+    request("POST", address, path, api_key, body)
+}
+
+/// The same with another method; no body is an empty one.
+pub(crate) fn request(method: &str, address: SocketAddr, path: &str, api_key: &str, body: &str) -> Vec<u8> {
     format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {api_key}\r\nContent-Type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {api_key}\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     )
@@ -141,7 +146,7 @@ async fn opened(address: SocketAddr, count: usize) -> Outcome<Vec<Connection>> {
 }
 
 /// A connection that asks one thing after the other.
-struct Connection {
+pub(super) struct Connection {
     address: SocketAddr,
     stream: TcpStream,
     answer: Answer,
@@ -149,20 +154,37 @@ struct Connection {
 
 impl Connection {
     async fn open(address: SocketAddr) -> Outcome<Self> {
+        Self::open_from(Ipv4Addr::UNSPECIFIED, address).await
+    }
+
+    /// From an address of this machine.
+    pub(super) async fn open_from(from: Ipv4Addr, address: SocketAddr) -> Outcome<Self> {
         let broke = || format!("there is no connection to {address}");
-        let stream = TcpStream::connect(address).await.attempt(broke)?;
+        let socket = TcpSocket::new_v4().attempt(broke)?;
+        socket.bind((from, 0).into()).attempt(broke)?;
+        let stream = socket.connect(address).await.attempt(broke)?;
         stream.set_nodelay(true).attempt(broke)?;
         Ok(Self { address, stream, answer: Answer::default() })
     }
 
-    async fn ask(&mut self, request: &[u8]) -> Outcome<()> {
+    /// Asks, and tells whether the answer is 200.
+    pub(super) async fn exchange(&mut self, request: &[u8]) -> Outcome<bool> {
         let broke = || format!("the connection to {} broke", self.address);
         self.stream.write_all(request).await.attempt(broke)?;
         self.answer.read(&mut self.stream).await.attempt(broke)?;
-        match self.answer.is_ok() {
+        Ok(self.answer.is_ok())
+    }
+
+    async fn ask(&mut self, request: &[u8]) -> Outcome<()> {
+        match self.exchange(request).await? {
             true => Ok(()),
-            false => Err(Failure::new(format!("{} answered {}", self.address, self.answer.text()))),
+            false => Err(Failure::new(format!("{} answered {}", self.address, self.text()))),
         }
+    }
+
+    /// The last answer, cut.
+    pub(super) fn text(&self) -> String {
+        self.answer.text()
     }
 }
 

@@ -72,7 +72,17 @@ pub(super) async fn run(bench: &Bench) -> Outcome<Value> {
 
 /// A server of the folder, and how long it took until it said that it is ready.
 async fn started(scratch: &Scratch, bench: &Bench) -> Outcome<(Child, Door, Duration)> {
+    started_with(scratch, bench, &[]).await
+}
+
+/// The same with settings of its own.
+pub(super) async fn started_with(
+    scratch: &Scratch,
+    bench: &Bench,
+    variables: &[(&str, &str)],
+) -> Outcome<(Child, Door, Duration)> {
     let mut command = validate::own_program()?;
+    command.envs(variables.iter().copied());
     command.args(["serve", "--mode", "live", "--listen", "127.0.0.1:0", "--data-dir"]).arg(scratch.path());
     let begin = Instant::now();
     let server = validate::spawned(command, bench)?;
@@ -80,7 +90,7 @@ async fn started(scratch: &Scratch, bench: &Bench) -> Outcome<(Child, Door, Dura
     Ok((server, door, begin.elapsed()))
 }
 
-fn memory_of(server: &Child) -> Outcome<u64> {
+pub(super) fn memory_of(server: &Child) -> Outcome<u64> {
     server
         .id()
         .and_then(resident_bytes)
@@ -88,6 +98,6 @@ fn memory_of(server: &Child) -> Outcome<u64> {
 }
 
 /// Ends a server as a crash does.
-async fn ended(server: &mut Child) -> Outcome<()> {
+pub(super) async fn ended(server: &mut Child) -> Outcome<()> {
     server.kill().await.attempt(|| "the server cannot be ended".to_owned())
 }

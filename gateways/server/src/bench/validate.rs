@@ -95,12 +95,25 @@ fn malformed() -> Vec<String> {
 }
 
 /// Keys with right check symbols that another deployment made.
+pub(super) struct Forger(KeyRing);
+
+impl Forger {
+    pub(super) fn new() -> Outcome<Self> {
+        let ring = KeyRing::generate(Timestamp::default(), &mut os_random);
+        ring.map(Self).attempt(|| "no key ring can be made".to_owned())
+    }
+
+    /// A key that nobody has seen before.
+    pub(super) fn key(&self) -> Outcome<String> {
+        let (id, version) = (LicenseId(Uuid::new_v4()), KeyVersion::default());
+        let text = key::render(&self.0, &Prefix::default(), id, version);
+        text.ok_or_else(|| Failure::new("a key cannot be written"))
+    }
+}
+
 fn forged() -> Outcome<Vec<String>> {
-    let ring = KeyRing::generate(Timestamp::default(), &mut os_random)
-        .attempt(|| "no key ring can be made".to_owned())?;
-    let made = |_| key::render(&ring, &Prefix::default(), LicenseId(Uuid::new_v4()), KeyVersion::default());
-    let keys: Option<Vec<String>> = (0..LICENSES).map(made).collect();
-    let keys = keys.ok_or_else(|| Failure::new("a key cannot be written"))?;
+    let forger = Forger::new()?;
+    let keys = (0..LICENSES).map(|_| forger.key()).collect::<Outcome<Vec<String>>>()?;
     Ok(keys.iter().map(|key| json!({ "key": key, "deviceId": "bench-machine" }).to_string()).collect())
 }
 
@@ -156,7 +169,7 @@ struct Seen {
 }
 
 /// The product as it is shipped: another process of this same program, with its default configuration.
-fn start_product(scratch: &Scratch, bench: &Bench) -> Outcome<Child> {
+pub(super) fn start_product(scratch: &Scratch, bench: &Bench) -> Outcome<Child> {
     let mut command = own_program()?;
     command.args(["serve", "--demo", "--listen", "127.0.0.1:0", "--data-dir"]).arg(scratch.path());
     spawned(command, bench)
@@ -215,7 +228,7 @@ pub(super) async fn ready(config: &crate::config::Config, mode: crate::mode::Mod
 }
 
 /// Requests for licenses that each have an active device.
-async fn bodies(door: &Door) -> Outcome<Vec<String>> {
+pub(super) async fn bodies(door: &Door) -> Outcome<Vec<String>> {
     let order = json!({
         "guildId": seed::GUILD, "type": "pro", "count": LICENSES, "assignTo": seed::member(seed::BANNER_MEMBER),
     });
@@ -234,8 +247,13 @@ async fn bodies(door: &Door) -> Outcome<Vec<String>> {
 /// A secret key of a guild, as a server has it that asks for many clients: the limit of publishable keys would end the
 /// measurement.
 pub(super) async fn api_key(door: &Door, guild: GuildId) -> Outcome<String> {
+    issued(door, guild, json!({ "kind": "secret" })).await
+}
+
+/// A new API key of a guild.
+pub(super) async fn issued(door: &Door, guild: GuildId, order: Value) -> Outcome<String> {
     let path = format!("/guilds/{guild}/api-keys");
-    let issued = door.call(Method::Post, &path, Some(&json!({ "kind": "secret" }))).await?;
+    let issued = door.call(Method::Post, &path, Some(&order)).await?;
     Ok(output::cell(&issued.body, "/key"))
 }
 

@@ -18,6 +18,7 @@ mod first_run;
 mod keys;
 mod lifecycle;
 mod limits;
+mod moving;
 #[path = "../../../../projections/tests/it/nats.rs"]
 mod nats;
 mod observe;

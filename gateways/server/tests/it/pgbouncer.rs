@@ -1,12 +1,13 @@
 //! A PgBouncer of a test's own before the private PostgreSQL, in transaction mode with few connections: whoever asks two
 //! things in a row may be given two different ones.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
+
+use crate::redis::port;
 
 /// Connections to PostgreSQL that all clients share.
 const CONNECTIONS: u32 = 4;
@@ -26,7 +27,7 @@ impl PgBouncer {
         let host =
             server.get_socket().map_or_else(|| server.get_host().into(), |path| path.to_string_lossy());
         let (user, database) = (server.get_username().to_owned(), server.get_database().unwrap().to_owned());
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = port::free();
         let folder = tempfile::tempdir().unwrap();
         let mut settings = format!(
             "[databases]\n{database} = host={host} port={} user={user} dbname={database}\n[pgbouncer]\n\

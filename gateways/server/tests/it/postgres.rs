@@ -1,10 +1,11 @@
 //! PostgreSQL servers of a test's own: a primary, and copies of it that follow by streaming replication, as far behind as
 //! the test says.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::redis::port;
 
 /// One server.
 pub(crate) struct Postgres {
@@ -39,8 +40,7 @@ impl Postgres {
     }
 
     async fn serve(folder: tempfile::TempDir) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { port, child: None, folder };
+        let mut server = Self { port: port::free(), child: None, folder };
         server.run().await;
         server
     }

@@ -439,19 +439,33 @@ impl World {
         headers: &[(&str, &str)],
         body: Value,
     ) -> Result<Answer, reqwest::Error> {
-        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self.http.request(method, format!("{}{path}", self.instance(path).url()));
+        let mut request = self.request(method, path);
         for (name, value) in headers {
             request = request.header(*name, *value);
-        }
-        if self.second.is_some()
-            && let Some((_, position)) = &*self.position.lock().unwrap()
-        {
-            request = request.header("DCA-Min-Position", position);
         }
         if !body.is_null() {
             request = request.json(&body);
         }
+        let (status, text) = self.send(request).await?;
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Ok(Answer { status, body })
+    }
+
+    /// A request to whoever's turn it is, which waits for what the last answers were true at.
+    pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = self.http.request(method, format!("{}{path}", self.instance(path).url()));
+        match &*self.position.lock().unwrap() {
+            Some((_, position)) if self.second.is_some() => request.header("DCA-Min-Position", position),
+            _ => request,
+        }
+    }
+
+    /// Sends it; status and body.
+    pub(crate) async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<(u16, String), reqwest::Error> {
         let response = request.send().await?;
         let status = response.status().as_u16();
         if let Some(position) = response.headers().get("DCA-Position") {
@@ -462,9 +476,7 @@ impl World {
                 *known = Some((number, text));
             }
         }
-        let text = response.text().await?;
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Ok(Answer { status, body })
+        Ok((status, response.text().await?))
     }
 
     /// New licenses of the demo's guild: id and key of each.
