@@ -143,7 +143,7 @@ impl Core {
     ) -> Result<Paged<AuditEntry>, QueryError> {
         page.check(&self.epoch)?;
         let query = AuditQuery::new(filter, &page);
-        let rows = self.list(&query.text, &query.args()).await?;
+        let rows = self.list(filter.guilds.as_deref(), &query.text, &query.args()).await?;
         let mut read = Vec::with_capacity(rows.len());
         for row in &rows {
             // What only a newer release understands is told as unreadable, and the event is listed all the same.

@@ -14,9 +14,11 @@ use sqlx::{Arguments as _, Postgres, Row as _, Sqlite, Transaction};
 
 mod failure;
 mod table;
+mod wall;
 
 pub(crate) use failure::DbError;
 pub(crate) use table::{Cells, Kind, Rows, Table};
+pub(crate) use wall::Tenants;
 
 /// The database, as opened by whoever assembles the process.
 #[derive(Debug, Clone)]
@@ -192,6 +194,16 @@ impl Sql {
 
     /// All rows of a query, from the reading side, within the time limit.
     pub(crate) async fn fetch(&self, text: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, DbError> {
+        self.fetch_of(None, text, args).await
+    }
+
+    /// The same for tenants: PostgreSQL gives no row of any other, whatever the query says.
+    pub(crate) async fn fetch_of(
+        &self,
+        tenants: Tenants<'_>,
+        text: &str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<Row>, DbError> {
         self.count();
         let text = self.render(text);
         let rows = async {
@@ -200,9 +212,11 @@ impl Sql {
                     let rows = sqlx::query_with(&text, sqlite(args)?).fetch_all(read).await?;
                     Ok(rows.into_iter().map(Row::Sqlite).collect())
                 }
-                Db::Postgres(pool) if self.pooler == Pooler::Transaction => {
-                    let mut tx = begin_postgres(pool, "BEGIN").await?;
-                    let query = sqlx::query_with(&text, postgres(args)?).persistent(false);
+                Db::Postgres(pool) if tenants.is_some() || self.pooler == Pooler::Transaction => {
+                    let begin = tenants.map_or(Cow::Borrowed("BEGIN"), |guilds| wall::begin(guilds).into());
+                    let mut tx = begin_postgres(pool, begin).await?;
+                    let persistent = self.pooler == Pooler::Session;
+                    let query = sqlx::query_with(&text, postgres(args)?).persistent(persistent);
                     let rows = query.fetch_all(&mut *tx).await?;
                     tx.commit().await?;
                     Ok(rows.into_iter().map(Row::Postgres).collect())
@@ -385,8 +399,9 @@ fn add(added: Result<(), sqlx::error::BoxDynError>) -> Result<(), DbError> {
 /// back a BEGIN that was sent and not awaited, and the pool would hand the connection on in the middle of it.
 async fn begin_postgres(
     pool: &PgPool,
-    statement: &'static str,
+    statement: impl Into<Cow<'static, str>>,
 ) -> Result<Transaction<'static, Postgres>, DbError> {
+    let statement = statement.into();
     let pool = pool.clone();
     let begun = tokio::spawn(async move { pool.begin_with(statement).await }).await;
     Ok(begun.unwrap_or(Err(sqlx::Error::WorkerCrashed))?)

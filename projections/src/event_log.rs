@@ -77,9 +77,9 @@ impl EventLog {
         to: i64,
         limit: u32,
     ) -> Result<Vec<StoredEvent>, QueryError> {
-        let guild = guild.to_string();
-        let args = [Arg::Text(&guild), Arg::Int(after), Arg::Int(to), Arg::Int(i64::from(limit))];
-        self.sql.fetch(OF_GUILD, &args).await?.iter().map(stored).collect()
+        let id = guild.to_string();
+        let args = [Arg::Text(&id), Arg::Int(after), Arg::Int(to), Arg::Int(i64::from(limit))];
+        self.sql.fetch_of(Some(&[guild]), OF_GUILD, &args).await?.iter().map(stored).collect()
     }
 
     /// Which event of `guild` the one at `position` is, from 1.

@@ -122,7 +122,7 @@ impl Queries {
     ) -> Result<Paged<Arc<LicenseFacts>>, QueryError> {
         page.check(&self.core.epoch)?;
         let query = ListQuery::new(filter, &page, now);
-        let rows = self.core.list(&query.text, &query.args()).await?;
+        let rows = self.core.list(filter.guilds.as_deref(), &query.text, &query.args()).await?;
         let facts = rows.iter().map(row_value::<LicenseFact>).collect::<Result<Vec<_>, _>>()?;
         let facts = facts.into_iter().map(|(position, facts)| (position, Arc::new(facts))).collect();
         Ok(Paged::cut(facts, page.limit(), &self.core.epoch))
@@ -153,7 +153,7 @@ impl Queries {
     /// # Errors
     /// [`QueryError::Unavailable`] or [`QueryError::Damaged`].
     pub async fn guilds(&self) -> Result<Vec<GuildFacts>, QueryError> {
-        let rows = self.core.list(guild_view::GUILDS, &[]).await?;
+        let rows = self.core.list(None, guild_view::GUILDS, &[]).await?;
         rows.iter().map(|row| Ok(row_value::<GuildFact>(row)?.1)).collect()
     }
 
@@ -202,9 +202,9 @@ impl Queries {
     pub async fn members(&self, guild: GuildId, page: Page) -> Result<Paged<MemberFacts>, QueryError> {
         page.check(&self.core.epoch)?;
         let after = page.cursor.as_ref().map_or(0, crate::Cursor::position);
-        let guild = guild.to_string();
-        let args = [Arg::Text(&guild), Arg::Int(after), Arg::Int(i64::from(page.limit()) + 1)];
-        let rows = self.core.list(member_view::MEMBERS, &args).await?;
+        let id = guild.to_string();
+        let args = [Arg::Text(&id), Arg::Int(after), Arg::Int(i64::from(page.limit()) + 1)];
+        let rows = self.core.list(Some(&[guild]), member_view::MEMBERS, &args).await?;
         let members = rows.iter().map(row_value::<MemberFact>).collect::<Result<Vec<_>, _>>()?;
         Ok(Paged::cut(members, page.limit(), &self.core.epoch))
     }
@@ -214,7 +214,7 @@ impl Queries {
     /// # Errors
     /// [`QueryError::Unavailable`] or [`QueryError::Damaged`].
     pub async fn memberships(&self, user: &Pseudonym) -> Result<Vec<MemberFacts>, QueryError> {
-        let rows = self.core.list(member_view::MEMBERSHIPS, &[Arg::Text(user.as_str())]).await?;
+        let rows = self.core.list(None, member_view::MEMBERSHIPS, &[Arg::Text(user.as_str())]).await?;
         rows.iter().map(|row| Ok(row_value::<MemberFact>(row)?.1)).collect()
     }
 
@@ -235,7 +235,7 @@ impl Queries {
         page.check(&self.core.epoch)?;
         let before = page.cursor.as_ref().map_or(i64::MAX, crate::Cursor::position);
         let args = [Arg::Int(before), Arg::Int(i64::from(page.limit()) + 1)];
-        let rows = self.core.list(user_view::USERS, &args).await?;
+        let rows = self.core.list(None, user_view::USERS, &args).await?;
         let users = rows.iter().map(row_value::<UserFact>).collect::<Result<Vec<_>, _>>()?;
         Ok(Paged::cut(users, page.limit(), &self.core.epoch))
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::Core;
-use crate::db::{Arg, Db, Row, Sql};
+use crate::db::{Arg, Db, Row, Sql, Tenants};
 use crate::error::QueryError;
 use crate::pause::Pause;
 
@@ -73,13 +73,19 @@ impl Replica {
     }
 
     /// The rows of a list, if its read models have applied `position`.
-    async fn list(&self, text: &str, args: &[Arg<'_>], epoch: &str, position: i64) -> Option<Vec<Row>> {
+    async fn list(
+        &self,
+        tenants: Tenants<'_>,
+        (text, args): (&str, &[Arg<'_>]),
+        epoch: &str,
+        position: i64,
+    ) -> Option<Vec<Row>> {
         let rows = async {
             let row = self.sql.fetch_one(CHECKPOINT, &[Arg::Text(epoch)]).await?;
             let checkpoint = row.map_or(Ok(None), |row| row.opt_int(0))?.unwrap_or(0);
             // What it shows now is not older than what it showed a moment ago.
             Ok::<_, QueryError>(if checkpoint >= position {
-                Some(self.sql.fetch(text, args).await?)
+                Some(self.sql.fetch_of(tenants, text, args).await?)
             } else {
                 None
             })
@@ -91,13 +97,18 @@ impl Replica {
 impl Core {
     /// The rows of a list of read models: from the replica if it shows all that this process knows to be shown, else
     /// from the primary.
-    pub(crate) async fn list(&self, text: &str, args: &[Arg<'_>]) -> Result<Vec<Row>, QueryError> {
+    pub(crate) async fn list(
+        &self,
+        tenants: Tenants<'_>,
+        text: &str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<Row>, QueryError> {
         let shown = *self.checkpoint.borrow();
         if let Some(replica) = &self.replica
-            && let Some(rows) = replica.list(text, args, &self.epoch, shown).await
+            && let Some(rows) = replica.list(tenants, (text, args), &self.epoch, shown).await
         {
             return Ok(rows);
         }
-        Ok(self.sql.fetch(text, args).await?)
+        Ok(self.sql.fetch_of(tenants, text, args).await?)
     }
 }

@@ -66,7 +66,7 @@ impl Queries {
         now: Timestamp,
     ) -> Result<Vec<SessionFacts>, QueryError> {
         let args = [Arg::Text(person.as_str()), Arg::Int(now.ms()), Arg::Int(i64::from(SESSIONS_MAX))];
-        let rows = self.core.list(OF_PERSON, &args).await?;
+        let rows = self.core.list(None, OF_PERSON, &args).await?;
         rows.iter().map(|row| Ok(row_value::<SessionFact>(row)?.1)).collect()
     }
 

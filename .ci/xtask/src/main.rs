@@ -8,6 +8,7 @@ mod apart;
 mod cluster;
 mod command;
 mod deny;
+mod fuzz;
 mod keeper;
 mod plan;
 mod prerequisites;
@@ -34,6 +35,9 @@ cargo xtask servers
 cargo xtask cluster [--check]
     Four processes of separate roles over PostgreSQL and NATS of its own and a simulated Discord, with lines to try it.
     --check plays the main job (role, key, valid; role taken, revoked) and ends.
+cargo xtask fuzz
+    The API against docs/openapi.json by Schemathesis, over both engines. DCA_FUZZ_SEED and DCA_FUZZ_EXAMPLES make other
+    and more requests.
 cargo xtask help
     This text.
 ";
@@ -58,6 +62,7 @@ fn run(arguments: &[String]) -> Result<()> {
         ["servers"] => plan::servers(),
         ["cluster"] => cluster::run(&root()?, false),
         ["cluster", "--check"] => cluster::run(&root()?, true),
+        ["fuzz"] => fuzz::run(&root()?),
         [keeper::COMMAND] => keeper::keep(),
         [apart::COMMAND, filters @ ..] => {
             let filters: Vec<String> = filters.iter().copied().map(str::to_owned).collect();

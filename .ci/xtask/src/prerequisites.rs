@@ -25,7 +25,7 @@ struct Tool {
     find: fn() -> Option<PathBuf>,
 }
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 9] = [
     Tool {
         name: "PostgreSQL 15 or newer",
         needed: "for the tests of the scale-out store",
@@ -69,6 +69,15 @@ const TOOLS: [Tool; 8] = [
         find: || on_path("curl"),
     },
     Tool {
+        name: "python3 with venv",
+        needed: "for Schemathesis, which tries the API against its document",
+        package: "python3-venv",
+        find: || {
+            let python = on_path("python3")?;
+            command::ask(command::clean(&python).args(["-c", "import ensurepip, venv"])).ok().map(|_| python)
+        },
+    },
+    Tool {
         name: "docker-compose",
         needed: "for the check of compose.yaml; no container is started",
         package: "docker-compose",
@@ -88,18 +97,20 @@ pub(crate) struct Programs {
 
 /// Finds the servers; installs nothing.
 pub(crate) fn programs() -> Result<Programs> {
-    let [postgres_bin, redis, nats, pgbouncer, ip, strace, curl, compose] = TOOLS.each_ref().map(|tool| {
-        (tool.find)().with_context(|| {
-            format!(
-                "{} was not found, and is needed {}: install the package `{}`",
-                tool.name, tool.needed, tool.package
-            )
-        })
-    });
+    let [postgres_bin, redis, nats, pgbouncer, ip, strace, curl, python, compose] =
+        TOOLS.each_ref().map(|tool| {
+            (tool.find)().with_context(|| {
+                format!(
+                    "{} was not found, and is needed {}: install the package `{}`",
+                    tool.name, tool.needed, tool.package
+                )
+            })
+        });
     pgbouncer?;
     ip?;
     strace?;
     curl?;
+    python?;
     compose?;
     Ok(Programs { postgres_bin: postgres_bin?, redis: redis?, nats: nats? })
 }

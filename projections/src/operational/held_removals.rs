@@ -94,15 +94,15 @@ impl HeldRemovals {
         let limit = page.limit();
         let (since, key) = page.cursor.as_ref().map_or((-1, ""), |cursor| (cursor.position(), cursor.key()));
         let (rule, user) = key.split_once(':').unwrap_or(("", ""));
-        let guild = guild.to_string();
+        let id = guild.to_string();
         let args = [
-            Arg::Text(&guild),
+            Arg::Text(&id),
             Arg::Int(since),
             Arg::Text(rule),
             Arg::Text(user),
             Arg::Int(i64::from(limit) + 1),
         ];
-        let rows = self.sql.fetch(PAGE, &args).await?;
+        let rows = self.sql.fetch_of(Some(&[guild]), PAGE, &args).await?;
         let mut data = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let more = data.len() > limit as usize;
         data.truncate(limit as usize);

@@ -60,6 +60,7 @@ impl<'a> Build<'a> {
         tx.execute(&format!("DROP TABLE IF EXISTS {target}"), &[]).await?;
         tx.execute(&format!("DROP TABLE IF EXISTS {}__old", model.name()), &[]).await?;
         tx.execute(&model.table().create(&target), &[]).await?;
+        tx.wall(model.table(), &target).await?;
         tx.commit().await?;
         let builder = Builder::new(model, &target);
         let parked = Vec::new();

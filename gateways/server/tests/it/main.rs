@@ -15,6 +15,7 @@ mod contention;
 mod discord;
 mod faults;
 mod first_run;
+mod guessing;
 mod keys;
 mod lifecycle;
 mod limits;
@@ -32,6 +33,7 @@ mod scale;
 mod secrets;
 mod sign_in;
 mod simulation;
+mod tenants;
 
 /// Makes a test of each function, once on each set of engines.
 macro_rules! on_every_engine {
