@@ -32,6 +32,7 @@ fn rules() -> Map<String, Value> {
                 { "required": ["filter"], "properties": { "filter": { "type": "object" }, "ids": { "type": "null" } } },
             ],
         },
+        "StaffChange": { "required": ["role"] },
         "TermsRequest": { "properties": { "deactivate": { "maxItems": 1_000 } } },
         "ValidateRequest": {
             "properties": { "components": components, "entitlements": { "maxItems": 64 } },

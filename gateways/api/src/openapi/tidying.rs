@@ -25,11 +25,57 @@ const ABSENT_TOO: [(&str, &[&str]); 3] =
 
 /// Mends the schemas one by one.
 pub(super) fn schemas(document: &mut Value) {
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        lifted(schemas);
+    }
     renamed(document);
     let Some(all) = document["components"]["schemas"].as_object().cloned() else { return };
     let whole: Map<String, Value> =
         all.iter().map(|(name, schema)| (name.clone(), flattened(schema, &all))).collect();
     document["components"]["schemas"] = Value::Object(whole);
+}
+
+/// What a generic struct holds stands in it whole; here it becomes a schema with a name, which is referred to.
+fn lifted(schemas: &mut Map<String, Value>) {
+    let generic: Vec<String> = schemas.keys().filter(|name| plain_name(name).is_some()).cloned().collect();
+    for name in &generic {
+        let Some((outer, inner)) = name.split_once('_') else { continue };
+        let Some(mut schema) = schemas.remove(name) else { continue };
+        if outer == "List" {
+            lift(&mut schema["properties"]["data"]["items"], inner, schemas);
+        } else {
+            lift(&mut schema["properties"]["events"], &format!("List_{inner}"), schemas);
+        }
+        schemas.insert(name.clone(), schema);
+    }
+    // It holds the members of a list, and is none.
+    if let Some(mut replay) = schemas.remove("Replay") {
+        lift_steps(&mut replay, schemas);
+        schemas.insert("Replay".to_owned(), replay);
+    }
+}
+
+fn lift(place: &mut Value, name: &str, schemas: &mut Map<String, Value>) {
+    if place.get("$ref").is_none() {
+        let schema = std::mem::replace(place, json!({ "$ref": format!("#/components/schemas/{name}") }));
+        schemas.entry(name).or_insert(schema);
+    }
+}
+
+fn lift_steps(value: &mut Value, schemas: &mut Map<String, Value>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                if name == "data" {
+                    lift(&mut member["items"], "ReplayStep", schemas);
+                } else {
+                    lift_steps(member, schemas);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| lift_steps(item, schemas)),
+        _ => {}
+    }
 }
 
 /// `List_License` is called `LicenseList`.
@@ -104,6 +150,7 @@ pub(super) fn requests_and_answers(document: &mut Value) {
         }
         references(&operation["responses"], &mut answered);
     }
+    needed_bodies(document);
     let Some(schemas) = document["components"]["schemas"].as_object_mut() else { return };
     answered.insert("Problem".to_owned());
     closed(schemas, &mut sent);
@@ -118,6 +165,19 @@ pub(super) fn requests_and_answers(document: &mut Value) {
     schemas.retain(|name, _| sent.contains(name) || answered.contains(name));
 }
 
+/// An empty body stands for `{}`, so a body is needed exactly where a member is.
+fn needed_bodies(document: &mut Value) {
+    let schemas = document["components"]["schemas"].clone();
+    for (_, _, operation) in super::operations(document) {
+        let Some(body) = operation.get_mut("requestBody") else { continue };
+        if let Some(reference) = body["content"]["application/json"]["schema"]["$ref"].as_str() {
+            let needs =
+                schemas[named(reference)]["required"].as_array().is_some_and(|names| !names.is_empty());
+            body["required"] = Value::Bool(needs);
+        }
+    }
+}
+
 /// The names of the schemas that a part of the document refers to.
 fn references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
@@ -125,7 +185,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
             if let Some(name) = members.get("$ref").and_then(Value::as_str)
                 && name.starts_with("#/components/schemas/")
             {
-                found.insert(self::named(name).to_owned());
+                found.insert(named(name).to_owned());
             }
             members.values().for_each(|member| references(member, found));
         }

@@ -35,6 +35,7 @@ const OFFERED: &str = "45c48cce-2e2d-4fbd-8a1a-0f3e5c7d9b12";
 const RULE: Uuid = Uuid::from_u128(0x6512bd43_d9ca_46e6_a2f8_5d1e3b7c9a04);
 const BATCH: Uuid = Uuid::from_u128(0xc20ad4d7_6fe9_4759_8a27_a0c99bff6710);
 const SESSION: SessionId = SessionId(Uuid::from_u128(0xc51ce410_c124_410e_8b2f_3d4e5f6a7b8c));
+const DOCUMENT: &str = "/openapi.json";
 /// Worlds at once.
 const ATONCE: usize = 4;
 
@@ -308,15 +309,17 @@ async fn tried(operation: &Operation) -> Result<Option<Value>, String> {
     }
     headers(operation, answer, &reply)?;
     let example = &media["examples"]["usual"]["value"];
-    let is_example = !example.is_null() && faults(&media["schema"], example).is_empty();
+    // The document itself needs no example.
+    let is_example =
+        (!example.is_null() && faults(&media["schema"], example).is_empty()) || operation.path == DOCUMENT;
     Ok((!is_example && body.is_object()).then_some(body))
 }
 
-/// Versions and positions are there exactly where the document has them.
+/// Versions and positions are there exactly where the document has them; a limit may be off.
 fn headers(operation: &Operation, answer: &Value, reply: &Reply) -> Result<(), String> {
     for name in ["ETag", "DCA-Position", "RateLimit", "X-Request-Id"] {
         let (said, has) = (answer["headers"].get(name).is_some(), reply.header(name).is_some());
-        if said != has {
+        if said != has && (has || name != "RateLimit") {
             return Err(format!("{}: `{name}` is documented: {said}, and there: {has}", operation.id()));
         }
     }

@@ -220,7 +220,7 @@ fn expected(path: &str, who: Who, caller: Caller) -> Outcome {
 }
 
 /// The routes that the code has, method and address: those of the document, and those that it says nothing of.
-fn routes() -> BTreeSet<(String, String)> {
+pub(crate) fn routes() -> BTreeSet<(String, String)> {
     let document: Value = serde_json::from_str(&api::document()).unwrap();
     let mut found = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {

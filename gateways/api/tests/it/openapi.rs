@@ -74,3 +74,28 @@ fn every_operation_has_its_own_name_and_a_tag_that_is_explained() {
         }
     }
 }
+
+/// The page loads its own files and nothing else, and may run no script that stands in it.
+#[tokio::test]
+async fn the_page_is_whole_and_has_a_policy_of_its_own() {
+    let world = World::bare(Config::default()).await;
+    let page = world.get("/docs").empty().await;
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    let policy = page.header("content-security-policy").unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'; "), "{policy}");
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    let text = page.ok(200).as_str().unwrap().to_owned();
+    assert!(!text.contains("://") && !text.contains("<script>") && !text.contains("style="), "{text}");
+    let files = text.split(['"']).filter(|word| word.starts_with("/docs/"));
+    let mut found = 0;
+    for file in files {
+        let reply = world.get(file).empty().await;
+        assert!(reply.header("content-type").is_some_and(|kind| !kind.contains("octet-stream")), "{reply:?}");
+        let tag = reply.header("etag").unwrap().to_owned();
+        reply.ok(200);
+        assert_eq!(world.get(file).header("if-none-match", &tag).empty().await.status, 304, "{file}");
+        found += 1;
+    }
+    assert_eq!(found, 4, "{text}");
+    world.get("/docs/oauth2-redirect.html").empty().await.problem(404);
+}
