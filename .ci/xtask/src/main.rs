@@ -28,6 +28,8 @@ cargo xtask test [--quick] [FILTER...]
     With filters only the tests whose names contain one of them run, and no other check does.
 cargo xtask tidy
     The house rules alone: directions, sizes, migrations, documents.
+cargo xtask openapi
+    Writes docs/openapi.json anew from the code of the API, and says whether it changed.
 cargo xtask advisories
     Known vulnerabilities of dependencies. Needs github.com, so `test` runs it only with DCA_ADVISORIES=1.
 cargo xtask servers
@@ -58,6 +60,7 @@ fn run(arguments: &[String]) -> Result<()> {
     match words.as_slice() {
         ["test", rest @ ..] => plan::test(&root()?, &plan::Selection::parse(rest)?),
         ["tidy"] => plan::tidy(&root()?),
+        ["openapi"] => plan::openapi(&root()?),
         ["advisories"] => plan::advisories(&root()?),
         ["servers"] => plan::servers(),
         ["cluster"] => cluster::run(&root()?, false),

@@ -188,6 +188,22 @@ pub(crate) fn tidy(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Writes the document of the API anew. The test that holds the committed one does it, so that both mean the same text.
+pub(crate) fn openapi(root: &Path) -> Result<()> {
+    let file = root.join("docs/openapi.json");
+    let before = std::fs::read(&file).unwrap_or_default();
+    let mut command = cargo(root);
+    let arguments =
+        ["test", "--package", "api", "--locked", "--quiet", "--test", "it", "openapi::the_committed"];
+    run(command.args(arguments).env("DCA_UPDATE", "1"))?;
+    let is_same = std::fs::read(&file).unwrap_or_default() == before;
+    println!(
+        "docs/openapi.json {}",
+        if is_same { "was up to date" } else { "is written anew: look at it and commit it" }
+    );
+    Ok(())
+}
+
 const ADVISORIES_REMEDY: &str = "update the crate that it names; if the database cannot be fetched, run it where \
                                  github.com can be reached";
 

@@ -40,7 +40,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const REQUEST_ID_MAX: usize = 128;
 
-/// What every answer has, errors too: nothing here is a page, so nothing may be loaded, shown in a frame, embedded by
+/// What every answer has that does not say otherwise itself, errors too: nothing here is a page, so nothing may be loaded, shown in a frame, embedded by
 /// another site, guessed at or kept. There is no header of CORS: pages of other sites may not ask.
 static SECURITY: [(HeaderName, HeaderValue); 6] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -234,7 +234,8 @@ fn finished(state: &ApiState, mut response: Response, caller: &Caller, id: Reque
     }
     let headers = response.headers_mut();
     for (name, value) in &SECURITY {
-        headers.insert(name, value.clone());
+        // The document and its page have their own.
+        headers.entry(name).or_insert_with(|| value.clone());
     }
     if caller.origin.is_https {
         headers.insert(STRICT_TRANSPORT_SECURITY, HSTS.clone());
@@ -279,10 +280,7 @@ fn write_problem(response: &mut Response, error: &ApiError, id: &RequestId) {
 
 /// Answers an address that leads nowhere.
 pub(crate) async fn no_such_path() -> ApiError {
-    ApiError::new(
-        Code::NotFound,
-        "There is nothing at this address; see docs/API-DESIGN.md for those that exist.",
-    )
+    ApiError::new(Code::NotFound, "There is nothing at this address; /docs shows those that exist.")
 }
 
 /// Answers for an address that other processes of this deployment have.

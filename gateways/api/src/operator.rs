@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::{Span, Timestamp};
+use utoipa::ToSchema;
 
 use crate::error::Code;
 
 /// How well one component works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Condition {
     /// It works.
@@ -25,8 +26,9 @@ pub enum Condition {
 }
 
 /// One component in `GET /health`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = HealthComponent)]
 pub struct Component {
     /// For example `store`, `readModels`, `discord`.
     pub name: String,

@@ -13,7 +13,10 @@ use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 use uuid::Uuid;
+
+use crate::openapi::types as doc;
 
 /// How many licenses a repeated bulk write loads at once.
 const LOADS: usize = 8;
@@ -70,8 +73,9 @@ impl From<&Imported> for Recipe {
 }
 
 /// One license of an order to revoke many.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RevokedItem {
+    #[schema(value_type = doc::LicenseId)]
     id: LicenseId,
     status: ItemStatus,
     /// Of a refusal.
@@ -80,8 +84,9 @@ pub(crate) struct RevokedItem {
 }
 
 /// What became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = RevokedStatus)]
 enum ItemStatus {
     Revoked,
     Refused,

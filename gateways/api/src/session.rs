@@ -11,6 +11,7 @@ use domain::time::{Span, Timestamp};
 use projections::{RefreshRules, Refreshed, SessionFacts};
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::{ApiError, Code};
@@ -38,7 +39,7 @@ impl Default for SessionRules {
 }
 
 /// The tokens of a session at one moment.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Tokens {
     access_token: String,

@@ -5,49 +5,45 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::body::Object;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code, FieldError};
+use crate::openapi::types as doc;
 
 const COMPONENTS_MAX: usize = 16;
 const METADATA_MAX_BYTES: usize = 8 * 1024;
 /// Longest nonce, slug or payment reference looked at.
-pub(crate) const TOKEN_MAX_BYTES: usize = 128;
+pub(crate) const TOKEN_MAX: usize = 128;
 
 /// One component of a device's fingerprint, raw.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Component {
+    #[schema(value_type = doc::ComponentName)]
     name: String,
+    #[schema(value_type = doc::ComponentValue)]
     value: String,
 }
 
-/// A member of `least` to `most` bytes.
-pub(crate) fn bytes(pointer: &str, text: &str, least: usize, most: usize) -> Result<(), ApiError> {
-    length(pointer, text.len(), least, most, "bytes")
-}
-
-/// A member of `least` to `most` characters.
+/// A member of `least` to `most` characters: what the document of the API can say, which knows no bytes.
 pub(crate) fn characters(pointer: &str, text: &str, least: usize, most: usize) -> Result<(), ApiError> {
-    length(pointer, text.chars().count(), least, most, "characters")
-}
-
-fn length(pointer: &str, length: usize, least: usize, most: usize, of: &str) -> Result<(), ApiError> {
+    let length = text.chars().count();
     if (least..=most).contains(&length) {
         return Ok(());
     }
-    let detail = format!("must have {least} to {most} {of}, and has {length}");
+    let detail = format!("must have {least} to {most} characters, and has {length}");
     Err(ApiError::invalid(pointer, "WRONG_LENGTH", detail))
 }
 
 /// A license key as a request gives it; whether it opens is another matter.
 pub(crate) fn key(text: &str) -> Result<(), ApiError> {
-    bytes("/key", text, 1, domain::key::TEXT_MAX_BYTES)
+    characters("/key", text, 1, domain::key::TEXT_MAX_BYTES)
 }
 
 /// The client's own name for a machine.
 pub(crate) fn device_id(text: &str) -> Result<(), ApiError> {
-    bytes("/deviceId", text, 1, 128)
+    characters("/deviceId", text, 1, 128)
 }
 
 /// What people call a device.
@@ -60,10 +56,10 @@ pub(crate) const REASON_MAX: usize = 500;
 
 /// Why something is done.
 pub(crate) fn reason(text: Option<String>) -> Result<Option<String>, ApiError> {
-    let Some(text) = text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
-    characters("/reason", &text, 1, REASON_MAX).map(|()| Some(text))
+    let Some(text) = text else { return Ok(None) };
+    characters("/reason", &text, 0, REASON_MAX)?;
+    let text = text.trim();
+    Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
 /// A fingerprint: each name once.
@@ -75,14 +71,12 @@ pub(crate) fn components(components: Vec<Object<Component>>) -> Result<Vec<(Stri
     let mut checked: Vec<(String, String)> = Vec::with_capacity(components.len());
     for (index, Object(Component { name, value })) in components.into_iter().enumerate() {
         let at = |member: &str| format!("/components/{index}/{member}");
-        bytes(&at("name"), &name, 1, 64)?;
-        bytes(&at("value"), &value, 1, 256)?;
+        characters(&at("name"), &name, 1, 64)?;
+        characters(&at("value"), &value, 1, 256)?;
         if checked.iter().any(|(earlier, _)| *earlier == name) {
-            return Err(ApiError::invalid(
-                at("name"),
-                "DUPLICATE_MEMBER",
-                "stands there twice; give each name once",
-            ));
+            let twice =
+                FieldError::new(at("name"), "DUPLICATE_MEMBER", "stands there twice; give each name once");
+            return Err(ApiError::fields(Code::InvalidValue, vec![twice]));
         }
         checked.push((name, value));
     }
@@ -116,7 +110,7 @@ pub(crate) fn entitlements(names: &[String]) -> Result<(), ApiError> {
     names
         .iter()
         .enumerate()
-        .try_for_each(|(index, name)| bytes(&format!("/entitlements/{index}"), name, 1, 64))
+        .try_for_each(|(index, name)| characters(&format!("/entitlements/{index}"), name, 1, 64))
 }
 
 /// Text that borrows from the body unless it holds escapes. A type of its own, because serde borrows into a bare

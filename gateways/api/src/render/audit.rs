@@ -6,26 +6,34 @@ use std::borrow::Cow;
 use domain::id::{GuildId, Kind};
 use projections::AuditEntry;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::instant::Instant;
 use super::table::Table;
 use crate::error::ApiError;
+use crate::openapi::types as doc;
 
 /// One event.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AuditEntry)]
 pub(crate) struct AuditBody<'a> {
     position: i64,
+    #[schema(value_type = doc::Time)]
     timestamp: Instant,
+    #[schema(value_type = Option<doc::Snowflake>)]
     guild_id: Option<GuildId>,
     r#type: &'a str,
     /// `license`, `member`, `guild` or `user`.
+    #[schema(value_type = doc::AggregateKind)]
     aggregate_type: &'static str,
     /// The id of the license, the guild or the person, or `<guild>:<person>`.
     aggregate_id: &'a str,
     /// The license, if it is about one.
+    #[schema(value_type = Option<doc::LicenseId>)]
     license_id: Option<&'a str>,
     sequence: u64,
+    #[schema(value_type = doc::Actor)]
     actor: &'a str,
     reason: Option<&'a str>,
     correlation_id: &'a str,

@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// One member that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = MemberChange)]
 pub(crate) struct Change {
     /// JSON pointer (RFC 6901) into the thing.
     pub(crate) field: String,

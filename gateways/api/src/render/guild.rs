@@ -8,19 +8,27 @@ use domain::id::{GuildId, LicenseId, RoleId};
 use domain::member::{Member, Slot};
 use domain::terms::Terms;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::instant::Instant;
+use crate::openapi::types as doc;
 
 /// A guild.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Guild)]
 pub(crate) struct GuildBody<'a> {
+    #[schema(value_type = Option<doc::Snowflake>)]
     id: Option<GuildId>,
     name: &'a str,
+    #[schema(value_type = Option<doc::Person>)]
     owner_id: Option<&'a str>,
     present: bool,
+    #[schema(value_type = doc::Settings)]
     settings: &'a Settings,
+    #[schema(value_type = doc::Time)]
     created_at: Instant,
+    #[schema(value_type = doc::Time)]
     updated_at: Instant,
     version: u64,
 }
@@ -42,15 +50,20 @@ impl<'a> GuildBody<'a> {
 }
 
 /// A license type.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = LicenseType)]
 pub(crate) struct TypeBody<'a> {
+    #[schema(value_type = Option<doc::Snowflake>)]
     guild_id: Option<GuildId>,
     slug: &'a str,
     name: &'a str,
+    #[schema(value_type = doc::Terms)]
     terms: &'a Terms,
     retired: bool,
+    #[schema(value_type = doc::Time)]
     created_at: Instant,
+    #[schema(value_type = doc::Time)]
     updated_at: Instant,
 }
 
@@ -70,14 +83,20 @@ impl<'a> TypeBody<'a> {
 }
 
 /// A role rule.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RoleRule)]
 pub(crate) struct RuleBody<'a> {
+    #[schema(value_type = uuid::Uuid)]
     id: RuleId,
+    #[schema(value_type = Option<doc::Snowflake>)]
     guild_id: Option<GuildId>,
+    #[schema(value_type = Option<doc::Snowflake>)]
     role_id: Option<RoleId>,
+    #[schema(value_type = Option<doc::Snowflake>)]
     sku_id: Option<RoleId>,
     r#type: &'a str,
+    #[schema(value_type = doc::Time)]
     created_at: Instant,
 }
 
@@ -100,11 +119,15 @@ impl<'a> RuleBody<'a> {
 }
 
 /// A member of staff.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Staff)]
 pub(crate) struct StaffBody<'a> {
+    #[schema(value_type = doc::Person)]
     user_id: &'a str,
+    #[schema(value_type = doc::StaffRole)]
     role: StaffRole,
+    #[schema(value_type = doc::Time)]
     since: Instant,
 }
 
@@ -116,27 +139,36 @@ impl<'a> StaffBody<'a> {
 }
 
 /// A member of the guild.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Member)]
 pub(crate) struct MemberBody<'a> {
+    #[schema(value_type = doc::Person)]
     user_id: &'a str,
+    #[schema(value_type = Option<doc::Snowflake>)]
     guild_id: Option<GuildId>,
     present: bool,
     /// Mapped and watched ones.
+    #[schema(value_type = Vec<doc::Snowflake>)]
     roles: &'a BTreeSet<RoleId>,
     slots: Vec<SlotBody<'a>>,
     /// Whether the last direct message could not be delivered.
     undeliverable: bool,
+    #[schema(value_type = doc::Time)]
     observed_at: Instant,
+    #[schema(value_type = doc::Time)]
     created_at: Instant,
+    #[schema(value_type = doc::Time)]
     updated_at: Instant,
 }
 
 /// A license that comes from roles, or came.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Slot)]
 struct SlotBody<'a> {
     r#type: &'a str,
+    #[schema(value_type = doc::LicenseId)]
     license_id: LicenseId,
     generation: u32,
     open: bool,
@@ -168,16 +200,24 @@ impl<'a> MemberBody<'a> {
 }
 
 /// An API key. The key itself stands only in the answer to its issue.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ApiKey)]
 pub(crate) struct ApiKeyBody<'a> {
+    #[schema(value_type = doc::ApiKeyId)]
     id: ApiKeyId,
+    #[schema(value_type = Option<doc::Snowflake>)]
     guild_id: Option<GuildId>,
+    #[schema(value_type = doc::ApiKeyKind)]
     kind: ApiKeyKind,
+    #[schema(value_type = Vec<doc::Scope>)]
     scopes: &'a [Scope],
     name: Option<&'a str>,
+    #[schema(value_type = Option<doc::Time>)]
     expires_at: Option<Instant>,
+    #[schema(value_type = doc::Time)]
     created_at: Instant,
+    #[schema(value_type = Option<doc::Time>)]
     revoked_at: Option<Instant>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,

@@ -7,23 +7,28 @@ use domain::time::Timestamp;
 use projections::HistoryEntry;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Audience;
 use super::instant::Instant;
 use super::license::LicenseBody;
+use crate::openapi::types as doc;
 
 /// Members of a payload that hold personal data, at any depth.
 const PERSONAL: [&str; 6] = ["discordId", "deviceName", "name", "metadata", "privateMetadata", "externalRef"];
 
 /// An event: who did what, why and when. For a guild it stands alone, because what the event says is for another rank
 /// each time.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Event)]
 pub(crate) struct EventBody<'a> {
     position: i64,
     r#type: String,
     sequence: u64,
+    #[schema(value_type = doc::Time)]
     timestamp: Instant,
+    #[schema(value_type = doc::Actor)]
     actor: &'a Actor,
     reason: Option<&'a str>,
     correlation_id: &'a str,
@@ -31,8 +36,9 @@ pub(crate) struct EventBody<'a> {
 }
 
 /// An event of a license, with what it says.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = HistoryEntry)]
 pub(crate) struct EntryBody<'a> {
     #[serde(flatten)]
     event: EventBody<'a>,

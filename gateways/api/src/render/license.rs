@@ -5,34 +5,49 @@ use domain::license::{Device, License, Personal, Status};
 use domain::private::Unsealed;
 use domain::time::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::instant::Instant;
 use super::{Audience, RawJson};
+use crate::openapi::types as doc;
 
 /// A license.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = License)]
 pub(crate) struct LicenseBody<'a> {
+    #[schema(value_type = doc::LicenseId)]
     id: LicenseId,
+    #[schema(value_type = Option<doc::Snowflake>)]
     guild_id: Option<GuildId>,
     /// The outer level is whether the audience sees it at all.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<doc::Person>)]
     user_id: Option<Option<&'a str>>,
     r#type: &'a str,
+    #[schema(value_type = Option<doc::LicenseStatus>)]
     status: Option<Status>,
     is_active: bool,
     max_devices: Option<u32>,
     device_count: usize,
+    #[schema(value_type = doc::Time)]
     created_at: Instant,
+    #[schema(value_type = doc::Time)]
     updated_at: Instant,
+    #[schema(value_type = Option<doc::Time>)]
     starts_at: Option<Instant>,
+    #[schema(value_type = Option<doc::Time>)]
     expires_at: Option<Instant>,
+    #[schema(value_type = Option<doc::Time>)]
     grace_ends_at: Option<Instant>,
+    #[schema(value_type = Option<doc::Time>)]
     role_loss_ends_at: Option<Instant>,
     entitlements: &'a [String],
+    #[schema(value_type = Option<doc::Metadata>)]
     metadata: RawJson<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<doc::Metadata>)]
     private_metadata: Option<RawJson<'a>>,
     key_version: u8,
     version: u64,
@@ -81,15 +96,20 @@ impl LicenseBody<'_> {
 }
 
 /// An active device.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Device)]
 pub(crate) struct DeviceBody<'a> {
     id: Uuid,
+    #[schema(value_type = doc::LicenseId)]
     license_id: LicenseId,
     device_id: &'a str,
     device_name: Option<&'a str>,
+    #[schema(value_type = doc::Time)]
     activated_at: Instant,
+    #[schema(value_type = Option<doc::Time>)]
     last_seen: Option<Instant>,
+    #[schema(value_type = Option<doc::Time>)]
     lease_until: Option<Instant>,
 }
 
@@ -117,14 +137,15 @@ impl<'a> DeviceBody<'a> {
 }
 
 /// A license and one of its devices.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct LicenseAndDevice<'a> {
     pub(crate) license: LicenseBody<'a>,
     pub(crate) device: Option<DeviceBody<'a>>,
 }
 
 /// A new license with its key, which only the answer to its making shows unasked.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LicenseWithKey)]
 pub(crate) struct Keyed<'a> {
     #[serde(flatten)]
     pub(crate) license: LicenseBody<'a>,
@@ -132,8 +153,9 @@ pub(crate) struct Keyed<'a> {
 }
 
 /// What became of the rows of a file.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Imported)]
 pub(crate) struct ImportedBody {
     pub(crate) created: usize,
     pub(crate) existing: usize,

@@ -19,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use domain::private::Unsealed;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 
@@ -40,7 +41,7 @@ pub(crate) enum Audience {
 }
 
 /// A list.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct List<T> {
     pub(crate) data: Vec<T>,

@@ -7,6 +7,7 @@ use domain::credential::Scope;
 use domain::device::Component as Hashed;
 use domain::license::Authority;
 use serde::Deserialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::ApiError;
@@ -14,20 +15,38 @@ use crate::extract::body::Object;
 use crate::extract::checks::{self, Component};
 use crate::extract::with_key::named;
 use crate::extract::write::{Plan, Write};
+use crate::openapi::types as doc;
 use crate::recipe::Recipe;
+use crate::render::license::LicenseAndDevice;
+use crate::render::license::LicenseBody;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = ActivateRequest)]
 struct Activate {
+    #[schema(value_type = doc::LicenseKey)]
     key: String,
+    #[schema(value_type = doc::DeviceId)]
     device_id: String,
     #[serde(default)]
+    #[schema(value_type = Option<doc::DeviceName>)]
     device_name: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Vec<Component>)]
     components: Vec<Object<Component>>,
 }
 
+/// Activates a device with the license key.
+///
 /// 201 with license and device; 200 if the device was active before.
+#[utoipa::path(
+    post,
+    path = "/licenses/activate",
+    operation_id = "licenses_activate",
+    tag = "Validation",
+    request_body = Activate,
+    responses((status = 201, body = LicenseAndDevice<'static>), (status = 200, body = LicenseAndDevice<'static>)),
+)]
 pub(crate) async fn activate(write: Write) -> Result<Response, ApiError> {
     let asked: Activate = write.json()?;
     checks::key(&asked.key)?;
@@ -52,14 +71,28 @@ pub(crate) async fn activate(write: Write) -> Result<Response, ApiError> {
     write.perform(plan, |context| async move { commands.activate(&context, named.key, order).await }).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = DeactivateRequest)]
 struct Deactivate {
+    #[schema(value_type = doc::LicenseKey)]
     key: String,
+    #[schema(value_type = doc::DeviceId)]
     device_id: String,
 }
 
+/// Gives a device's slot back with the license key.
+///
 /// 200 with the license.
+#[utoipa::path(
+    post,
+    path = "/licenses/deactivate",
+    operation_id = "licenses_deactivate",
+    tag = "Validation",
+    request_body = Deactivate,
+    responses((status = 200, body = LicenseBody<'static>)),
+    security(("apiKey" = []), ("bearer" = [])),
+)]
 pub(crate) async fn deactivate(write: Write) -> Result<Response, ApiError> {
     let asked: Deactivate = write.json()?;
     checks::key(&asked.key)?;

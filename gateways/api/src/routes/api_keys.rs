@@ -8,6 +8,7 @@ use domain::guild::Action;
 use domain::id::GuildId;
 use domain::time::Timestamp;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::answer::stamp;
 use crate::error::ApiError;
@@ -15,11 +16,20 @@ use crate::extract::access;
 use crate::extract::path::PathIds;
 use crate::extract::read::Read;
 use crate::extract::write::{Plan, Write};
+use crate::openapi::types as doc;
 use crate::recipe::{Created, Recipe};
 use crate::render::guild::ApiKeyBody;
 use crate::render::{Audience, List, json};
 
-/// Every API key, revoked ones included, without the keys themselves.
+/// Lists every API key, revoked ones included, without the keys themselves.
+#[utoipa::path(
+    get,
+    path = "/guilds/{guild}/api-keys",
+    operation_id = "api_keys_list",
+    tag = "API keys",
+    responses((status = 200, body = List<ApiKeyBody<'static>>)),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError> {
     read.query(&[])?;
     let id: GuildId = ids.id("guild", "guild")?;
@@ -30,19 +40,35 @@ pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError>
     Ok(response)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = ApiKeyOrder)]
 struct Issue {
+    #[schema(value_type = doc::ApiKeyKind)]
     kind: ApiKeyKind,
     #[serde(default)]
+    #[schema(value_type = Option<Vec<doc::Scope>>)]
     scopes: Option<Vec<Scope>>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Name>)]
     name: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Time>)]
     expires_at: Option<Timestamp>,
 }
 
+/// Issues an API key.
+///
 /// 201 with the API key and, this once, the key itself.
+#[utoipa::path(
+    post,
+    path = "/guilds/{guild}/api-keys",
+    operation_id = "api_keys_issue",
+    tag = "API keys",
+    request_body = Issue,
+    responses((status = 201, body = ApiKeyBody<'static>)),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn issue(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Issue = write.json()?;
     let guild: GuildId = ids.id("guild", "guild")?;
@@ -55,7 +81,17 @@ pub(crate) async fn issue(ids: PathIds, write: Write) -> Result<Response, ApiErr
     act(&write, guild, Recipe::ApiKey { guild, api_key: id, created: Created::Now }, action).await
 }
 
+/// Revokes an API key.
+///
 /// 200 with the API key, which does not work any more.
+#[utoipa::path(
+    delete,
+    path = "/guilds/{guild}/api-keys/{id}",
+    operation_id = "api_keys_revoke",
+    tag = "API keys",
+    responses((status = 200, body = ApiKeyBody<'static>)),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn revoke(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     write.is_empty()?;
     let guild: GuildId = ids.id("guild", "guild")?;

@@ -15,16 +15,27 @@ use domain::proof::{Checkpoint, LogKey, Note, fingerprint};
 use futures::{StreamExt as _, stream};
 use projections::GuildExport;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::access;
 use crate::extract::path::PathIds;
 use crate::extract::principal::Principal;
 use crate::extract::read::Read;
+use crate::openapi::types as doc;
 use crate::render::json;
 use crate::state::ApiState;
 
-/// Every event of a guild up to now as JSON Lines, read from the log while it is sent.
+/// Exports every event of a guild as JSON Lines, with what proves that it is whole.
+///
+/// It is read from the log while it is sent.
+#[utoipa::path(
+    get,
+    path = "/guilds/{guild}/audit-log/export",
+    operation_id = "audit_log_export",
+    tag = "Audit log",
+    responses((status = 200, body = String, content_type = "application/jsonl")),
+)]
 pub(crate) async fn export(read: Read, ids: PathIds) -> Result<Response, ApiError> {
     read.query(&[])?;
     let guild: GuildId = ids.id("guild", "guild")?;
@@ -49,26 +60,39 @@ async fn next_lines(mut export: GuildExport) -> io::Result<Option<(String, Guild
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = LogKey)]
 struct KeyBody {
     origin: String,
     key: String,
     fingerprint: String,
 }
 
-/// The public key of checkpoints. It is asked for without a credential, so nothing of a tenant stands here.
+/// Shows the public key of checkpoints.
+///
+/// It is asked for without a credential, so nothing of a tenant stands here.
+#[utoipa::path(
+    get,
+    path = "/.well-known/dca-log.json",
+    operation_id = "audit_log_key",
+    tag = "Audit log",
+    responses((status = 200, body = KeyBody)),
+    security(()),
+)]
 pub(crate) async fn key(State(state): State<ApiState>) -> Response {
     let key = state.seal_log().key();
     let fingerprint = fingerprint(&key.public);
     json(StatusCode::OK, &KeyBody { key: key.to_string(), fingerprint, origin: key.name })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Checkpoint)]
 struct CheckpointBody<'a> {
     epoch: &'a str,
     size: u64,
+    #[schema(value_type = doc::Hash)]
     root: Hash,
     checkpoint: &'a str,
     key: String,
@@ -81,7 +105,15 @@ impl<'a> CheckpointBody<'a> {
     }
 }
 
-/// A checkpoint of now, or the one that was signed when the log had `size` events.
+/// Shows a checkpoint of now, or the one that was signed when the log had `size` events.
+#[utoipa::path(
+    get,
+    path = "/admin/audit-log/checkpoint",
+    operation_id = "audit_log_checkpoint",
+    tag = "Audit log",
+    params(("size" = Option<doc::Number>, Query)),
+    responses((status = 200, body = CheckpointBody<'static>)),
+)]
 pub(crate) async fn checkpoint(read: Read) -> Result<Response, ApiError> {
     match &read.principal {
         Principal::Key(key) => key.scope(Scope::AuditRead)?,
@@ -97,19 +129,31 @@ pub(crate) async fn checkpoint(read: Read) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &CheckpointBody::new(&said, &note, &log.key())))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Proof)]
 struct ProofBody<'a> {
     position: i64,
     /// The text that is hashed.
     record: &'a str,
+    #[schema(value_type = doc::Hash)]
     leaf: Hash,
+    #[schema(value_type = Vec<doc::Hash>)]
     path: &'a [Hash],
     #[serde(flatten)]
     checkpoint: CheckpointBody<'a>,
 }
 
-/// That the event at `position` is in the log.
+/// Proves that the event at `position` is in the log.
+#[utoipa::path(
+    get,
+    path = "/admin/audit-log/proof",
+    operation_id = "audit_log_proof",
+    tag = "Audit log",
+    params(("position" = doc::Number, Query)),
+    responses((status = 200, body = ProofBody<'static>)),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn proof(read: Read) -> Result<Response, ApiError> {
     read.principal.operator()?;
     let query = read.query(&["position"])?;
@@ -126,17 +170,30 @@ pub(crate) async fn proof(read: Read) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &body))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ConsistencyProof)]
 struct ConsistencyBody {
     from: i64,
+    #[schema(value_type = doc::Hash)]
     from_root: Hash,
     to: i64,
+    #[schema(value_type = doc::Hash)]
     to_root: Hash,
+    #[schema(value_type = Vec<doc::Hash>)]
     path: Vec<Hash>,
 }
 
-/// That the log of `to` events begins with the log of `from` events; without `to`, the log of now.
+/// Proves that the log of `to` events begins with the log of `from` events; without `to`, the log of now.
+#[utoipa::path(
+    get,
+    path = "/admin/audit-log/consistency",
+    operation_id = "audit_log_consistency",
+    tag = "Audit log",
+    params(("from" = doc::Number, Query), ("to" = Option<doc::Number>, Query)),
+    responses((status = 200, body = ConsistencyBody)),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn consistency(read: Read) -> Result<Response, ApiError> {
     read.principal.operator()?;
     let query = read.query(&["from", "to"])?;

@@ -16,6 +16,7 @@ use crate::extract::accept::Form;
 use crate::extract::access;
 use crate::extract::query::{Query, wrong};
 use crate::extract::read::{Read, page};
+use crate::openapi::types as doc;
 use crate::render::audit::{self, AuditBody};
 use crate::render::stream::{self, line};
 use crate::render::table::Table;
@@ -36,7 +37,15 @@ const MEMBERS: [&str; 10] = [
 ];
 const FILTERS: usize = 8;
 
-/// The events that the caller may see and the filters hold.
+/// Lists the events that the caller may see, newest first; as pages, or whole as JSON Lines or CSV.
+#[utoipa::path(
+    get,
+    path = "/admin/audit-log",
+    operation_id = "audit_log_list",
+    tag = "Audit log",
+    params(doc::AuditFilters, doc::Paging),
+    responses((status = 200, content((List<AuditBody<'static>> = "application/json"), (String = "application/jsonl"), (String = "text/csv")))),
+)]
 pub(crate) async fn list(read: Read) -> Result<Response, ApiError> {
     let known = if read.form == Form::Json { &MEMBERS[..] } else { &MEMBERS[..FILTERS] };
     let query = read.query(known)?;

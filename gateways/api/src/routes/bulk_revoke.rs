@@ -12,6 +12,7 @@ use domain::time::Timestamp;
 use projections::{LicenseFilter, PAGE_MAX, Page};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::answer::stamp;
 use crate::error::{ApiError, Code, FieldError};
@@ -20,20 +21,27 @@ use crate::extract::body::Object;
 use crate::extract::checks;
 use crate::extract::principal::Principal;
 use crate::extract::write::{Plan, Write};
+use crate::openapi::types as doc;
 use crate::recipe::{self, RevokedItem};
 use crate::render::{Audience, json};
 use crate::routes::{licenses, lifecycle};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = RevokeManyRequest)]
 struct RevokeMany {
     #[serde(default)]
+    #[schema(value_type = Option<Vec<doc::LicenseId>>)]
     ids: Option<Vec<LicenseId>>,
     #[serde(default)]
+    #[schema(value_type = Option<Filter>)]
     filter: Option<Object<Filter>>,
+    #[schema(value_type = doc::RevokeMode)]
     mode: Mode,
     #[serde(default)]
+    #[schema(value_type = Option<doc::RevokeCategory>)]
     category: Option<RevokeCategory>,
+    #[schema(value_type = doc::Reason)]
     reason: String,
     #[serde(default)]
     dry_run: bool,
@@ -60,19 +68,26 @@ impl TryFrom<String> for Mode {
 }
 
 /// The filters of `GET /licenses`, inside one guild.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = LicenseFilter)]
 struct Filter {
+    #[schema(value_type = doc::Snowflake)]
     guild_id: GuildId,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Snowflake>)]
     user_id: Option<DiscordId>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::LicenseStatus>)]
     status: Option<Status>,
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     r#type: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Search>)]
     q: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Time>)]
     expires_before: Option<Timestamp>,
 }
 
@@ -115,6 +130,14 @@ fn ids_once(ids: Vec<LicenseId>) -> Result<Vec<LicenseId>, ApiError> {
 }
 
 /// Ends licenses for good: all or none of them, or each that can be.
+#[utoipa::path(
+    post,
+    path = "/admin/licenses/revoke",
+    operation_id = "licenses_revoke_many",
+    tag = "Many licenses",
+    request_body = RevokeMany,
+    responses((status = 200, body = Tried)),
+)]
 pub(crate) async fn revoke(write: Write) -> Result<Response, ApiError> {
     let mut asked: RevokeMany = write.json()?;
     let named = asked.named()?;
@@ -193,8 +216,9 @@ async fn perform(write: &Write, order: RevokeOrder, reason: Option<String>) -> R
 }
 
 /// What an order would do.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = RevokedList)]
 struct Tried {
     data: Vec<RevokedItem>,
     next_cursor: Option<String>,

@@ -6,6 +6,7 @@ use axum::response::Response;
 use domain::id::LicenseId;
 use domain::license::Authority;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::access::{self, Standing};
@@ -13,16 +14,31 @@ use crate::extract::checks;
 use crate::extract::path::PathIds;
 use crate::extract::query::Query;
 use crate::extract::write::{Plan, Write};
+use crate::openapi::types as doc;
 use crate::recipe::Recipe;
+use crate::render::license::DeviceBody;
+use crate::render::license::LicenseBody;
 use crate::state::ApiState;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = DeviceRename)]
 struct Rename {
+    #[schema(value_type = doc::DeviceName)]
     device_name: String,
 }
 
+/// Renames a device.
+///
 /// 200 with the device.
+#[utoipa::path(
+    patch,
+    path = "/licenses/{id}/devices/{deviceId}",
+    operation_id = "devices_rename",
+    tag = "Devices",
+    request_body = Rename,
+    responses((status = 200, body = DeviceBody<'static>)),
+)]
 pub(crate) async fn rename(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Rename = write.json()?;
     checks::device_name(&asked.device_name)?;
@@ -41,10 +57,12 @@ pub(crate) async fn rename(ids: PathIds, write: Write) -> Result<Response, ApiEr
         .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = DeviceRelease)]
 struct Free {
     #[serde(default)]
+    #[schema(value_type = Option<doc::Reason>)]
     reason: Option<String>,
 }
 
@@ -54,7 +72,18 @@ enum Which {
     All,
 }
 
+/// Frees a device, or all of them.
+///
 /// 200 with the license. Freeing all devices must be said, so that a forgotten member does not do it.
+#[utoipa::path(
+    delete,
+    path = "/licenses/{id}/deactivate",
+    operation_id = "devices_free",
+    tag = "Devices",
+    request_body = Free,
+    params(("deviceId" = Option<String>, Query), ("all" = Option<bool>, Query)),
+    responses((status = 200, body = LicenseBody<'static>)),
+)]
 pub(crate) async fn free(
     State(state): State<ApiState>,
     ids: PathIds,

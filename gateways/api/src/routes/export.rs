@@ -14,6 +14,7 @@ use crate::error::ApiError;
 use crate::extract::accept::Form;
 use crate::extract::access;
 use crate::extract::read::Read;
+use crate::openapi::types as doc;
 use crate::render::rows::{self, Row};
 use crate::render::stream::{self, Written};
 use crate::routes::licenses;
@@ -31,7 +32,17 @@ struct File {
     now: Timestamp,
 }
 
-/// The file, sent while it is read.
+/// Exports what a list of licenses holds, whole, as CSV or JSON Lines.
+///
+/// The file is sent while it is read.
+#[utoipa::path(
+    get,
+    path = "/admin/licenses/export",
+    operation_id = "licenses_export",
+    tag = "Many licenses",
+    params(doc::LicenseFilters, ("keys" = Option<bool>, Query)),
+    responses((status = 200, content((String = "text/csv"), (String = "application/jsonl")))),
+)]
 pub(crate) async fn export(read: Read) -> Result<Response, ApiError> {
     let query = read.query(&MEMBERS)?;
     let mut filter = licenses::asked(&read, &query)?;

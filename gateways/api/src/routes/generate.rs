@@ -7,29 +7,42 @@ use domain::id::{DiscordId, GuildId, LicenseId};
 use domain::time::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::access;
-use crate::extract::checks::{self, TOKEN_MAX_BYTES};
+use crate::extract::checks::{self, TOKEN_MAX};
 use crate::extract::write::{Plan, Write};
+use crate::openapi::types as doc;
 use crate::recipe::{Batch, Recipe};
 use crate::render::Audience;
+use crate::render::List;
+use crate::render::license::Keyed;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = GenerateRequest)]
 struct Generate {
+    #[schema(value_type = doc::Snowflake)]
     guild_id: GuildId,
+    #[schema(value_type = doc::Word)]
     r#type: String,
+    #[schema(value_type = doc::Count)]
     count: u64,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Snowflake>)]
     assign_to: Option<DiscordId>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Time>)]
     starts_at: Option<Timestamp>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Metadata>)]
     metadata: Option<Box<RawValue>>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Metadata>)]
     private_metadata: Option<Box<RawValue>>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Reason>)]
     reason: Option<String>,
 }
 
@@ -43,7 +56,7 @@ impl Generate {
 
     /// The order for these `ids`, once every text of it was looked at.
     fn order(self, ids: Vec<LicenseId>) -> Result<GenerateOrder, ApiError> {
-        checks::bytes("/type", &self.r#type, 1, TOKEN_MAX_BYTES)?;
+        checks::characters("/type", &self.r#type, 1, TOKEN_MAX)?;
         let text =
             |pointer, raw: Option<Box<RawValue>>| raw.map(|raw| checks::metadata(pointer, &raw)).transpose();
         Ok(GenerateOrder {
@@ -58,7 +71,17 @@ impl Generate {
     }
 }
 
+/// Makes licenses, all or none.
+///
 /// 201 with the licenses and their keys.
+#[utoipa::path(
+    post,
+    path = "/admin/licenses/generate",
+    operation_id = "licenses_generate",
+    tag = "Many licenses",
+    request_body = Generate,
+    responses((status = 201, body = List<Keyed<'static>>)),
+)]
 pub(crate) async fn generate(write: Write) -> Result<Response, ApiError> {
     let mut asked: Generate = write.json()?;
     let (guild, count) = (asked.guild_id, asked.count(write.state.limits().generate_max)?);

@@ -7,6 +7,7 @@ use axum::response::Response;
 use domain::credential::Scope;
 use projections::{Ask, DeviceAsk};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::caller::Caller;
 use crate::error::ApiError;
@@ -15,22 +16,38 @@ use crate::extract::checks::{self, Component, Text};
 use crate::extract::principal::Principal;
 use crate::extract::query::Query;
 use crate::extract::{body, with_key};
+use crate::openapi::types as doc;
 use crate::render::json;
 use crate::render::license::{DeviceBody, LicenseAndDevice, LicenseBody};
 use crate::state::ApiState;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = HeartbeatRequest)]
 struct Body<'a> {
     #[serde(borrow)]
+    #[schema(value_type = doc::LicenseKey)]
     key: Text<'a>,
     #[serde(borrow)]
+    #[schema(value_type = doc::DeviceId)]
     device_id: Text<'a>,
     #[serde(default)]
+    #[schema(value_type = Vec<Component>)]
     components: Vec<Object<Component>>,
 }
 
+/// Reports that a device is in use.
+///
 /// 200 with license and device; every verdict but a valid one is an error with its code.
+#[utoipa::path(
+    post,
+    path = "/licenses/heartbeat",
+    operation_id = "licenses_heartbeat",
+    tag = "Validation",
+    request_body = Body<'static>,
+    responses((status = 200, body = LicenseAndDevice<'static>)),
+    security(("apiKey" = []), ("bearer" = [])),
+)]
 pub(crate) async fn heartbeat(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let now = state.now();

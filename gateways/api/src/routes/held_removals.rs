@@ -8,6 +8,7 @@ use domain::id::GuildId;
 use domain::private::Unsealed;
 use projections::HeldRemoval;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::ApiError;
@@ -15,23 +16,36 @@ use crate::extract::access;
 use crate::extract::path::PathIds;
 use crate::extract::read::Read;
 use crate::extract::write::Write;
+use crate::openapi::types as doc;
 use crate::render::instant::Instant;
 use crate::render::{List, json};
 use crate::state::ApiState;
 
 /// A license that somebody would lose.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = HeldRemoval)]
 struct RemovalBody {
     batch: Uuid,
+    #[schema(value_type = Option<doc::Person>)]
     user_id: Option<String>,
+    #[schema(value_type = uuid::Uuid)]
     rule_id: RuleId,
     r#type: Option<String>,
+    #[schema(value_type = doc::Time)]
     since: Instant,
     confirmed: bool,
 }
 
-/// The removals that wait, oldest first.
+/// Lists the removals that the brake holds back, oldest first.
+#[utoipa::path(
+    get,
+    path = "/guilds/{guild}/held-removals",
+    operation_id = "held_removals_list",
+    tag = "Role rules",
+    params(doc::Paging),
+    responses((status = 200, body = List<RemovalBody>)),
+)]
 pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError> {
     let page = read.page()?;
     let id: GuildId = ids.id("guild", "guild")?;
@@ -58,13 +72,23 @@ async fn body(state: &ApiState, guild: &Guild, removal: HeldRemoval) -> Result<R
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConfirmedRemovals)]
 struct Confirmed {
     batch: Uuid,
     confirmed: u64,
 }
 
-/// Lets a batch happen. Whoever has his role back by then keeps his license.
+/// Lets a batch of removals happen.
+///
+/// Whoever has his role back by then keeps his license.
+#[utoipa::path(
+    post,
+    path = "/guilds/{guild}/held-removals/{batch}/confirm",
+    operation_id = "held_removals_confirm",
+    tag = "Role rules",
+    responses((status = 200, body = Confirmed)),
+)]
 pub(crate) async fn confirm(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     write.is_empty()?;
     let guild: GuildId = ids.id("guild", "guild")?;

@@ -9,10 +9,19 @@ use crate::extract::access::{self, Standing};
 use crate::extract::path::PathIds;
 use crate::extract::principal::Principal;
 use crate::extract::read::Read;
+use crate::openapi::types as doc;
 use crate::render::history::{EntryBody, Viewer};
 use crate::render::{List, json};
 
-/// A page of the history.
+/// Lists every event of a license, oldest first.
+#[utoipa::path(
+    get,
+    path = "/licenses/{id}/history",
+    operation_id = "licenses_history",
+    tag = "Licenses",
+    params(doc::Paging),
+    responses((status = 200, body = List<EntryBody<'static>>)),
+)]
 pub(crate) async fn history(read: Read, ids: PathIds) -> Result<Response, ApiError> {
     let page = read.page()?;
     let id: LicenseId = ids.id("id", "license")?;

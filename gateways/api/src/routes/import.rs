@@ -16,9 +16,10 @@ use crate::answer::stamp;
 use crate::error::ApiError;
 use crate::extract::access;
 use crate::extract::body;
-use crate::extract::checks::{self, TOKEN_MAX_BYTES};
+use crate::extract::checks::{self, TOKEN_MAX};
 use crate::extract::query::Query;
 use crate::extract::write::{Plan, Write};
+use crate::openapi::types as doc;
 use crate::recipe::Recipe;
 use crate::render::license::ImportedBody;
 use crate::render::table::plain;
@@ -46,7 +47,16 @@ const PASSED_OVER: [&str; 11] = [
     "version",
 ];
 
-/// Brings licenses in.
+/// Brings licenses in from a CSV file, all rows or none.
+#[utoipa::path(
+    post,
+    path = "/admin/licenses/import",
+    operation_id = "licenses_import",
+    tag = "Many licenses",
+    request_body(content = String, content_type = "text/csv"),
+    params(("guildId" = doc::Snowflake, Query), ("dryRun" = Option<bool>, Query)),
+    responses((status = 200, body = ImportedBody)),
+)]
 pub(crate) async fn import(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let write = Write::of_table(request, &state).await?;
     let query = Query::of(&write.uri, &MEMBERS)?;
@@ -159,7 +169,7 @@ impl Cells<'_> {
     }
 
     fn row(&self, faults: &mut Vec<RefusedItem>) -> Option<ImportRow> {
-        let Some(license_type) = self.short("type", TOKEN_MAX_BYTES, faults) else {
+        let Some(license_type) = self.short("type", TOKEN_MAX, faults) else {
             faults.push(self.fault("type", "MISSING_MEMBER", "is empty and must not be".to_owned()));
             return None;
         };

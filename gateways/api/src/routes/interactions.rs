@@ -8,6 +8,7 @@ use axum::response::Response;
 use crate::error::{ApiError, Code};
 use crate::extract::body;
 use crate::extract::query::Query;
+use crate::openapi::types as doc;
 use crate::operator::InteractionError;
 use crate::render::json;
 use crate::state::ApiState;
@@ -15,7 +16,19 @@ use crate::state::ApiState;
 const SIGNATURE: &str = "X-Signature-Ed25519";
 const TIMESTAMP: &str = "X-Signature-Timestamp";
 
-/// Checks, then answers as Discord wants it.
+/// Takes an interaction that Discord posts.
+///
+/// The credential is Discord's signature; the answer has the shape that Discord wants.
+#[utoipa::path(
+    post,
+    path = "/discord/interactions",
+    operation_id = "discord_interact",
+    tag = "Discord",
+    request_body(content = serde_json::Value, content_type = "application/json"),
+    params(("X-Signature-Ed25519" = doc::Signature, Header), ("X-Signature-Timestamp" = doc::Seconds, Header)),
+    responses((status = 200, body = serde_json::Value)),
+    security(()),
+)]
 pub(crate) async fn receive(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let (parts, content) = request.into_parts();
     Query::none(&parts.uri)?;

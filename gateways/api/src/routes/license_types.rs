@@ -6,6 +6,7 @@ use domain::guild::Action;
 use domain::id::GuildId;
 use domain::terms::TermsChange;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::answer::stamp;
 use crate::error::ApiError;
@@ -14,6 +15,7 @@ use crate::extract::body::Object;
 use crate::extract::path::PathIds;
 use crate::extract::read::Read;
 use crate::extract::write::{Plan, Write};
+use crate::openapi::types as doc;
 use crate::recipe::{Created, Recipe};
 use crate::render::guild::TypeBody;
 use crate::render::{Audience, List, json};
@@ -21,7 +23,14 @@ use crate::render::{Audience, List, json};
 /// Members of the requests here that are no terms.
 const NO_TERMS: [&str; 2] = ["/slug", "/name"];
 
-/// Every type, retired ones included.
+/// Lists every license type, retired ones included.
+#[utoipa::path(
+    get,
+    path = "/guilds/{guild}/license-types",
+    operation_id = "license_types_list",
+    tag = "License types",
+    responses((status = 200, body = List<TypeBody<'static>>)),
+)]
 pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError> {
     read.query(&[])?;
     let id: GuildId = ids.id("guild", "guild")?;
@@ -33,16 +42,30 @@ pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError>
     Ok(response)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = LicenseTypeDefinition)]
 struct Define {
+    #[schema(value_type = doc::Slug)]
     slug: String,
+    #[schema(value_type = doc::Name)]
     name: String,
     #[serde(default)]
+    #[schema(value_type = doc::TermsChange)]
     terms: Object<TermsChange>,
 }
 
+/// Defines a license type.
+///
 /// 201 with the type.
+#[utoipa::path(
+    post,
+    path = "/guilds/{guild}/license-types",
+    operation_id = "license_types_define",
+    tag = "License types",
+    request_body = Define,
+    responses((status = 201, body = TypeBody<'static>)),
+)]
 pub(crate) async fn define(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Define = write.json()?;
     let guild: GuildId = ids.id("guild", "guild")?;
@@ -52,16 +75,29 @@ pub(crate) async fn define(ids: PathIds, write: Write) -> Result<Response, ApiEr
     act(&write, guild, recipe, action).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = LicenseTypeChange)]
 struct Change {
     #[serde(default)]
+    #[schema(value_type = Option<doc::Name>)]
     name: Option<String>,
     #[serde(default)]
+    #[schema(value_type = doc::TermsChange)]
     terms: Object<TermsChange>,
 }
 
+/// Changes a license type.
+///
 /// 200 with the type. Licenses that exist keep their terms.
+#[utoipa::path(
+    patch,
+    path = "/guilds/{guild}/license-types/{slug}",
+    operation_id = "license_types_change",
+    tag = "License types",
+    request_body = Change,
+    responses((status = 200, body = TypeBody<'static>)),
+)]
 pub(crate) async fn change(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Change = write.json()?;
     let guild: GuildId = ids.id("guild", "guild")?;
@@ -71,7 +107,16 @@ pub(crate) async fn change(ids: PathIds, write: Write) -> Result<Response, ApiEr
     act(&write, guild, recipe, Action::ChangeType { slug, name: asked.name, terms: asked.terms.0 }).await
 }
 
+/// Retires a license type.
+///
 /// 200 with the type, of which no more licenses are made. Those that exist stay.
+#[utoipa::path(
+    delete,
+    path = "/guilds/{guild}/license-types/{slug}",
+    operation_id = "license_types_retire",
+    tag = "License types",
+    responses((status = 200, body = TypeBody<'static>)),
+)]
 pub(crate) async fn retire(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     write.is_empty()?;
     let guild: GuildId = ids.id("guild", "guild")?;

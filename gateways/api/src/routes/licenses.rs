@@ -21,6 +21,7 @@ use crate::extract::path::PathIds;
 use crate::extract::principal::{Principal, User};
 use crate::extract::query::{Query, wrong};
 use crate::extract::read::{Read, page};
+use crate::openapi::types as doc;
 use crate::render::license::{DeviceBody, LicenseBody};
 use crate::render::{Audience, List, json};
 use crate::routes::past;
@@ -38,8 +39,17 @@ const STATUSES: [Status; 8] = [
     Status::Revoked,
 ];
 
-/// The licenses that the caller may see, newest first: a person's own, or a guild's for its staff and its keys. With
-/// `asOf`, those that one person had then.
+/// Lists the licenses that the caller may see, newest first.
+///
+/// A person's own, or a guild's for its staff and its keys. With `asOf`, those that one person had then.
+#[utoipa::path(
+    get,
+    path = "/licenses",
+    operation_id = "licenses_list",
+    tag = "Licenses",
+    params(doc::LicenseFilters, ("asOf" = Option<doc::CommonInstant>, Query), doc::Paging),
+    responses((status = 200, body = List<LicenseBody<'static>>)),
+)]
 pub(crate) async fn list(read: Read) -> Result<Response, ApiError> {
     let query = read.query(&MEMBERS)?;
     let (filter, audience) = filter(&read, &query).await?;
@@ -139,7 +149,15 @@ fn status(text: &str) -> Result<Status, ApiError> {
     found.ok_or_else(|| wrong("status", &format!("must be one of {}", known())))
 }
 
-/// One license, as it is or, with `asOf`, as it was.
+/// Shows a license, as it is or, with `asOf`, as it was.
+#[utoipa::path(
+    get,
+    path = "/licenses/{id}",
+    operation_id = "licenses_get",
+    tag = "Licenses",
+    params(("asOf" = Option<doc::AsOf>, Query)),
+    responses((status = 200, body = LicenseBody<'static>)),
+)]
 pub(crate) async fn one(read: Read, ids: PathIds) -> Result<Response, ApiError> {
     let query = read.query(&["asOf"])?;
     let as_of = as_of::instant(&read, &query, "asOf")?;
@@ -159,7 +177,14 @@ fn seen_at(seen: &HashMap<Uuid, Timestamp>, device: &Device) -> Option<Timestamp
     seen.get(&device.id).copied()
 }
 
-/// The active devices of a license.
+/// Lists the active devices of a license.
+#[utoipa::path(
+    get,
+    path = "/licenses/{id}/devices",
+    operation_id = "licenses_devices",
+    tag = "Devices",
+    responses((status = 200, body = List<DeviceBody<'static>>)),
+)]
 pub(crate) async fn devices(read: Read, ids: PathIds) -> Result<Response, ApiError> {
     read.query(&[])?;
     let id: LicenseId = ids.id("id", "license")?;

@@ -6,13 +6,16 @@ use domain::id::{DiscordId, LicenseId};
 use domain::license::{Hold, RenewTo, RevokeCategory};
 use domain::time::{Span, Timestamp};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::error::{ApiError, FieldError};
 use crate::extract::access::{self, Right};
-use crate::extract::checks::{self, TOKEN_MAX_BYTES};
+use crate::extract::checks::{self, TOKEN_MAX};
 use crate::extract::path::PathIds;
 use crate::extract::write::{Plan, Write};
+use crate::openapi::types as doc;
 use crate::recipe::Recipe;
+use crate::render::license::LicenseBody;
 
 /// The license of the address, if the caller has `right` to it, and the plan of a write that answers with it.
 pub(crate) async fn opened(
@@ -29,15 +32,26 @@ pub(crate) async fn opened(
     Ok((id, Plan { tenant: Some(found.guild), reason, audience, recipe }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = AssignRequest)]
 struct Assign {
+    #[schema(value_type = doc::Snowflake)]
     user_id: DiscordId,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Reason>)]
     reason: Option<String>,
 }
 
 /// Gives a license an owner.
+#[utoipa::path(
+    post,
+    path = "/licenses/{id}/assign",
+    operation_id = "licenses_assign",
+    tag = "Licenses",
+    request_body = Assign,
+    responses((status = 200, body = LicenseBody<'static>)),
+)]
 pub(crate) async fn assign(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Assign = write.json()?;
     let (id, plan) = opened(&write, &ids, access::MANAGE, asked.reason).await?;
@@ -45,16 +59,29 @@ pub(crate) async fn assign(ids: PathIds, write: Write) -> Result<Response, ApiEr
     write.perform(plan, |context| async move { commands.assign(&context, id, asked.user_id).await }).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = HoldRequest)]
 struct Held {
     #[serde(default)]
+    #[schema(value_type = Option<doc::Hold>)]
     by: Option<Hold>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Reason>)]
     reason: Option<String>,
 }
 
-/// Puts a hold on: `admin` unless another is named. `role_loss` follows roles alone.
+/// Puts a hold on a license: `admin` unless another is named.
+///
+/// `role_loss` follows roles alone.
+#[utoipa::path(
+    post,
+    path = "/licenses/{id}/suspend",
+    operation_id = "licenses_suspend",
+    tag = "Licenses",
+    request_body = Held,
+    responses((status = 200, body = LicenseBody<'static>)),
+)]
 pub(crate) async fn suspend(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Held = write.json()?;
     let hold = asked.by.unwrap_or(Hold::Admin);
@@ -69,7 +96,15 @@ pub(crate) async fn suspend(ids: PathIds, write: Write) -> Result<Response, ApiE
     write.perform(plan, |context| async move { commands.suspend(&context, id, hold).await }).await
 }
 
-/// Lifts a hold: `admin` unless another is named.
+/// Lifts a hold of a license: `admin` unless another is named.
+#[utoipa::path(
+    post,
+    path = "/licenses/{id}/resume",
+    operation_id = "licenses_resume",
+    tag = "Licenses",
+    request_body = Held,
+    responses((status = 200, body = LicenseBody<'static>)),
+)]
 pub(crate) async fn resume(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Held = write.json()?;
     let hold = asked.by.unwrap_or(Hold::Admin);
@@ -78,16 +113,21 @@ pub(crate) async fn resume(ids: PathIds, write: Write) -> Result<Response, ApiEr
     write.perform(plan, |context| async move { commands.resume(&context, id, hold).await }).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = RenewRequest)]
 struct Renew {
     #[serde(default)]
+    #[schema(value_type = Option<doc::Duration>)]
     r#for: Option<Span>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Time>)]
     until: Option<Timestamp>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Word>)]
     external_ref: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Reason>)]
     reason: Option<String>,
 }
 
@@ -110,11 +150,19 @@ impl Renew {
 }
 
 /// Moves the end of a license.
+#[utoipa::path(
+    post,
+    path = "/licenses/{id}/renew",
+    operation_id = "licenses_renew",
+    tag = "Licenses",
+    request_body = Renew,
+    responses((status = 200, body = LicenseBody<'static>)),
+)]
 pub(crate) async fn renew(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Renew = write.json()?;
     let to = asked.to()?;
     if let Some(text) = &asked.external_ref {
-        checks::bytes("/externalRef", text, 1, TOKEN_MAX_BYTES)?;
+        checks::characters("/externalRef", text, 1, TOKEN_MAX)?;
     }
     let (id, plan) = opened(&write, &ids, access::MANAGE, asked.reason).await?;
     let commands = write.state.commands();
@@ -123,12 +171,15 @@ pub(crate) async fn renew(ids: PathIds, write: Write) -> Result<Response, ApiErr
         .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = RevokeRequest)]
 struct Revoke {
     #[serde(default)]
+    #[schema(value_type = Option<doc::RevokeCategory>)]
     category: Option<RevokeCategory>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Reason>)]
     reason: Option<String>,
 }
 
@@ -144,6 +195,14 @@ pub(crate) fn category(asked: Option<RevokeCategory>) -> Result<RevokeCategory, 
 }
 
 /// Ends a license for good.
+#[utoipa::path(
+    post,
+    path = "/licenses/{id}/revoke",
+    operation_id = "licenses_revoke",
+    tag = "Licenses",
+    request_body = Revoke,
+    responses((status = 200, body = LicenseBody<'static>)),
+)]
 pub(crate) async fn revoke(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Revoke = write.json()?;
     let category = category(asked.category)?;
@@ -152,14 +211,24 @@ pub(crate) async fn revoke(ids: PathIds, write: Write) -> Result<Response, ApiEr
     write.perform(plan, |context| async move { commands.revoke(&context, id, category).await }).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = RekeyRequest)]
 struct Rekey {
     #[serde(default)]
+    #[schema(value_type = Option<doc::Reason>)]
     reason: Option<String>,
 }
 
-/// Makes a new key; the old one answers `KEY_SUPERSEDED` from then on.
+/// Makes a new key for a license; the old one answers `KEY_SUPERSEDED` from then on.
+#[utoipa::path(
+    post,
+    path = "/licenses/{id}/rekey",
+    operation_id = "licenses_rekey",
+    tag = "Licenses",
+    request_body = Rekey,
+    responses((status = 200, body = LicenseBody<'static>)),
+)]
 pub(crate) async fn rekey(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Rekey = write.json()?;
     let (id, plan) = opened(&write, &ids, access::MANAGE, asked.reason).await?;

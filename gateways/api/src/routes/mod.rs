@@ -8,6 +8,7 @@ pub(crate) mod audit_trail;
 pub(crate) mod bulk_revoke;
 pub(crate) mod demo;
 pub(crate) mod devices;
+pub(crate) mod documentation;
 pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod guilds;

@@ -5,26 +5,37 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::{ApiError, Code};
+use crate::openapi::types as doc;
 use crate::operator::{Component, Condition};
 use crate::render::instant::Instant;
 use crate::render::json;
 use crate::state::{ApiState, Mode};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct About {
     name: &'static str,
     what: &'static str,
     version: &'static str,
+    #[schema(value_type = doc::Mode)]
     mode: &'static str,
     discord_is_simulated: bool,
     health: &'static str,
     docs: [&'static str; 2],
 }
 
-/// What this is, and where the documentation stands.
+/// Says what this is, and where the documentation stands.
+#[utoipa::path(
+    get,
+    path = "/",
+    operation_id = "server_about",
+    tag = "Server",
+    responses((status = 200, body = About)),
+    security(()),
+)]
 pub(crate) async fn about(State(state): State<ApiState>) -> Response {
     json(
         StatusCode::OK,
@@ -35,7 +46,7 @@ pub(crate) async fn about(State(state): State<ApiState>) -> Response {
             mode: mode(&state),
             discord_is_simulated: state.mode() == Mode::Demo,
             health: "/health",
-            docs: ["docs/API-DESIGN.md", "docs/ERRORS.md"],
+            docs: ["/docs", "/openapi.json"],
         },
     )
 }
@@ -47,17 +58,33 @@ fn mode(state: &ApiState) -> &'static str {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Alive {
     status: &'static str,
 }
 
-/// The process runs.
+/// Says that the process runs.
+#[utoipa::path(
+    get,
+    path = "/live",
+    operation_id = "server_live",
+    tag = "Server",
+    responses((status = 200, body = Alive)),
+    security(()),
+)]
 pub(crate) async fn live() -> Response {
     json(StatusCode::OK, &Alive { status: "ok" })
 }
 
-/// The process may take traffic.
+/// Says that the process may take traffic.
+#[utoipa::path(
+    get,
+    path = "/ready",
+    operation_id = "server_ready",
+    tag = "Server",
+    responses((status = 200, body = Alive)),
+    security(()),
+)]
 pub(crate) async fn ready(State(state): State<ApiState>) -> Result<Response, ApiError> {
     let not_ready = |detail: &'static str| Err(ApiError::new(Code::NotReady, detail).retry_after(1));
     if !state.operator().is_ready() {
@@ -70,17 +97,30 @@ pub(crate) async fn ready(State(state): State<ApiState>) -> Result<Response, Api
     Ok(json(StatusCode::OK, &Alive { status: "ready" }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Health {
+    #[schema(value_type = Condition)]
     status: Condition,
     version: &'static str,
+    #[schema(value_type = doc::Mode)]
     mode: &'static str,
+    #[schema(value_type = doc::Time)]
     timestamp: Instant,
     components: Vec<Component>,
 }
 
-/// Every component with its condition. The answer is 200 even if one is down: it is the report that succeeded.
+/// Shows every component with its condition.
+///
+/// The answer is 200 even if one is down: it is the report that succeeded.
+#[utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "server_health",
+    tag = "Server",
+    responses((status = 200, body = Health)),
+    security(()),
+)]
 pub(crate) async fn health(State(state): State<ApiState>) -> Response {
     let components = state.operator().health().await;
     let is = |condition| components.iter().any(|component| component.status == condition);

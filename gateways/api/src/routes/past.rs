@@ -12,6 +12,7 @@ use domain::time::Timestamp;
 use projections::{AsOf, GuildFacts, HistoryEntry, LicenseFacts, LicenseFilter, Owned, Page};
 use serde::Serialize;
 use serde_json::{Value, json as value};
+use utoipa::ToSchema;
 
 use crate::answer::stamp;
 use crate::error::ApiError;
@@ -20,6 +21,7 @@ use crate::extract::as_of::{instant, not_yet};
 use crate::extract::path::PathIds;
 use crate::extract::principal::Principal;
 use crate::extract::read::{Read, page};
+use crate::openapi::types as doc;
 use crate::render::diff::{Change, changes};
 use crate::render::guild::{RuleBody, TypeBody};
 use crate::render::history::{EntryBody, EventBody, Viewer};
@@ -31,16 +33,19 @@ use crate::routes::guilds;
 const BOUNDS: [&str; 4] = ["from", "to", "limit", "cursor"];
 
 /// One end of a difference.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = DiffEnd)]
 struct End {
     version: u64,
     position: i64,
+    #[schema(value_type = doc::Time)]
     updated_at: Instant,
 }
 
 /// What changed between two instants, and what happened.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Diff)]
 struct DiffBody<E> {
     from: End,
     to: End,
@@ -49,7 +54,8 @@ struct DiffBody<E> {
 }
 
 /// One event of a replay, and what it changed.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReplayStep)]
 struct StepBody<'a> {
     #[serde(flatten)]
     event: EntryBody<'a>,
@@ -57,7 +63,8 @@ struct StepBody<'a> {
 }
 
 /// The read model against the log.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Replay)]
 struct ReplayBody<'a> {
     #[serde(rename = "readModel")]
     read_model: Value,
@@ -171,8 +178,17 @@ pub(crate) async fn list(
     Ok(json(StatusCode::OK, &List { data: data.collect(), next_cursor }))
 }
 
-/// `GET /licenses/{id}/diff`: member by member from `from` to `to`, which is now unless it is said, and the events in
-/// between.
+/// Compares a license at two instants, and lists what happened in between.
+///
+/// Member by member from `from` to `to`, which is now unless it is said.
+#[utoipa::path(
+    get,
+    path = "/licenses/{id}/diff",
+    operation_id = "licenses_diff",
+    tag = "Licenses",
+    params(doc::Between, doc::Paging),
+    responses((status = 200, body = DiffBody<EntryBody<'static>>)),
+)]
 pub(crate) async fn license_diff(read: Read, ids: PathIds) -> Result<Response, ApiError> {
     let query = read.query(&BOUNDS)?;
     let (from, to) = (required(instant(&read, &query, "from")?)?, instant(&read, &query, "to")?);
@@ -201,7 +217,15 @@ pub(crate) async fn license_diff(read: Read, ids: PathIds) -> Result<Response, A
     Ok(response)
 }
 
-/// `GET /guilds/{g}/diff`: the guild with its license types and its rules.
+/// Compares a guild, its license types and its rules at two instants, and lists what happened in between.
+#[utoipa::path(
+    get,
+    path = "/guilds/{guild}/diff",
+    operation_id = "guilds_diff",
+    tag = "Guilds",
+    params(doc::Between, doc::Paging),
+    responses((status = 200, body = DiffBody<EventBody<'static>>)),
+)]
 pub(crate) async fn guild_diff(read: Read, ids: PathIds) -> Result<Response, ApiError> {
     let query = read.query(&BOUNDS)?;
     let (from, to) = (required(instant(&read, &query, "from")?)?, instant(&read, &query, "to")?);
@@ -240,8 +264,15 @@ fn guild_state(facts: &GuildFacts) -> Result<Value, ApiError> {
     Ok(state)
 }
 
-/// `GET /licenses/{id}/replay`: the events one by one with what each changed, and the read model against what the log
-/// gives.
+/// Replays the events of a license, with what each changed, and compares the read model with the log.
+#[utoipa::path(
+    get,
+    path = "/licenses/{id}/replay",
+    operation_id = "licenses_replay",
+    tag = "Licenses",
+    params(doc::Paging),
+    responses((status = 200, body = ReplayBody<'static>)),
+)]
 pub(crate) async fn replay(read: Read, ids: PathIds) -> Result<Response, ApiError> {
     let page = read.page()?;
     let id: LicenseId = ids.id("id", "license")?;

@@ -2,20 +2,36 @@
 
 use axum::response::Response;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::error::ApiError;
 use crate::extract::with_key;
 use crate::extract::write::{Plan, Write};
+use crate::openapi::types as doc;
 use crate::recipe::Recipe;
 use crate::render::Audience;
+use crate::render::license::LicenseBody;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = RedeemRequest)]
 struct Redeem {
+    #[schema(value_type = doc::LicenseKey)]
     key: String,
 }
 
+/// Takes a license that has no owner, with its key.
+///
 /// 200 with the license.
+#[utoipa::path(
+    post,
+    path = "/licenses/redeem",
+    operation_id = "licenses_redeem",
+    tag = "Validation",
+    request_body = Redeem,
+    responses((status = 200, body = LicenseBody<'static>)),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn redeem(write: Write) -> Result<Response, ApiError> {
     let user = write.principal.user()?.account;
     let asked: Redeem = write.json()?;

@@ -6,6 +6,7 @@ use axum::response::Response;
 use domain::guild::{Action, ExistingLicenses, Guild, RuleId, RuleSource};
 use domain::id::{GuildId, RoleId};
 use serde::Deserialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::answer::stamp;
@@ -15,12 +16,20 @@ use crate::extract::path::PathIds;
 use crate::extract::query::Query;
 use crate::extract::read::Read;
 use crate::extract::write::{Plan, Write};
+use crate::openapi::types as doc;
 use crate::recipe::{Created, Recipe};
 use crate::render::guild::RuleBody;
 use crate::render::{Audience, List, json};
 use crate::state::ApiState;
 
-/// Every rule that was not removed.
+/// Lists every role rule that was not removed.
+#[utoipa::path(
+    get,
+    path = "/guilds/{guild}/role-rules",
+    operation_id = "role_rules_list",
+    tag = "Role rules",
+    responses((status = 200, body = List<RuleBody<'static>>)),
+)]
 pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError> {
     read.query(&[])?;
     let id: GuildId = ids.id("guild", "guild")?;
@@ -31,14 +40,27 @@ pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError>
     Ok(response)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = RoleRuleDefinition)]
 struct Set {
+    #[schema(value_type = doc::Snowflake)]
     role_id: RoleId,
+    #[schema(value_type = doc::Word)]
     r#type: String,
 }
 
+/// Sets a role rule.
+///
 /// 201 with the rule.
+#[utoipa::path(
+    post,
+    path = "/guilds/{guild}/role-rules",
+    operation_id = "role_rules_set",
+    tag = "Role rules",
+    request_body = Set,
+    responses((status = 201, body = RuleBody<'static>)),
+)]
 pub(crate) async fn set(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Set = write.json()?;
     let guild: GuildId = ids.id("guild", "guild")?;
@@ -56,13 +78,25 @@ async fn act(write: &Write, recipe: Recipe, guild: GuildId, action: Action) -> R
     write.perform(plan, |context| async move { commands.guild(&context, guild, action).await }).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = RoleRuleChange)]
 struct Change {
+    #[schema(value_type = doc::Word)]
     r#type: String,
 }
 
+/// Changes the license type of a role rule.
+///
 /// 200 with the rule, which gives another type from now on. Its role stays: another role is another rule.
+#[utoipa::path(
+    put,
+    path = "/guilds/{guild}/role-rules/{id}",
+    operation_id = "role_rules_change",
+    tag = "Role rules",
+    request_body = Change,
+    responses((status = 200, body = RuleBody<'static>)),
+)]
 pub(crate) async fn change(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Change = write.json()?;
     let guild: GuildId = ids.id("guild", "guild")?;
@@ -75,8 +109,18 @@ pub(crate) async fn change(ids: PathIds, write: Write) -> Result<Response, ApiEr
     act(&write, Recipe::Rule { guild, rule: id, created: Created::Before }, guild, action).await
 }
 
+/// Removes a role rule.
+///
 /// 200 with the rule, which gives nothing any more. `?existing=` says what becomes of what it gave: with `keep` licenses stay
 /// until their members leave, with `lose` they go as if the role had been taken.
+#[utoipa::path(
+    delete,
+    path = "/guilds/{guild}/role-rules/{id}",
+    operation_id = "role_rules_remove",
+    tag = "Role rules",
+    params(("existing" = doc::Existing, Query)),
+    responses((status = 200, body = RuleBody<'static>)),
+)]
 pub(crate) async fn remove(
     State(state): State<ApiState>,
     ids: PathIds,

@@ -11,6 +11,7 @@ use domain::id::{GuildId, SessionId};
 use domain::session::{How, Surface, token};
 use projections::SessionFacts;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::answer::stamp;
 use crate::error::{ApiError, Code};
@@ -22,23 +23,38 @@ use crate::extract::read::Read;
 use crate::extract::write::Write;
 use crate::extract::{body, checks};
 use crate::frame::RequestId;
+use crate::openapi::types as doc;
 use crate::render::instant::Instant;
 use crate::render::user::UserBody;
 use crate::render::{List, json};
 use crate::session;
+use crate::session::Tokens;
 use crate::state::ApiState;
 
 /// Longest refresh token that is looked at.
-const TOKEN_MAX_BYTES: usize = 512;
+const TOKEN_MAX: usize = 512;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = RefreshRequest)]
 struct Refresh {
     #[serde(default)]
+    #[schema(value_type = Option<doc::Token>)]
     refresh_token: Option<String>,
 }
 
-/// `POST /auth/refresh`: with the token in the body, or in the cookie of a browser; the answer has it where it was.
+/// Gives new tokens.
+///
+/// With the token in the body, or in the cookie of a browser; the answer has it where it was.
+#[utoipa::path(
+    post,
+    path = "/auth/refresh",
+    operation_id = "auth_refresh",
+    tag = "Sign-in",
+    request_body = Refresh,
+    responses((status = 200, body = Tokens), (status = 204)),
+    security(("refreshCookie" = []), ()),
+)]
 pub(crate) async fn refresh(
     State(state): State<ApiState>,
     Extension(request_id): Extension<RequestId>,
@@ -47,7 +63,7 @@ pub(crate) async fn refresh(
     let (parts, bytes) = body::sent(&state, request).await?;
     let (now, request_id) = (state.now(), request_id.text().to_owned());
     if let Some(text) = body::parse::<Refresh>(&bytes)?.refresh_token {
-        checks::bytes("/refreshToken", &text, 1, TOKEN_MAX_BYTES)?;
+        checks::characters("/refreshToken", &text, 1, TOKEN_MAX)?;
         return Ok(session::refresh(&state, &text, Surface::Client, request_id, now).await?.in_body());
     }
     let text = cookies::read(&state, &parts.headers, Name::Refresh).ok_or_else(|| {
@@ -62,7 +78,17 @@ pub(crate) async fn refresh(
     Ok(response)
 }
 
-/// `POST /auth/logout`: ends the session of the credential. The next request with any of its tokens is refused.
+/// Ends the session of the credential.
+///
+/// The next request with any of its tokens is refused.
+#[utoipa::path(
+    post,
+    path = "/auth/logout",
+    operation_id = "auth_logout",
+    tag = "Sign-in",
+    responses((status = 204)),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn logout(write: Write) -> Result<Response, ApiError> {
     write.is_empty()?;
     let id = own(write.principal.user()?)?;
@@ -93,7 +119,7 @@ fn done() -> Response {
     response
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Me {
     user: UserBody,
@@ -102,29 +128,46 @@ struct Me {
 }
 
 /// A guild in which somebody is staff.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = StaffedGuild)]
 struct Staffed {
+    #[schema(value_type = doc::Snowflake)]
     id: GuildId,
     name: String,
+    #[schema(value_type = doc::StaffRole)]
     role: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Session)]
 struct SessionBody {
+    #[schema(value_type = doc::SessionId)]
     id: SessionId,
     /// Whether it is the one that asks.
     current: bool,
+    #[schema(value_type = doc::Surface)]
     surface: Surface,
     /// What the program said that it is.
     client: Option<String>,
+    #[schema(value_type = doc::Time)]
     started_at: Instant,
+    #[schema(value_type = Option<doc::Time>)]
     last_used_at: Option<Instant>,
+    #[schema(value_type = doc::Time)]
     expires_at: Instant,
 }
 
-/// `GET /auth/me`: the person, the session, and the guilds in which the person is staff.
+/// Shows the person, the session, and the guilds in which the person is staff.
+#[utoipa::path(
+    get,
+    path = "/auth/me",
+    operation_id = "auth_me",
+    tag = "Sign-in",
+    responses((status = 200, body = Me)),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn me(read: Read) -> Result<Response, ApiError> {
     read.query(&[])?;
     let user = read.principal.user()?;
@@ -147,7 +190,15 @@ pub(crate) async fn me(read: Read) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &Me { user: body, session, guilds }))
 }
 
-/// `GET /auth/sessions`: the open sessions of the person, the newest first.
+/// Lists the open sessions of the person, the newest first.
+#[utoipa::path(
+    get,
+    path = "/auth/sessions",
+    operation_id = "sessions_list",
+    tag = "Sign-in",
+    responses((status = 200, body = List<SessionBody>)),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn list(read: Read) -> Result<Response, ApiError> {
     read.query(&[])?;
     let user = read.principal.user()?;
@@ -172,7 +223,15 @@ async fn bodies(read: &Read, sessions: Vec<SessionFacts>) -> Result<Vec<SessionB
     Ok(sessions.into_iter().map(body).collect())
 }
 
-/// `DELETE /auth/sessions/{id}`: ends one of the person's sessions.
+/// Ends one of the person's sessions.
+#[utoipa::path(
+    delete,
+    path = "/auth/sessions/{id}",
+    operation_id = "sessions_end",
+    tag = "Sign-in",
+    responses((status = 204)),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn delete(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     write.is_empty()?;
     let user = write.principal.user()?;
@@ -190,7 +249,15 @@ pub(crate) async fn delete(ids: PathIds, write: Write) -> Result<Response, ApiEr
     Ok(response)
 }
 
-/// `GET /.well-known/jwks.json`: the public keys of access tokens (RFC 7517, RFC 8037).
+/// Shows the public keys of access tokens (RFC 7517, RFC 8037).
+#[utoipa::path(
+    get,
+    path = "/.well-known/jwks.json",
+    operation_id = "auth_keys",
+    tag = "Sign-in",
+    responses((status = 200, body = doc::KeySet)),
+    security(()),
+)]
 pub(crate) async fn jwks(State(state): State<ApiState>, uri: Uri) -> Result<Response, ApiError> {
     Query::none(&uri)?;
     Ok(json(StatusCode::OK, &KeySet::of(state.commands().ring(), SigningPurpose::AccessTokens)))

@@ -17,6 +17,7 @@ use domain::session::Surface;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::answer::stamp;
@@ -26,6 +27,7 @@ use crate::extract::query::Query;
 use crate::extract::{body, checks};
 use crate::frame::RequestId;
 use crate::identity::{Account, Authorization, Exchange, Identity, IdentityError};
+use crate::openapi::types as doc;
 use crate::render::json;
 use crate::session::{self, Tokens};
 use crate::state::ApiState;
@@ -37,7 +39,7 @@ pub(crate) const CALLBACK: &str = "/auth/discord/callback";
 /// Where a browser goes once it is signed in.
 const HOME: &str = "/app/";
 /// Longest code and state that are looked at.
-const WORD_MAX_BYTES: usize = 512;
+const WORD_MAX: usize = 512;
 /// What is kept of a `User-Agent`.
 const CLIENT_MAX_CHARS: usize = 200;
 
@@ -188,7 +190,15 @@ async fn signed_in(
     Ok((Tokens::new(state, account.id, id, 0, until, now), position))
 }
 
-/// `GET /auth/discord`: sends a browser to Discord.
+/// Sends a browser to Discord.
+#[utoipa::path(
+    get,
+    path = "/auth/discord",
+    operation_id = "auth_begin_browser",
+    tag = "Sign-in",
+    responses((status = 303)),
+    security(()),
+)]
 pub(crate) async fn browser(
     State(state): State<ApiState>,
     headers: HeaderMap,
@@ -208,7 +218,16 @@ pub(crate) async fn browser(
     Ok(response)
 }
 
-/// `GET /auth/discord/callback`: a browser comes back from Discord.
+/// Takes a browser that comes back from Discord.
+#[utoipa::path(
+    get,
+    path = "/auth/discord/callback",
+    operation_id = "auth_return_browser",
+    tag = "Sign-in",
+    params(doc::FromDiscord),
+    responses((status = 303)),
+    security(()),
+)]
 pub(crate) async fn callback(
     State(state): State<ApiState>,
     Extension(request_id): Extension<RequestId>,
@@ -232,8 +251,9 @@ pub(crate) async fn callback(
     Ok(response)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = SignInBegun)]
 struct Begun {
     authorization_url: String,
     state: String,
@@ -242,7 +262,15 @@ struct Begun {
     expires_in: i64,
 }
 
-/// `POST /auth/discord`: the same for a program without cookies, which keeps the login token to itself.
+/// Begins the sign-in of a program without cookies, which keeps the login token to itself.
+#[utoipa::path(
+    post,
+    path = "/auth/discord",
+    operation_id = "auth_begin",
+    tag = "Sign-in",
+    responses((status = 200, body = Begun)),
+    security(()),
+)]
 pub(crate) async fn program(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let (_, bytes) = body::sent(&state, request).await?;
     body::parse_nothing(&bytes)?;
@@ -253,16 +281,30 @@ pub(crate) async fn program(State(state): State<ApiState>, request: Request) -> 
     Ok(json(StatusCode::OK, &Begun { authorization_url, state, login_token, expires_in }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = SignInReturn)]
 struct Returned {
+    #[schema(value_type = doc::Token)]
     code: String,
+    #[schema(value_type = doc::Token)]
     state: String,
+    #[schema(value_type = doc::Token)]
     login_token: String,
+    #[schema(value_type = doc::Token)]
     iss: String,
 }
 
-/// `POST /auth/callback`: a program brings what came back from Discord, and gets its tokens.
+/// Takes what came back from Discord to a program, and gives it its tokens.
+#[utoipa::path(
+    post,
+    path = "/auth/callback",
+    operation_id = "auth_return",
+    tag = "Sign-in",
+    request_body = Returned,
+    responses((status = 200, body = Tokens)),
+    security(()),
+)]
 pub(crate) async fn exchange(
     State(state): State<ApiState>,
     Extension(request_id): Extension<RequestId>,
@@ -276,7 +318,7 @@ pub(crate) async fn exchange(
         ("/loginToken", &returned.login_token),
         ("/iss", &returned.iss),
     ] {
-        checks::bytes(pointer, text, 1, WORD_MAX_BYTES)?;
+        checks::characters(pointer, text, 1, WORD_MAX)?;
     }
     let attempt = Attempt { state: returned.state, binding: returned.login_token };
     let answer = Answer { code: returned.code, issuer: returned.iss, error: None };

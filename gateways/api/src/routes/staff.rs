@@ -8,20 +8,31 @@ use domain::id::{DiscordId, GuildId, Pseudonym};
 use domain::private::{Person, Unsealed};
 use projections::{GuildFacts, MemberFacts};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::answer::stamp;
 use crate::error::ApiError;
 use crate::extract::access;
-use crate::extract::checks::{self, TOKEN_MAX_BYTES};
+use crate::extract::checks::{self, TOKEN_MAX};
 use crate::extract::path::PathIds;
 use crate::extract::principal::Principal;
 use crate::extract::read::Read;
 use crate::extract::write::{Plan, Write};
+use crate::openapi::types as doc;
 use crate::recipe::Recipe;
 use crate::render::guild::{MemberBody, StaffBody};
 use crate::render::{Audience, List, json};
 
-/// Everybody with a rank, in no order. Who is an admin by a role on Discord alone is not in it.
+/// Lists everybody with a rank, in no order.
+///
+/// Who is an admin by a role on Discord alone is not in it.
+#[utoipa::path(
+    get,
+    path = "/guilds/{guild}/staff",
+    operation_id = "staff_list",
+    tag = "Staff",
+    responses((status = 200, body = List<StaffBody<'static>>)),
+)]
 pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError> {
     read.query(&[])?;
     let id: GuildId = ids.id("guild", "guild")?;
@@ -33,24 +44,46 @@ pub(crate) async fn list(read: Read, ids: PathIds) -> Result<Response, ApiError>
     Ok(response)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = StaffChange)]
 struct Rank {
     /// `null` dismisses; it has to be said.
     #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(value_type = Option<doc::StaffRole>)]
     role: Option<StaffRole>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Reason>)]
     reason: Option<String>,
 }
 
+/// Gives or takes a rank.
+///
 /// 200 with the member of staff; 204 for one who was dismissed.
+#[utoipa::path(
+    put,
+    path = "/guilds/{guild}/staff/{user}",
+    operation_id = "staff_set",
+    tag = "Staff",
+    request_body = Rank,
+    responses((status = 200, body = StaffBody<'static>), (status = 204)),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn put(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Rank = write.json()?;
     let reason = checks::reason(asked.reason)?;
     change(&ids, &write, asked.role, reason).await
 }
 
-/// 204: the same as a rank of `null`.
+/// Takes a rank: the same as a rank of `null`.
+#[utoipa::path(
+    delete,
+    path = "/guilds/{guild}/staff/{user}",
+    operation_id = "staff_dismiss",
+    tag = "Staff",
+    responses((status = 204)),
+    security(("bearer" = []), ("cookie" = [])),
+)]
 pub(crate) async fn delete(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     write.is_empty()?;
     change(&ids, &write, None, None).await
@@ -99,7 +132,15 @@ pub(crate) fn answer(guild: &Guild, user: &Pseudonym, shown: Option<&str>) -> Re
     }
 }
 
-/// Whom the bot has seen with a mapped or watched role, oldest first.
+/// Lists whom the bot has seen with a mapped or watched role, oldest first.
+#[utoipa::path(
+    get,
+    path = "/guilds/{guild}/members",
+    operation_id = "members_list",
+    tag = "Members",
+    params(doc::Paging),
+    responses((status = 200, body = List<MemberBody<'static>>)),
+)]
 pub(crate) async fn members(read: Read, ids: PathIds) -> Result<Response, ApiError> {
     let page = read.page()?;
     let id: GuildId = ids.id("guild", "guild")?;
@@ -113,18 +154,31 @@ fn member(facts: &MemberFacts) -> MemberBody<'_> {
     MemberBody::new(&facts.member, facts.discord_id.as_ref().map_or("erased", Unsealed::shown))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = OfTypeRequest)]
 struct OfType {
+    #[schema(value_type = doc::Word)]
     r#type: String,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Reason>)]
     reason: Option<String>,
 }
 
-/// 200 with the member: roles give a license of this type again.
+/// Lets roles give a member a license of a type again.
+///
+/// 200 with the member.
+#[utoipa::path(
+    post,
+    path = "/guilds/{guild}/members/{user}/unblock",
+    operation_id = "members_unblock",
+    tag = "Members",
+    request_body = OfType,
+    responses((status = 200, body = MemberBody<'static>)),
+)]
 pub(crate) async fn unblock(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: OfType = write.json()?;
-    checks::bytes("/type", &asked.r#type, 1, TOKEN_MAX_BYTES)?;
+    checks::characters("/type", &asked.r#type, 1, TOKEN_MAX)?;
     let reason = checks::reason(asked.reason)?;
     let guild: GuildId = ids.id("guild", "guild")?;
     access::guild(&write.state, &write.principal, guild, access::MANAGE).await?;

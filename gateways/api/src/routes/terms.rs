@@ -6,6 +6,7 @@ use domain::terms::{TermsChange, nullable};
 use domain::time::Timestamp;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::lifecycle::opened;
 use crate::error::ApiError;
@@ -14,23 +15,40 @@ use crate::extract::body::Object;
 use crate::extract::checks;
 use crate::extract::path::PathIds;
 use crate::extract::write::Write;
+use crate::openapi::types as doc;
+use crate::render::license::LicenseBody;
 
 const DEACTIVATE_MAX: usize = 1_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = TermsRequest)]
 struct Terms {
     #[serde(default)]
+    #[schema(value_type = doc::TermsChange)]
     terms: Object<TermsChange>,
     #[serde(default, with = "nullable")]
+    #[schema(value_type = Option<doc::Time>)]
     expires_at: Option<Option<Timestamp>>,
     #[serde(default)]
+    #[schema(value_type = Vec<doc::DeviceId>)]
     deactivate: Vec<String>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Reason>)]
     reason: Option<String>,
 }
 
+/// Changes the terms of one license.
+///
 /// 200 with the license.
+#[utoipa::path(
+    post,
+    path = "/licenses/{id}/terms",
+    operation_id = "licenses_terms",
+    tag = "Licenses",
+    request_body = Terms,
+    responses((status = 200, body = LicenseBody<'static>)),
+)]
 pub(crate) async fn terms(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Terms = write.json()?;
     if asked.deactivate.len() > DEACTIVATE_MAX {
@@ -38,7 +56,7 @@ pub(crate) async fn terms(ids: PathIds, write: Write) -> Result<Response, ApiErr
         return Err(ApiError::invalid("/deactivate", "WRONG_LENGTH", detail));
     }
     for (index, device) in asked.deactivate.iter().enumerate() {
-        checks::bytes(&format!("/deactivate/{index}"), device, 1, 128)?;
+        checks::characters(&format!("/deactivate/{index}"), device, 1, 128)?;
     }
     let (id, plan) = opened(&write, &ids, access::MANAGE, asked.reason).await?;
     let order =
@@ -49,14 +67,18 @@ pub(crate) async fn terms(ids: PathIds, write: Write) -> Result<Response, ApiErr
     changed.map_err(|error| error.moved_under("/terms", &["/expiresAt", "/deactivate", "/reason"]))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = MetadataRequest)]
 struct Metadata {
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<doc::Metadata>)]
     metadata: Option<Box<RawValue>>,
     #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<doc::Metadata>)]
     private_metadata: Option<Box<RawValue>>,
     #[serde(default)]
+    #[schema(value_type = Option<doc::Reason>)]
     reason: Option<String>,
 }
 
@@ -74,7 +96,17 @@ fn change(pointer: &str, raw: Option<Box<RawValue>>) -> Result<Option<Option<Str
     }
 }
 
+/// Changes the metadata of a license.
+///
 /// 200 with the license.
+#[utoipa::path(
+    post,
+    path = "/licenses/{id}/metadata",
+    operation_id = "licenses_metadata",
+    tag = "Licenses",
+    request_body = Metadata,
+    responses((status = 200, body = LicenseBody<'static>)),
+)]
 pub(crate) async fn metadata(ids: PathIds, write: Write) -> Result<Response, ApiError> {
     let asked: Metadata = write.json()?;
     let public = change("/metadata", asked.metadata)?;

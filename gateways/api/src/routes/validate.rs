@@ -11,33 +11,42 @@ use domain::time::Timestamp;
 use domain::verdict::Code;
 use projections::{Answer, Ask, DeviceAsk};
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::extract::body::Object;
-use crate::extract::checks::{self, Component, TOKEN_MAX_BYTES, Text};
+use crate::extract::checks::{self, Component, TOKEN_MAX, Text};
 use crate::extract::principal::Principal;
 use crate::extract::query::Query;
 use crate::extract::{body, position, with_key};
+use crate::openapi::types as doc;
 use crate::render::instant::Instant;
 use crate::render::license::{DeviceBody, LicenseBody};
 use crate::render::{Audience, json};
 use crate::state::ApiState;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = ValidateRequest)]
 struct Body<'a> {
     #[serde(borrow)]
+    #[schema(value_type = doc::KeyText)]
     key: Text<'a>,
     #[serde(borrow, default)]
+    #[schema(value_type = Option<doc::DeviceId>)]
     device_id: Option<Text<'a>>,
     #[serde(default)]
+    #[schema(value_type = Vec<Component>)]
     components: Vec<Object<Component>>,
     #[serde(borrow, default)]
+    #[schema(value_type = Option<doc::Word>)]
     r#type: Option<Text<'a>>,
     #[serde(default)]
+    #[schema(value_type = Vec<doc::Entitlement>)]
     entitlements: Vec<String>,
     #[serde(borrow, default)]
+    #[schema(value_type = Option<doc::Word>)]
     nonce: Option<Text<'a>>,
 }
 
@@ -53,7 +62,7 @@ impl Body<'_> {
             }
         }
         let short = |pointer: &str, text: &Option<Text<'_>>| match text {
-            Some(text) => checks::bytes(pointer, text, 1, TOKEN_MAX_BYTES),
+            Some(text) => checks::characters(pointer, text, 1, TOKEN_MAX),
             None => Ok(()),
         };
         short("/type", &self.r#type)?;
@@ -62,16 +71,19 @@ impl Body<'_> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Verdict<'a> {
     valid: bool,
+    #[schema(value_type = doc::VerdictCode)]
     code: Code,
     detail: &'a str,
+    #[schema(value_type = doc::Time)]
     timestamp: Instant,
     #[serde(skip_serializing_if = "Option::is_none")]
     nonce: Option<&'a str>,
     degraded: bool,
+    #[schema(value_type = doc::Position)]
     position: Position<'a>,
     license: Option<LicenseBody<'a>>,
     device: Option<DeviceBody<'a>>,
@@ -88,7 +100,18 @@ impl Serialize for Position<'_> {
     }
 }
 
-/// The same where the frame leaves it to the router.
+/// Says whether a license may be used, and why not.
+///
+/// It answers 200 as soon as there is a decision: `valid` says yes or no and `code` why. It never writes.
+#[utoipa::path(
+    post,
+    path = "/licenses/validate",
+    operation_id = "licenses_validate",
+    tag = "Validation",
+    request_body = Body<'static>,
+    responses((status = 200, body = Verdict<'static>)),
+    security(("apiKey" = []), ("bearer" = [])),
+)]
 pub(crate) async fn validate(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let caller = request.extensions().get::<Arc<Caller>>().cloned().ok_or_else(ApiError::internal)?;
     answer(&state, &caller, request).await

@@ -191,14 +191,45 @@ async fn members_with_limits_are_held_to_them() {
             json!({ "key": "x", "deviceId": "a", "components": [{ "name": "a" }] }),
             "/components/0/value",
         ),
-        (
-            "activate",
-            json!({ "key": "x", "deviceId": "a", "components": [{ "name": "a", "value": "1" }, { "name": "a", "value": "2" }] }),
-            "/components/1/name",
-        ),
         ("heartbeat", json!({ "key": "x", "deviceId": "x".repeat(129) }), "/deviceId"),
     ] {
         let reply = world.post(&format!("/licenses/{path}")).key(&api_key).json(&body).await;
         assert_eq!((reply.problem(400), reply.pointer()), ("INVALID_REQUEST", pointer), "{path} {body}");
     }
+    // Its form is right, and it cannot be meant.
+    let twice = json!([{ "name": "a", "value": "1" }, { "name": "a", "value": "2" }]);
+    let body = json!({ "key": "x", "deviceId": "a", "components": twice });
+    let reply = world.post("/licenses/activate").key(&api_key).json(&body).await;
+    assert_eq!((reply.problem(422), reply.pointer()), ("INVALID_VALUE", "/components/1/name"));
+}
+
+#[tokio::test]
+async fn lengths_are_counted_in_characters() {
+    let world = World::new().await;
+    let api_key = world.publishable().await;
+    let validate = async |device: String| {
+        world.post("/licenses/validate").key(&api_key).json(&json!({ "key": "x", "deviceId": device })).await
+    };
+    validate("ü".repeat(128)).await.ok(200);
+    validate("ü".repeat(129)).await.problem(400);
+    let reason = |length| json!({ "reason": " ".repeat(length) });
+    let (id, _) = world.license("pro").await;
+    let suspend =
+        async |body| world.post(&format!("/licenses/{id}/suspend")).token("operator").json(&body).await;
+    suspend(reason(500)).await.ok(200);
+    assert_eq!(suspend(reason(501)).await.problem(400), "INVALID_REQUEST");
+}
+
+/// Serde takes an array for a struct as well.
+#[tokio::test]
+async fn settings_are_objects_to_the_last() {
+    let world = World::new().await;
+    let path = format!("/guilds/{}/settings", crate::world::GUILD);
+    for (body, pointer) in
+        [(json!({ "sharing": [true] }), "/sharing"), (json!({ "sharing": { "no": 1 } }), "/sharing/no")]
+    {
+        let reply = world.patch(&path).token("operator").json(&body).await;
+        assert_eq!((reply.problem(400), reply.pointer()), ("INVALID_REQUEST", pointer));
+    }
+    world.patch(&path).token("operator").json(&json!({ "sharing": { "detect": true } })).await.ok(200);
 }

@@ -12,7 +12,7 @@ use api::operator::{Component, Condition, InteractionError, Operator, OperatorEr
 use api::{ApiState, Code, Hosts, KeyWish, Limits, Mode, Parts, Proxies, Rates, ToPeer, TokenKeys, mint};
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use commands::ring::{KeyRing, os_random};
+use commands::ring::{KeyRing, Random, os_random};
 use commands::seal::Vault;
 use commands::store::{AppendLimits, EngineConfig, Pools, Store, StoreConfig};
 use commands::{Commands, Context};
@@ -46,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) live: bool,
     /// No read model ever moves.
     pub(crate) stalled: bool,
+    /// The key ring is the same each time, and so are keys and tokens.
+    pub(crate) seeded: bool,
 }
 
 pub(crate) struct World {
@@ -139,10 +141,10 @@ impl Ask<'_> {
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 1 << 26).await.unwrap();
         let kind = parts.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let is_lines = kind == "application/jsonl" || kind.starts_with("text/csv");
+        let is_json = ["application/json", "application/problem+json"].contains(&kind);
         let body = match &bytes[..] {
             [] => Value::Null,
-            lines if is_lines => Value::String(String::from_utf8(lines.to_vec()).unwrap()),
+            other if !is_json => Value::String(String::from_utf8_lossy(other).into_owned()),
             body => serde_json::from_slice(body).unwrap(),
         };
         Reply { status: parts.status, headers: parts.headers, body }
@@ -175,7 +177,14 @@ impl World {
             let offset = offset.clone();
             move || now(&offset)
         });
-        let ring = Arc::new(KeyRing::generate(clock(), &mut os_random).unwrap());
+        let mut seed = 0_u8;
+        let mut seeded = |bytes: &mut [u8]| {
+            seed += 1;
+            bytes.fill(seed);
+            Ok(())
+        };
+        let random: Random<'_> = if config.seeded { &mut seeded } else { &mut os_random };
+        let ring = Arc::new(KeyRing::generate(clock(), random).unwrap());
         let tokens = TokenKeys::of(&ring, "https://auth.example").unwrap();
         let (commands, queries) = halves(store.await.unwrap(), ring, clock.clone()).await;
         let shutdown = CancellationToken::new();
