@@ -155,11 +155,11 @@ impl Product {
         let person = text(&self.cli(&["admin", "token", "--user", &member])?["accessToken"])?;
         let issued = self.cli(&["apikey", "issue", "--guild", &guild, "--kind", "secret"])?;
         Ok(vec![
-            ("DCA_FUZZ_GUILD", guild),
-            ("DCA_FUZZ_MEMBER", member),
-            ("DCA_FUZZ_OPERATOR", operator),
-            ("DCA_FUZZ_PERSON", person),
-            ("DCA_FUZZ_API_KEY", text(&issued["key"])?),
+            ("FUZZ_GUILD", guild),
+            ("FUZZ_MEMBER", member),
+            ("FUZZ_OPERATOR", operator),
+            ("FUZZ_PERSON", person),
+            ("FUZZ_API_KEY", text(&issued["key"])?),
         ])
     }
 }
