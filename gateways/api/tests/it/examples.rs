@@ -18,6 +18,7 @@ use projections::HeldRemoval;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::conform::faults;
 use crate::openapi::document;
 use crate::world::{Ask, Config, Reply, World};
 
@@ -111,41 +112,10 @@ fn operations() -> Vec<Operation> {
     found
 }
 
-/// The schema with the others that it refers to. Answers are taken at their word: a member that the schema does not name is
-/// none that may be there.
-fn validator(schema: &Value, strict: bool) -> jsonschema::Validator {
-    let mut whole = json!({ "components": document()["components"].clone(), "allOf": [schema.clone()] });
-    if strict {
-        closed(&mut whole);
-    }
-    jsonschema::draft202012::options().should_validate_formats(true).build(&whole).unwrap()
-}
-
-fn closed(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            if members.contains_key("properties")
-                && members.get("type").is_some_and(|kind| kind == "object")
-                && !members.contains_key("additionalProperties")
-            {
-                members.insert("additionalProperties".to_owned(), Value::Bool(false));
-            }
-            members.values_mut().for_each(closed);
-        }
-        Value::Array(items) => items.iter_mut().for_each(closed),
-        _ => {}
-    }
-}
-
 #[track_caller]
 fn check(of: &str, schema: &Value, instance: &Value) {
     let found = faults(schema, instance);
     assert!(found.is_empty(), "{of}:\n{}\n{instance:#}", found.join("\n"));
-}
-
-fn faults(schema: &Value, instance: &Value) -> Vec<String> {
-    let validator = validator(schema, true);
-    validator.iter_errors(instance).map(|error| format!("{} at {}", error, error.instance_path())).collect()
 }
 
 /// A world in which every example makes sense.
@@ -422,7 +392,7 @@ fn every_example_of_the_document_is_of_its_schema() {
             }
         }
         assert!(
-            has_example || with_body.count() == 0,
+            has_example || with_body.count() == 0 || operation.path == DOCUMENT,
             "{of}: it has no example of its answer; run `cargo xtask openapi`"
         );
         for parameter in operation.value["parameters"].as_array().unwrap() {

@@ -8,6 +8,7 @@ mod audit_log;
 mod audit_trail;
 mod bad_input;
 mod bulk_revoke;
+mod conform;
 mod conventions;
 mod credentials;
 mod devices;
