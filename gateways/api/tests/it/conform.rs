@@ -17,7 +17,8 @@ struct Operation {
     answers: Value,
 }
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(&api::document()).unwrap());
+pub(crate) static DOCUMENT: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(&api::document()).unwrap());
 /// Its components, closed: a member that no schema names is none that may be there.
 static COMPONENTS: LazyLock<Value> = LazyLock::new(|| {
     let mut components = DOCUMENT["components"].clone();

@@ -27,5 +27,6 @@ mod operations;
 mod security;
 mod serve;
 mod staff;
+mod strictness;
 mod validate;
 mod world;
