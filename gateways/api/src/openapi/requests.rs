@@ -48,7 +48,7 @@ pub(super) fn parameters() -> Value {
         "IdempotencyKey": header(
             "Idempotency-Key",
             "A repeat within 24 hours is answered as the first time, with `Idempotency-Replayed: true` and without effect.",
-            text("^[!#-~]([ -~]{0,253}[!#-~])?$"),
+            text("^(?!\"\"$)(?:\"[ -~]{1,255}\"|[!-~](?:[ -~]{0,253}[!-~])?)$"),
         ),
         "IfMatch": header(
             "If-Match",

@@ -104,6 +104,7 @@ async fn bodies(operation: &Operation) -> Vec<String> {
     let mut unknown = example.clone();
     unknown["unknown"] = json!(1);
     tried.push(unknown);
+    assert!(tried.len() > 30, "{}: nothing was tried", operation.id());
     let mut found = Vec::new();
     for body in tried {
         let of =
@@ -215,4 +216,39 @@ async fn world_of_any(operation: &Operation) -> Reply {
         Some((kind, value)) => ask.header("content-type", kind).raw(plain(value)).await,
         None => ask.empty().await,
     }
+}
+
+#[tokio::test]
+async fn conditions_and_keys_are_taken_as_the_document_says() {
+    let operations = operations();
+    let operation = operations.iter().find(|one| one.id() == "licenses_suspend").unwrap();
+    let world = world(operation.id()).await;
+    let mut found = Vec::new();
+    for (component, name) in [("IdempotencyKey", "idempotency-key"), ("IfMatch", "if-match")] {
+        let schema = &DOCUMENT["components"]["parameters"][component]["schema"];
+        let lengths = [253, 255, 256].map(|length| "x".repeat(length));
+        let texts = [
+            "",
+            "x",
+            "*",
+            "7",
+            "\"7\"",
+            "\"\"",
+            "\"",
+            "W/\"7\"",
+            "\"-7\"",
+            "\"7\", \"8\"",
+            "a b",
+            "a\tb",
+            "\"x\"",
+            "\"a b\"",
+        ];
+        for text in texts.map(str::to_owned).into_iter().chain(lengths) {
+            let ask = world.ask(Method::POST, &operation.address());
+            let reply = credited(&world, operation, ask).header(name, &text).json(&json!({})).await;
+            let permitted = faults(schema, &json!(text)).is_empty();
+            found.extend(wrong(&format!("{name}: {text}"), permitted, &reply));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
