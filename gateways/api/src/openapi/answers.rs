@@ -29,8 +29,24 @@ const PROBLEMS: [(u16, &str, &str, bool); 14] = [
     (503, "ServiceUnavailable", "A part that is needed does not answer, or not in time.", true),
 ];
 
-/// What comes beyond the rules of `statuses`, and what does not: by the id of the operation.
-const APART: [(&str, &[u16], &[u16]); 0] = [];
+/// What comes beyond the rules of `statuses`, and what does not, by the id of the operation.
+const APART: [(&str, &[u16], &[u16]); 11] = [
+    // Whoever has a token of the command line may have no account.
+    ("auth_me", &[404], &[]),
+    ("auth_logout", &[], &[404, 422]),
+    // A token that was used twice ends the session, and somebody else may do so at the same moment.
+    ("auth_refresh", &[409], &[]),
+    ("sessions_end", &[], &[422]),
+    ("documentation_asset", &[404], &[]),
+    // Every verdict is an answer.
+    ("licenses_validate", &[], &[404, 409]),
+    // Nothing is decided, so nobody can have been faster, and it may be repeated freely.
+    ("held_removals_confirm", &[], &[409, 422]),
+    ("licenses_export", &[], &[422]),
+    ("audit_log_checkpoint", &[], &[422]),
+    ("audit_log_proof", &[], &[422]),
+    ("audit_log_consistency", &[], &[404]),
+];
 
 /// Operations whose answers name the version of what they show.
 const VERSIONED: [&str; 42] = [
@@ -86,6 +102,15 @@ const POSITIONED: [&str; 7] = [
     "auth_return",
     "auth_logout",
     "sessions_end",
+];
+
+/// Answers that give cookies to a browser or take them away.
+const COOKIES: [(&str, &str); 5] = [
+    ("auth_begin_browser", "303"),
+    ("auth_return_browser", "303"),
+    ("auth_refresh", "204"),
+    ("auth_logout", "204"),
+    ("sessions_end", "204"),
 ];
 
 /// Headers of answers.
@@ -166,7 +191,7 @@ fn statuses(path: &str, method: &str, operation: &Map<String, Value>) -> BTreeSe
     if is_known || id == "auth_refresh" {
         found.insert(403);
     }
-    if is_known && (is_write || has("path") || has("query")) && id != "licenses_validate" {
+    if is_known && (is_write || has("path") || has("query")) {
         found.insert(404);
     }
     if is_write {
@@ -226,6 +251,9 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Map<String, Val
         }
         if status == "303" {
             add("Location", "Location");
+        }
+        if COOKIES.contains(&(id.as_str(), status.as_str())) {
+            add("Set-Cookie", "Cookies");
         }
         answer["headers"] = Value::Object(headers);
         if answer["description"].as_str().is_none_or(str::is_empty) {

@@ -84,8 +84,8 @@ fn forms() -> Map<String, Value> {
         "Position": text("A position of the log: its epoch, and how many events it had.", "^[0-9a-f]{16}\\.[0-9]{1,18}$"),
         "Prefix": text("What license keys begin with: capital letters without I, L and O.", "^[A-HJKMNP-Z]{2,8}$"),
         "Search": text(
-            "A license id or a Discord user id.",
-            &format!("^({}|{})$", UUID.trim_matches(['^', '$']), SNOWFLAKE.trim_matches(['^', '$'])),
+            "A license id or a Discord user id; an empty text is no filter.",
+            &format!("^\\s*({}|{})?\\s*$", UUID.trim_matches(['^', '$']), SNOWFLAKE.trim_matches(['^', '$'])),
         ),
         "Seconds": text("Seconds since 1970.", "^[0-9]{1,12}$"),
         "SessionId": uuid("The id of a session."),

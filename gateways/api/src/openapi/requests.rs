@@ -28,6 +28,10 @@ const BARE: [&str; 7] = [
     "licenses_validate",
     "held_removals_confirm",
 ];
+/// Writes that do not look at `Idempotency-Key`: they may be repeated freely.
+const UNKEYED: [&str; 2] = ["auth_logout", "sessions_end"];
+/// Writes about many things, of which each has its own version.
+const UNCONDITIONAL: [&str; 3] = ["licenses_generate", "licenses_import", "licenses_revoke_many"];
 /// Addresses with a credential that take no `DCA-Min-Position`.
 const WITHOUT_POSITION: [&str; 1] = ["licenses_heartbeat"];
 
@@ -44,7 +48,7 @@ pub(super) fn parameters() -> Value {
         "IdempotencyKey": header(
             "Idempotency-Key",
             "A repeat within 24 hours is answered as the first time, with `Idempotency-Replayed: true` and without effect.",
-            text("^[!#-~]([ -~]{0,253}[!#-~])?$"),
+            text("^(?!\"\"$)(?:\"[ -~]{1,255}\"|[!-~](?:[ -~]{0,253}[!-~])?)$"),
         ),
         "IfMatch": header(
             "If-Match",
@@ -70,11 +74,14 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Map<String, Val
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let has_credential = super::answers::has_credential(operation);
     let is_write = method != "get";
-    let takes_conditions = is_write && has_credential && !BARE.contains(&id.as_str());
+    let is_full = is_write && has_credential && !BARE.contains(&id.as_str());
     let mut added: Vec<Value> = in_path(path);
     let common = |name: &str| json!({ "$ref": format!("#/components/parameters/{name}") });
-    if takes_conditions {
-        added.extend([common("IdempotencyKey"), common("IfMatch")]);
+    if is_full && !UNKEYED.contains(&id.as_str()) {
+        added.push(common("IdempotencyKey"));
+    }
+    if is_full && !UNCONDITIONAL.contains(&id.as_str()) {
+        added.push(common("IfMatch"));
     }
     if has_credential && !id.starts_with("auth_refresh") && !WITHOUT_POSITION.contains(&id.as_str()) {
         added.push(common("MinPosition"));

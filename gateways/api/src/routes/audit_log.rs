@@ -6,7 +6,7 @@ use std::io;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use domain::credential::Scope;
 use domain::id::GuildId;
@@ -21,6 +21,7 @@ use crate::error::ApiError;
 use crate::extract::access;
 use crate::extract::path::PathIds;
 use crate::extract::principal::Principal;
+use crate::extract::query::Query;
 use crate::extract::read::Read;
 use crate::openapi::types as doc;
 use crate::render::json;
@@ -80,10 +81,11 @@ struct KeyBody {
     responses((status = 200, body = KeyBody)),
     security(()),
 )]
-pub(crate) async fn key(State(state): State<ApiState>) -> Response {
+pub(crate) async fn key(State(state): State<ApiState>, uri: Uri) -> Result<Response, ApiError> {
+    Query::none(&uri)?;
     let key = state.seal_log().key();
     let fingerprint = fingerprint(&key.public);
-    json(StatusCode::OK, &KeyBody { key: key.to_string(), fingerprint, origin: key.name })
+    Ok(json(StatusCode::OK, &KeyBody { key: key.to_string(), fingerprint, origin: key.name }))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -111,7 +111,7 @@ pub(crate) async fn page(headers: HeaderMap, uri: Uri) -> Result<Response, ApiEr
     tag = "Documentation",
     responses(
         (status = 200, content(
-            (String = "text/css"), (String = "text/javascript"), (Vec<u8> = "image/png")
+            (String = "text/css"), (String = "text/javascript"), ("image/png",)
         )),
         (status = 304),
     ),

@@ -2,12 +2,13 @@
 //! tenant stands here.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, Code};
+use crate::extract::query::Query;
 use crate::openapi::types as doc;
 use crate::operator::{Component, Condition};
 use crate::render::instant::Instant;
@@ -36,8 +37,9 @@ struct About {
     responses((status = 200, body = About)),
     security(()),
 )]
-pub(crate) async fn about(State(state): State<ApiState>) -> Response {
-    json(
+pub(crate) async fn about(State(state): State<ApiState>, uri: Uri) -> Result<Response, ApiError> {
+    Query::none(&uri)?;
+    Ok(json(
         StatusCode::OK,
         &About {
             name: "DCA-Auth",
@@ -48,7 +50,7 @@ pub(crate) async fn about(State(state): State<ApiState>) -> Response {
             health: "/health",
             docs: ["/docs", "/openapi.json"],
         },
-    )
+    ))
 }
 
 fn mode(state: &ApiState) -> &'static str {
@@ -72,8 +74,9 @@ struct Alive {
     responses((status = 200, body = Alive)),
     security(()),
 )]
-pub(crate) async fn live() -> Response {
-    json(StatusCode::OK, &Alive { status: "ok" })
+pub(crate) async fn live(uri: Uri) -> Result<Response, ApiError> {
+    Query::none(&uri)?;
+    Ok(json(StatusCode::OK, &Alive { status: "ok" }))
 }
 
 /// Says that the process may take traffic.
@@ -85,7 +88,8 @@ pub(crate) async fn live() -> Response {
     responses((status = 200, body = Alive)),
     security(()),
 )]
-pub(crate) async fn ready(State(state): State<ApiState>) -> Result<Response, ApiError> {
+pub(crate) async fn ready(State(state): State<ApiState>, uri: Uri) -> Result<Response, ApiError> {
+    Query::none(&uri)?;
     let not_ready = |detail: &'static str| Err(ApiError::new(Code::NotReady, detail).retry_after(1));
     if !state.operator().is_ready() {
         return not_ready("The server is starting or draining; ask again.");
@@ -121,7 +125,8 @@ struct Health {
     responses((status = 200, body = Health)),
     security(()),
 )]
-pub(crate) async fn health(State(state): State<ApiState>) -> Response {
+pub(crate) async fn health(State(state): State<ApiState>, uri: Uri) -> Result<Response, ApiError> {
+    Query::none(&uri)?;
     let components = state.operator().health().await;
     let is = |condition| components.iter().any(|component| component.status == condition);
     let status = match (is(Condition::Down), is(Condition::Degraded)) {
@@ -130,5 +135,5 @@ pub(crate) async fn health(State(state): State<ApiState>) -> Response {
         (false, false) => Condition::Ok,
     };
     let (version, timestamp) = (env!("CARGO_PKG_VERSION"), state.now().into());
-    json(StatusCode::OK, &Health { status, version, mode: mode(&state), timestamp, components })
+    Ok(json(StatusCode::OK, &Health { status, version, mode: mode(&state), timestamp, components }))
 }

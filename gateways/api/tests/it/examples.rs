@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use axum::http::Method;
 use commands::{GenerateOrder, SessionOrder};
-use domain::credential::{ApiKeyId, ApiKeyKind};
+use domain::credential::{self, ApiKeyId, ApiKeyKind};
 use domain::guild::{Action, RuleId, RuleSource, StaffRole};
 use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym, RoleId, SessionId};
 use domain::key::{self, KeyVersion, Prefix};
@@ -18,6 +18,7 @@ use projections::HeldRemoval;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::conform::faults;
 use crate::openapi::document;
 use crate::world::{Ask, Config, Reply, World};
 
@@ -40,7 +41,7 @@ const DOCUMENT: &str = "/openapi.json";
 const ATONCE: usize = 4;
 
 /// What is not sent here, and why. Where it is sent instead stands beside it.
-const APART: [(&str, &str); 6] = [
+pub(crate) const APART: [(&str, &str); 6] = [
     ("auth_begin", "needs Discord: `sign_in` of the end-to-end tests"),
     ("auth_begin_browser", "needs Discord: `sign_in` of the end-to-end tests"),
     ("auth_return", "needs Discord: `sign_in` of the end-to-end tests"),
@@ -53,19 +54,19 @@ const APART: [(&str, &str); 6] = [
 ];
 
 /// One operation of the document with its example.
-struct Operation {
-    path: String,
-    method: String,
-    value: Value,
+pub(crate) struct Operation {
+    pub(crate) path: String,
+    pub(crate) method: String,
+    pub(crate) value: Value,
 }
 
 impl Operation {
-    fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.value["operationId"].as_str().unwrap()
     }
 
     /// The address with the examples of its parameters.
-    fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         let mut address = self.path.clone();
         let mut query = Vec::new();
         for parameter in self.value["parameters"].as_array().unwrap() {
@@ -88,7 +89,7 @@ impl Operation {
     }
 
     /// The media type of the request and the example of its body.
-    fn request(&self) -> Option<(&str, &Value)> {
+    pub(crate) fn request(&self) -> Option<(&str, &Value)> {
         let (kind, media) = self.value["requestBody"]["content"].as_object()?.iter().next()?;
         Some((kind, &media["examples"]["usual"]["value"]))
     }
@@ -100,7 +101,7 @@ impl Operation {
     }
 }
 
-fn operations() -> Vec<Operation> {
+pub(crate) fn operations() -> Vec<Operation> {
     let document = document();
     let mut found = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -111,45 +112,14 @@ fn operations() -> Vec<Operation> {
     found
 }
 
-/// The schema with the others that it refers to. Answers are taken at their word: a member that the schema does not name is
-/// none that may be there.
-fn validator(schema: &Value, strict: bool) -> jsonschema::Validator {
-    let mut whole = json!({ "components": document()["components"].clone(), "allOf": [schema.clone()] });
-    if strict {
-        closed(&mut whole);
-    }
-    jsonschema::draft202012::options().should_validate_formats(true).build(&whole).unwrap()
-}
-
-fn closed(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            if members.contains_key("properties")
-                && members.get("type").is_some_and(|kind| kind == "object")
-                && !members.contains_key("additionalProperties")
-            {
-                members.insert("additionalProperties".to_owned(), Value::Bool(false));
-            }
-            members.values_mut().for_each(closed);
-        }
-        Value::Array(items) => items.iter_mut().for_each(closed),
-        _ => {}
-    }
-}
-
 #[track_caller]
 fn check(of: &str, schema: &Value, instance: &Value) {
     let found = faults(schema, instance);
     assert!(found.is_empty(), "{of}:\n{}\n{instance:#}", found.join("\n"));
 }
 
-fn faults(schema: &Value, instance: &Value) -> Vec<String> {
-    let validator = validator(schema, true);
-    validator.iter_errors(instance).map(|error| format!("{} at {}", error, error.instance_path())).collect()
-}
-
 /// A world in which every example makes sense.
-async fn world(operation: &str) -> World {
+pub(crate) async fn world(operation: &str) -> World {
     let world = World::bare(Config { seeded: true, ..Config::default() }).await;
     let context = || world.context();
     let (ada, bob): (DiscordId, DiscordId) = (ADA.parse().unwrap(), BOB.parse().unwrap());
@@ -255,10 +225,11 @@ fn refresh_token(world: &World) -> String {
 }
 
 /// With a credential that may.
-async fn credited<'w>(world: &'w World, operation: &Operation, ask: Ask<'w>) -> Ask<'w> {
+pub(crate) fn credited<'w>(world: &'w World, operation: &Operation, ask: Ask<'w>) -> Ask<'w> {
     match operation.id() {
         "licenses_validate" | "licenses_heartbeat" | "licenses_deactivate" => {
-            ask.key(&world.api_key(GUILD, json!({ "kind": "secret" })).await)
+            let id = ApiKeyId::new(GUILD, [0, 0, 0, 1]);
+            ask.key(&credential::render(world.commands.ring().as_ref(), ApiKeyKind::Secret, id))
         }
         "licenses_redeem" | "licenses_accept" => ask.token(BOB),
         "auth_me" | "sessions_list" | "sessions_end" => ask.token(ADA),
@@ -274,7 +245,7 @@ async fn credited<'w>(world: &'w World, operation: &Operation, ask: Ask<'w>) -> 
 
 async fn sent(world: &World, operation: &Operation) -> Reply {
     let method = Method::from_bytes(operation.method.as_bytes()).unwrap();
-    let ask = credited(world, operation, world.ask(method, &operation.address())).await;
+    let ask = credited(world, operation, world.ask(method, &operation.address()));
     match operation.request() {
         None => ask.empty().await,
         Some((kind, value)) => {
@@ -422,7 +393,7 @@ fn every_example_of_the_document_is_of_its_schema() {
             }
         }
         assert!(
-            has_example || with_body.count() == 0,
+            has_example || with_body.count() == 0 || operation.path == DOCUMENT,
             "{of}: it has no example of its answer; run `cargo xtask openapi`"
         );
         for parameter in operation.value["parameters"].as_array().unwrap() {

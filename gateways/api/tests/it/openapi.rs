@@ -99,3 +99,34 @@ async fn the_page_is_whole_and_has_a_policy_of_its_own() {
     assert_eq!(found, 4, "{text}");
     world.get("/docs/oauth2-redirect.html").empty().await.problem(404);
 }
+
+/// Two structs with one name would be one schema, and nobody would see which.
+#[test]
+fn every_schema_has_a_name_of_its_own() {
+    let mut names = BTreeSet::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            for rest in text.split(", ToSchema)]").skip(1) {
+                let head = rest.split(['{', ';']).next().unwrap();
+                let given =
+                    head.split_once("#[schema(as = ").map(|(_, rest)| rest.split(')').next().unwrap());
+                let own = || head.split_once("struct ").or_else(|| head.split_once("enum ")).unwrap().1;
+                let plain = |text: &str| text.split(['<', ' ']).next().unwrap().to_owned();
+                let name = given.map_or_else(|| plain(own()), str::to_owned);
+                assert!(
+                    names.insert(name.clone()),
+                    "{name} in {} is the name of another schema",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(names.len() > 50, "{names:?}");
+}

@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
 
+use crate::conform;
+
 pub(crate) const GUILD: GuildId = GuildId(1001);
 pub(crate) const OTHER_GUILD: GuildId = GuildId(2002);
 /// Owns both guilds on Discord.
@@ -135,6 +137,7 @@ impl Ask<'_> {
 
     pub(crate) async fn raw(self, body: impl Into<Body>) -> Reply {
         let request = self.request.body(body.into()).unwrap();
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let router =
             self.peer.map_or_else(|| self.world.router.clone(), |peer| self.world.router.to_peer(peer));
         let response = router.oneshot(request).await.unwrap();
@@ -147,7 +150,9 @@ impl Ask<'_> {
             other if !is_json => Value::String(String::from_utf8_lossy(other).into_owned()),
             body => serde_json::from_slice(body).unwrap(),
         };
-        Reply { status: parts.status, headers: parts.headers, body }
+        let reply = Reply { status: parts.status, headers: parts.headers, body };
+        conform::check(&method, &path, &reply);
+        reply
     }
 }
 
