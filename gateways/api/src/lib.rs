@@ -8,6 +8,7 @@ mod extract;
 pub mod floor;
 mod frame;
 pub mod identity;
+mod keyed;
 mod open;
 pub mod operator;
 mod problem;
@@ -36,10 +37,10 @@ pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
 pub use token::{TokenKeys, mint};
 
 use crate::routes::{
-    activate, api_keys, audit_log, audit_trail, bulk_revoke, demo, devices, export, generate, guilds,
-    heartbeat, held_removals, history, import, interactions, key_ring, license_types, licenses, lifecycle,
-    operations, operator as admin, past, redeem, role_rules, sessions, sign_in, staff, terms, transfer,
-    users, validate,
+    activate, analytics, api_keys, apply_terms, audit_log, audit_trail, bulk_revoke, demo, devices, export,
+    feed, generate, guild_roles, guilds, heartbeat, held_removals, history, import, interactions, key_ring,
+    license_types, licenses, lifecycle, operations, operator as admin, past, redeem, role_rules,
+    rule_preview, sessions, sign_in, staff, terms, transfer, users, validate,
 };
 
 /// Where Discord posts interactions.
@@ -78,6 +79,7 @@ pub fn router(state: ApiState) -> Framed {
         .route("/admin/licenses/revoke", post(bulk_revoke::revoke))
         .route("/admin/licenses/export", get(export::export))
         .route("/admin/licenses/import", post(import::import))
+        .route("/admin/analytics", get(analytics::numbers))
         .route("/admin/users/{id}/ban", post(users::ban))
         .route("/admin/users/{id}/unban", post(users::unban))
         // the log
@@ -118,6 +120,8 @@ fn guild_routes() -> Router<ApiState> {
     Router::new()
         .route("/guilds/{guild}", get(guilds::one))
         .route("/guilds/{guild}/diff", get(past::guild_diff))
+        .route("/guilds/{guild}/history", get(history::guild))
+        .route("/guilds/{guild}/events", get(feed::feed))
         .route("/guilds/{guild}/settings", patch(guilds::change_settings))
         .route("/guilds/{guild}/held-removals", get(held_removals::list))
         .route("/guilds/{guild}/held-removals/{batch}/confirm", post(held_removals::confirm))
@@ -126,9 +130,13 @@ fn guild_routes() -> Router<ApiState> {
             "/guilds/{guild}/license-types/{slug}",
             patch(license_types::change).delete(license_types::retire),
         )
+        .route("/guilds/{guild}/roles", get(guild_roles::list))
         .route("/guilds/{guild}/role-rules", get(role_rules::list).post(role_rules::set))
+        .route("/guilds/{guild}/license-types/{slug}/apply", post(apply_terms::apply))
+        .route("/guilds/{guild}/role-rules/preview", post(rule_preview::preview))
         .route("/guilds/{guild}/role-rules/{id}", put(role_rules::change).delete(role_rules::remove))
         .route("/guilds/{guild}/members", get(staff::members))
+        .route("/guilds/{guild}/members/{user}/block", post(staff::block))
         .route("/guilds/{guild}/members/{user}/unblock", post(staff::unblock))
         .route("/guilds/{guild}/staff", get(staff::list))
         .route("/guilds/{guild}/staff/{user}", put(staff::put).delete(staff::delete))

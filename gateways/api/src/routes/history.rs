@@ -1,15 +1,17 @@
-//! `GET /licenses/{id}/history`: every event of a license, oldest first.
+//! `GET /licenses/{id}/history` and `GET /guilds/{g}/history`: every event of a thing, oldest first.
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use domain::id::LicenseId;
+use domain::id::{GuildId, LicenseId};
+use domain::private::Unsealed;
+use projections::GuildHistoryEntry;
 
 use crate::error::ApiError;
 use crate::extract::access::{self, Standing};
 use crate::extract::path::PathIds;
 use crate::extract::principal::Principal;
 use crate::extract::read::Read;
-use crate::render::history::{EntryBody, Viewer};
+use crate::render::history::{EntryBody, GuildEntryBody, Viewer};
 use crate::render::{List, json};
 
 /// A page of the history.
@@ -26,4 +28,21 @@ pub(crate) async fn history(read: Read, ids: PathIds) -> Result<Response, ApiErr
     let data = entries.data.iter().map(|entry| EntryBody::new(entry, viewer)).collect();
     let next_cursor = entries.next.as_ref().map(ToString::to_string);
     Ok(json(StatusCode::OK, &List { data, next_cursor }))
+}
+
+/// A page of the history of a guild.
+pub(crate) async fn guild(read: Read, ids: PathIds) -> Result<Response, ApiError> {
+    let page = read.page()?;
+    let id: GuildId = ids.id("guild", "guild")?;
+    access::guild(&read.state, &read.principal, id, access::READ).await?;
+    let sees = access::may(access::guild(&read.state, &read.principal, id, access::CREDENTIALS).await)?;
+    let found = read.state.queries().guild_history(id, page).await?;
+    let entries = found.ok_or_else(|| ApiError::not_found("guild"))?;
+    let data = entries.data.iter().map(|entry| GuildEntryBody::new(entry, owner(entry), sees)).collect();
+    Ok(json(StatusCode::OK, &List { data, next_cursor: entries.next.as_ref().map(ToString::to_string) }))
+}
+
+fn owner(entry: &GuildHistoryEntry) -> Option<&str> {
+    let owner = entry.after.guild.owner.as_ref()?;
+    entry.after.discord_id(&owner.id).map(Unsealed::shown)
 }

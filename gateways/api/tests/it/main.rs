@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod access;
+mod analytics;
 mod audit_log;
 mod audit_trail;
 mod bad_input;
@@ -12,7 +13,10 @@ mod conventions;
 mod credentials;
 mod devices;
 mod export;
+mod feed;
 mod frame;
+mod generate;
+mod guild_tools;
 mod guilds;
 mod idempotency;
 mod import;
@@ -23,6 +27,7 @@ mod matrix;
 mod operations;
 mod security;
 mod serve;
+mod slots;
 mod staff;
 mod validate;
 mod world;

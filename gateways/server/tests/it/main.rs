@@ -15,6 +15,7 @@ mod contention;
 mod discord;
 mod faults;
 mod first_run;
+mod guild;
 mod keys;
 mod lifecycle;
 mod limits;
