@@ -123,8 +123,10 @@ impl Inner {
         if self.registrations.is_told(guild, &roles) {
             return Ok(());
         }
-        self.queries.guild_roles().put(guild, &roles, self.now()).await?;
-        self.registrations.told(guild, roles);
+        // Behind the clock of whoever wrote last nothing is taken; the next reconcile tells it again.
+        if self.queries.guild_roles().put(guild, &roles, self.now()).await? {
+            self.registrations.told(guild, roles);
+        }
         Ok(())
     }
 }

@@ -239,6 +239,7 @@ impl Tap for Listener {
     fn resumed(&self, shard: Shard) {
         let inner = &self.inner;
         inner.mailbox.release(shard.0);
+        inner.registrations.forget_told();
         inner.status().shards.insert(shard.0, ShardState::Connected);
         // A session that another process began told that one about its guilds, and us nothing.
         let session = self.session.borrow().clone();

@@ -56,7 +56,7 @@ impl GuildRoles {
         Ok(Some((roles, Timestamp(row.int(1)?))))
     }
 
-    /// Keeps the roles of a guild as they were seen at `seen_at`; what was seen later stays.
+    /// Keeps the roles of a guild as they were seen at `seen_at`; false: what stands there was seen later, and stays.
     ///
     /// # Errors
     /// [`QueryError::Unavailable`] if the database does not answer.
@@ -65,12 +65,12 @@ impl GuildRoles {
         guild: GuildId,
         roles: &[GuildRole],
         seen_at: Timestamp,
-    ) -> Result<(), QueryError> {
+    ) -> Result<bool, QueryError> {
         let text = serde_json::to_string(roles).map_err(|error| {
             QueryError::Damaged(format!("the roles of guild {guild} have no JSON form: {error}"))
         })?;
         let guild = guild.to_string();
-        self.sql.run(PUT, &[Arg::Text(&guild), Arg::Text(&text), Arg::Int(seen_at.ms())]).await?;
-        Ok(())
+        let args = [Arg::Text(&guild), Arg::Text(&text), Arg::Int(seen_at.ms())];
+        Ok(self.sql.run(PUT, &args).await? == 1)
     }
 }

@@ -99,9 +99,9 @@ async fn roles_are_those_that_the_bot_told_of_with_their_rules() {
     };
     let seen = [role(OTHER_ROLE, 2, false), role(ROLE, 1, true)];
     let stored = world.queries.guild_roles();
-    stored.put(GUILD, &seen, world.now()).await.unwrap();
+    assert!(stored.put(GUILD, &seen, world.now()).await.unwrap());
     // What was seen before that does not come back.
-    stored.put(GUILD, &seen[..1], domain::time::Timestamp(1)).await.unwrap();
+    assert!(!stored.put(GUILD, &seen[..1], domain::time::Timestamp(1)).await.unwrap());
     rule(&world, ROLE, "pro").await;
     let listed = world.get(&guild("roles")).token(GRACE).empty().await.ok(200);
     let [high, low] = listed["data"].as_array().unwrap().as_slice() else { panic!("{listed:#}") };
