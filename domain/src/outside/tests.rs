@@ -1,3 +1,5 @@
+//! What has which name outside, and what a filter holds.
+
 use std::collections::BTreeSet;
 
 use super::*;
