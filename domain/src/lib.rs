@@ -13,6 +13,7 @@ pub mod key;
 pub mod license;
 pub mod member;
 pub mod merkle;
+pub mod outside;
 pub mod ports;
 pub mod private;
 pub mod proof;

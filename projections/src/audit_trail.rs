@@ -38,6 +38,7 @@ pub(crate) static TABLE: Table = Table {
         ("actor", "(actor, position)"),
         ("type", "(event_type, position)"),
         ("correlation", "(correlation_id)"),
+        ("day", "(guild_id, event_type, recorded_at)"),
     ],
 };
 

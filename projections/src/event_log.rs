@@ -17,6 +17,13 @@ const STREAM: &str = "SELECT position, aggregate_type, aggregate_id, sequence, e
 const OF_GUILD: &str = "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, \
     CAST(payload AS TEXT), CAST(metadata AS TEXT), guild_id, recorded_at \
     FROM events WHERE guild_id = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $4";
+const OF_LICENSES: &str = "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, \
+    CAST(payload AS TEXT), CAST(metadata AS TEXT), guild_id, recorded_at \
+    FROM events WHERE aggregate_type = 'license' AND aggregate_id {in:$1} AND position <= $2 \
+    ORDER BY aggregate_id, sequence";
+const FIRST_OF_MEMBERS: &str = "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, \
+    CAST(payload AS TEXT), CAST(metadata AS TEXT), guild_id, recorded_at \
+    FROM events WHERE aggregate_type = 'member' AND aggregate_id {in:$1} AND sequence = 1";
 const NUMBER: &str = "SELECT count(*) FROM events WHERE guild_id = $1 AND position <= $2";
 const HEAD: &str = "SELECT coalesce(max(position), 0) FROM events";
 const TAIL: &str = "SELECT position, aggregate_type, aggregate_id, event_type, recorded_at \
@@ -29,7 +36,7 @@ const BROKEN_STREAM: &str = "SELECT aggregate_type, aggregate_id FROM events \
 
 /// Every statement of this file.
 pub(crate) const STATEMENTS: &[&str] =
-    &[AFTER, STREAM, OF_GUILD, NUMBER, HEAD, TAIL, CONTIGUITY, BROKEN_STREAM];
+    &[AFTER, STREAM, OF_GUILD, OF_LICENSES, FIRST_OF_MEMBERS, NUMBER, HEAD, TAIL, CONTIGUITY, BROKEN_STREAM];
 
 /// The log.
 #[derive(Debug, Clone)]
@@ -80,6 +87,26 @@ impl EventLog {
         let id = guild.to_string();
         let args = [Arg::Text(&id), Arg::Int(after), Arg::Int(to), Arg::Int(i64::from(limit))];
         self.sql.fetch_of(Some(&[guild]), OF_GUILD, &args).await?.iter().map(stored).collect()
+    }
+
+    /// The events of some licenses up to the position `until`, license by license in order of sequence.
+    pub(crate) async fn of_licenses(
+        &self,
+        ids: &[String],
+        until: i64,
+    ) -> Result<Vec<StoredEvent>, QueryError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.sql.fetch(OF_LICENSES, &[Arg::List(ids), Arg::Int(until)]).await?.iter().map(stored).collect()
+    }
+
+    /// The first event of some members: it says who they are.
+    pub(crate) async fn first_of_members(&self, ids: &[String]) -> Result<Vec<StoredEvent>, QueryError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.sql.fetch(FIRST_OF_MEMBERS, &[Arg::List(ids)]).await?.iter().map(stored).collect()
     }
 
     /// Which event of `guild` the one at `position` is, from 1.

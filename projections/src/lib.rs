@@ -1,6 +1,7 @@
 //! The only door to read: read models and how they are kept, the cache of facts, and the hot path of validation.
 //! It never changes anything that the log would not give again, never decides a rule, and never names `commands`.
 
+mod analytics;
 mod audit_trail;
 mod bus;
 mod cache;
@@ -11,6 +12,7 @@ mod db;
 mod error;
 mod event_log;
 mod facts;
+mod feed;
 mod floors;
 mod follow;
 mod guild_view;
@@ -43,6 +45,7 @@ use std::time::Duration;
 use domain::ports::{Mac, Vault};
 use tokio::sync::{RwLock, watch};
 
+pub use analytics::{Analytics, DAY_MS, Day};
 pub use audit_trail::{AuditEntry, AuditFilter};
 pub use bus::{Bus, MemoryBus, NatsBus, NatsError};
 pub use cache::{CacheStats, RedisCache, RedisError, RedisLimits, SharedLimits, Spent, TierStats};
@@ -52,15 +55,17 @@ pub use cursor::{Cursor, PAGE_MAX, Page, Paged};
 pub use db::{Db, Pooler};
 pub use error::QueryError;
 pub use event_log::EventLog;
+pub use feed::{FEED_MAX, FeedItem, FeedPage};
 pub use floors::{FLOOR_KEPT, FLOORS_MAX, Floors};
 pub use guild_view::GuildFacts;
-pub use history::HistoryEntry;
+pub use history::{GuildHistoryEntry, HistoryEntry};
 pub use license_view::{Due, LicenseFacts, LicenseFilter};
 pub use member_view::MemberFacts;
 pub use notice_outbox::{Announcement, Cause, Delivery, DeliveryState, Followed, Outbox, SendLimits};
 pub use operational::{
-    Activated, BotState, GatewaySession, HeldRemoval, HeldRemovals, LastSeen, Lease, Leases, RefreshRules,
-    Refreshed, Refreshes, Retirement, Retirements, RingHolder, RingHolders, RingSecret, RingState, Standing,
+    Activated, BotState, GatewaySession, GuildRole, GuildRoles, HeldRemoval, HeldRemovals, LastSeen, Lease,
+    Leases, RefreshRules, Refreshed, Refreshes, Retirement, Retirements, RingHolder, RingHolders, RingSecret,
+    RingState, Standing,
 };
 pub use parked::Parked;
 pub use past::{AsOf, Owned};

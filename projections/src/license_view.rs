@@ -46,6 +46,7 @@ static TABLE: Table = view_table!(
         ("expires", "(guild_id, expires_at) WHERE expires_at IS NOT NULL"),
         ("due", "(due_at) WHERE due_at IS NOT NULL"),
         ("subjects", "(subjects) WHERE subjects IS NOT NULL"),
+        ("counts", "(guild_id, license_type, stage, holds, expires_at, grace_ms)"),
     ]
 );
 

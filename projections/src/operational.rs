@@ -8,6 +8,7 @@ use crate::db::Row;
 use crate::error::QueryError;
 
 mod bot_state;
+mod guild_roles;
 mod held_removals;
 mod last_seen;
 mod leases;
@@ -16,6 +17,7 @@ mod retirements;
 mod ring_holders;
 
 pub use bot_state::{BotState, GatewaySession};
+pub use guild_roles::{GuildRole, GuildRoles};
 pub use held_removals::{HeldRemoval, HeldRemovals, Standing};
 pub use last_seen::LastSeen;
 pub use leases::{Lease, Leases};
@@ -27,10 +29,11 @@ pub(crate) use last_seen::table;
 pub(crate) use leases::in_force;
 
 /// Every statement of this folder.
-pub(crate) const STATEMENTS: [&[&str]; 7] = [
+pub(crate) const STATEMENTS: [&[&str]; 8] = [
     last_seen::STATEMENTS,
     leases::STATEMENTS,
     bot_state::STATEMENTS,
+    guild_roles::STATEMENTS,
     held_removals::STATEMENTS,
     ring_holders::STATEMENTS,
     retirements::STATEMENTS,

@@ -24,7 +24,7 @@ use crate::facts::{Fact, GuildFact, LicenseFact, MemberFact, UserFact};
 use crate::history::HistoryEntry;
 use crate::license_view::{DUE, Due, EXPIRING, LicenseFacts, LicenseFilter, ListQuery, NEXT_DUE};
 use crate::notice_outbox::Outbox;
-use crate::operational::{BotState, HeldRemovals, LastSeen, Leases, Retirements, RingHolders};
+use crate::operational::{BotState, GuildRoles, HeldRemovals, LastSeen, Leases, Retirements, RingHolders};
 use crate::parked::{self, Parked};
 use crate::replica::Replica;
 use crate::validation::{Answer, Ask, FirstValidations};
@@ -453,6 +453,11 @@ impl Queries {
     /// What the bot must still know after a restart.
     pub fn bot_state(&self) -> BotState {
         BotState::new(self.core.sql.clone())
+    }
+
+    /// The roles of guilds on Discord.
+    pub fn guild_roles(&self) -> GuildRoles {
+        GuildRoles::new(self.core.sql.clone())
     }
 
     /// Removals that wait until staff confirm them.

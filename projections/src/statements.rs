@@ -11,8 +11,8 @@ use crate::error::QueryError;
 use crate::license_view::{LicenseFilter, ListQuery};
 use crate::model::Model;
 use crate::{
-    checkpoint, event_log, facts, guild_view, license_view, member_view, notice_outbox, operational, parked,
-    past, rebuild, replica, seal_log, session_view, user_view, view,
+    analytics, checkpoint, event_log, facts, guild_view, license_view, member_view, notice_outbox,
+    operational, parked, past, rebuild, replica, seal_log, session_view, user_view, view,
 };
 
 /// A sign of life.
@@ -29,6 +29,7 @@ const FIXED: &[&[&str]] = &[
         rebuild::SWAP,
     ],
     &[license_view::DUE, license_view::NEXT_DUE, license_view::EXPIRING],
+    analytics::STATEMENTS,
     checkpoint::STATEMENTS,
     event_log::STATEMENTS,
     facts::STATEMENTS,
@@ -143,10 +144,12 @@ mod tests {
         let postgres = [
             include_str!("../../migrations/postgres/0002_read_models.sql"),
             include_str!("../../migrations/postgres/0007_sessions.sql"),
+            include_str!("../../migrations/postgres/0009_analytics.sql"),
         ];
         let sqlite = [
             include_str!("../../migrations/sqlite/0002_read_models.sql"),
             include_str!("../../migrations/sqlite/0007_sessions.sql"),
+            include_str!("../../migrations/sqlite/0009_analytics.sql"),
         ];
         for (migrations, ddl) in [(postgres, ddl("BIGINT", "")), (sqlite, ddl("INTEGER", " STRICT"))] {
             for text in ddl {

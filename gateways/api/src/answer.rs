@@ -2,6 +2,7 @@
 //! function serves the write and its repeats.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::http::header::ETAG;
 use axum::http::{HeaderValue, StatusCode};
@@ -9,7 +10,6 @@ use axum::response::Response;
 use domain::device::DeviceClaim;
 use domain::guild::Guild;
 use domain::id::{LicenseId, StreamId};
-use domain::key;
 use domain::license::License;
 use domain::member::Member;
 use domain::private::Unsealed;
@@ -18,11 +18,13 @@ use domain::user::User;
 use uuid::Uuid;
 
 use crate::error::ApiError;
+use crate::extract::accept::Form;
 use crate::extract::position::{self, POSITION};
+use crate::keyed;
 use crate::open;
 use crate::recipe::{Created, Outcome, Recipe, Subject, activated, api_key_text};
 use crate::render::guild::{ApiKeyBody, GuildBody, MemberBody, RuleBody, TypeBody};
-use crate::render::license::{DeviceBody, ImportedBody, Keyed, LicenseAndDevice, LicenseBody};
+use crate::render::license::{DeviceBody, ImportedBody, LicenseAndDevice, LicenseBody};
 use crate::render::user::UserBody;
 use crate::render::{Audience, List, json};
 use crate::routes::staff;
@@ -33,6 +35,8 @@ use crate::state::ApiState;
 pub(crate) struct Reader {
     pub(crate) audience: Audience,
     pub(crate) now: Timestamp,
+    /// How many at once are written; other answers have one form.
+    pub(crate) form: Form,
 }
 
 /// Makes the answer.
@@ -50,6 +54,7 @@ pub(crate) async fn of(
         Subject::Guild(guild) => (of_guild(state, recipe, guild).await?, Some(guild.version)),
         Subject::User(user) => (of_user(state, user).await?, Some(user.version)),
         Subject::Member(member) => (of_member(state, member).await?, Some(member.version)),
+        Subject::Applied(applied) => (json(StatusCode::OK, applied), None),
         Subject::Imported { created, existing } => {
             let body = ImportedBody { created: *created, existing: *existing, dry_run: false };
             (json(StatusCode::OK, &body), None)
@@ -121,20 +126,18 @@ const fn status(created: Created) -> StatusCode {
     }
 }
 
-async fn of_licenses(state: &ApiState, reader: Reader, licenses: &[License]) -> Result<Response, ApiError> {
-    let opened = open::licenses(state, licenses).await?;
+async fn of_licenses(
+    state: &ApiState,
+    reader: Reader,
+    licenses: &Arc<Vec<License>>,
+) -> Result<Response, ApiError> {
     let prefix = match licenses.first().and_then(|license| license.guild) {
         Some(guild) => {
             state.queries().guild(guild).await?.map(|facts| facts.guild.settings.key_prefix.clone())
         }
         None => None,
     };
-    let prefix = prefix.unwrap_or_default();
-    let keyed = |(license, personal)| {
-        let body = LicenseBody::new(license, personal, reader.audience, reader.now);
-        Keyed { key: key::render(state.mac(), &prefix, license.id, license.key), license: body }
-    };
-    Ok(json(StatusCode::CREATED, &List::whole(licenses.iter().zip(&opened).map(keyed).collect())))
+    keyed::answer(state, reader, licenses, &prefix.unwrap_or_default()).await
 }
 
 async fn of_guild(state: &ApiState, recipe: &Recipe, guild: &Guild) -> Result<Response, ApiError> {

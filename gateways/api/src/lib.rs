@@ -8,6 +8,7 @@ mod extract;
 pub mod floor;
 mod frame;
 pub mod identity;
+mod keyed;
 mod open;
 mod openapi;
 pub mod operator;
@@ -39,10 +40,10 @@ pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
 pub use token::{TokenKeys, mint};
 
 use crate::routes::{
-    activate, api_keys, audit_log, audit_trail, bulk_revoke, demo, devices, documentation, export, generate,
-    guilds, heartbeat, held_removals, history, import, interactions, key_ring, license_types, licenses,
-    lifecycle, operations, operator as admin, past, redeem, role_rules, sessions, sign_in, staff, terms,
-    transfer, users, validate,
+    activate, analytics, api_keys, apply_terms, audit_log, audit_trail, bulk_revoke, demo, devices,
+    documentation, export, feed, generate, guild_roles, guilds, heartbeat, held_removals, history, import,
+    interactions, key_ring, license_types, licenses, lifecycle, operations, operator as admin, past, redeem,
+    role_rules, rule_preview, sessions, sign_in, staff, terms, transfer, users, validate,
 };
 
 /// The whole API as a service.
@@ -90,6 +91,7 @@ pub(crate) fn public_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(bulk_revoke::revoke))
         .routes(routes!(export::export))
         .routes(routes!(import::import))
+        .routes(routes!(analytics::numbers))
         .routes(routes!(users::ban))
         .routes(routes!(users::unban))
         // the log
@@ -128,14 +130,20 @@ fn guild_routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .routes(routes!(guilds::one))
         .routes(routes!(past::guild_diff))
+        .routes(routes!(history::guild))
+        .routes(routes!(feed::feed))
         .routes(routes!(guilds::change_settings))
         .routes(routes!(held_removals::list))
         .routes(routes!(held_removals::confirm))
         .routes(routes!(license_types::list, license_types::define))
         .routes(routes!(license_types::change, license_types::retire))
+        .routes(routes!(apply_terms::apply))
+        .routes(routes!(guild_roles::list))
         .routes(routes!(role_rules::list, role_rules::set))
+        .routes(routes!(rule_preview::preview))
         .routes(routes!(role_rules::change, role_rules::remove))
         .routes(routes!(staff::members))
+        .routes(routes!(staff::block))
         .routes(routes!(staff::unblock))
         .routes(routes!(staff::list))
         .routes(routes!(staff::put, staff::delete))

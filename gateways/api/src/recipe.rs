@@ -1,7 +1,12 @@
 //! How a write is answered, and answered again: the recipe stands in the idempotency row and names what to render,
 //! never the rendered body. A repeat loads the aggregates as they were after the write and renders them anew.
 
-use commands::{Activated, CommandError, Commands, Done, Fate, Generated, Imported, Revocation, Revoked};
+use std::sync::Arc;
+
+use commands::{
+    Activated, Application, CommandError, Commands, Done, Fate, Generated, Imported, Revocation, Revoked,
+    TermsFate,
+};
 use domain::credential::{self, ApiKeyId};
 use domain::device::{DeviceClaim, Recognition, recognise};
 use domain::guild::{Guild, RuleId};
@@ -64,6 +69,56 @@ pub(crate) enum Recipe {
     Revoked { items: Vec<RevokedItem> },
     /// How many rows of a file were new, and how many were here.
     Imported { created: usize, existing: usize },
+    /// What became of each of many licenses that were to take the terms of their type.
+    Applied(Applied),
+}
+
+/// Licenses that took, or did not take, the terms of their type.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Applied {
+    pub(crate) data: Vec<AppliedItem>,
+    /// Where the next order begins.
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AppliedItem {
+    id: LicenseId,
+    status: AppliedStatus,
+    /// Of a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AppliedStatus {
+    Changed,
+    /// It has these terms already.
+    Unchanged,
+    Refused,
+    NotFound,
+}
+
+impl From<&Application> for AppliedItem {
+    fn from(one: &Application) -> Self {
+        let (status, code) = match &one.fate {
+            TermsFate::Changed => (AppliedStatus::Changed, None),
+            TermsFate::Unchanged => (AppliedStatus::Unchanged, None),
+            TermsFate::Refused(refused) => (AppliedStatus::Refused, Some(refused.code.to_string())),
+            TermsFate::NotFound => (AppliedStatus::NotFound, None),
+        };
+        Self { id: one.license, status, code }
+    }
+}
+
+impl Applied {
+    pub(crate) fn new(applications: &[Application], next_cursor: Option<String>) -> Self {
+        Self { data: applications.iter().map(AppliedItem::from).collect(), next_cursor }
+    }
 }
 
 impl From<&Imported> for Recipe {
@@ -155,7 +210,7 @@ pub(crate) enum Subject {
     /// One license.
     License(Box<License>),
     /// New licenses.
-    Licenses(Vec<License>),
+    Licenses(Arc<Vec<License>>),
     /// A guild.
     Guild(Box<Guild>),
     /// A user.
@@ -166,6 +221,8 @@ pub(crate) enum Subject {
     Revoked(Vec<RevokedItem>),
     /// How many rows of a file were new, and how many were here.
     Imported { created: usize, existing: usize },
+    /// What became of each of many licenses that were to take the terms of their type.
+    Applied(Applied),
 }
 
 impl Subject {
@@ -179,6 +236,10 @@ impl Subject {
             Self::Member(member) => {
                 let named = member.guild.zip(member.person.as_ref());
                 named.map(|(guild, person)| StreamId::member(guild, &person.id)).into_iter().collect()
+            }
+            Self::Applied(applied) => {
+                let changed = applied.data.iter().filter(|item| item.status == AppliedStatus::Changed);
+                changed.map(|item| StreamId::license(item.id)).collect()
             }
             Self::Revoked(items) => {
                 let changed = items.iter().filter(|item| item.status == ItemStatus::Revoked);
@@ -216,7 +277,7 @@ impl From<Activated> for Outcome {
 
 impl From<Generated> for Outcome {
     fn from(generated: Generated) -> Self {
-        Self { subject: Subject::Licenses(generated.licenses), position: Some(generated.last) }
+        Self { subject: Subject::Licenses(Arc::new(generated.licenses)), position: Some(generated.last) }
     }
 }
 
@@ -283,8 +344,9 @@ impl Recipe {
                 };
                 Ok(Subject::Member(Box::new(loaded)))
             }
-            Self::Generated { batch, .. } => batch.load(commands).await.map(Subject::Licenses),
+            Self::Generated { batch, .. } => batch.load(commands).await.map(Arc::new).map(Subject::Licenses),
             Self::Revoked { items } => Ok(Subject::Revoked(items.clone())),
+            Self::Applied(applied) => Ok(Subject::Applied(applied.clone())),
             Self::Imported { created, existing } => {
                 Ok(Subject::Imported { created: *created, existing: *existing })
             }

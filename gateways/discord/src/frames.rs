@@ -23,6 +23,10 @@ pub(crate) struct Role {
     pub(crate) position: i64,
     /// Permission bits.
     pub(crate) permissions: u64,
+    /// Whether an integration manages it: then nobody can give it.
+    pub(crate) managed: bool,
+    /// The bot that it is the own role of.
+    pub(crate) of_bot: Option<DiscordId>,
 }
 
 /// A guild as Discord describes it.
@@ -34,6 +38,8 @@ pub(crate) struct GuildFrame {
     pub(crate) roles: Option<BTreeMap<RoleId, Role>>,
     /// How many members it has, if that is said.
     pub(crate) members: Option<u64>,
+    /// The roles of bots that are described with it: our own is always among them.
+    pub(crate) bots: BTreeMap<DiscordId, BTreeSet<RoleId>>,
 }
 
 /// What a dispatch says.
@@ -129,6 +135,10 @@ pub(crate) fn guild_frame(id_: GuildId, data: &Value) -> GuildFrame {
         owner: id(data, "owner_id").map(DiscordId),
         roles: roles.map(|roles| roles.iter().filter_map(role).collect()),
         members: count("member_count").or_else(|| count("approximate_member_count")),
+        bots: list(data, "members")
+            .filter(|member| is_bot(member))
+            .filter_map(|member| user(member).zip(self::roles(member)))
+            .collect(),
     }
 }
 
@@ -154,6 +164,8 @@ fn role(data: &Value) -> Option<(RoleId, Role)> {
         name: text("name").unwrap_or_default().to_owned(),
         position: data.get("position").and_then(Value::as_i64).unwrap_or(0),
         permissions: text("permissions").and_then(|bits| bits.parse().ok()).unwrap_or(0),
+        managed: data.get("managed").and_then(Value::as_bool).unwrap_or(false),
+        of_bot: data.get("tags").and_then(|tags| id(tags, "bot_id")).map(DiscordId),
     };
     id(data, "id").map(|id| (RoleId(id), role))
 }

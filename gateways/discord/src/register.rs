@@ -1,7 +1,7 @@
 //! Guilds become known, and known to have left: level-triggered, from what Discord last said about them. The same
 //! command registers a guild and brings its name, owner and watched roles up to date.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use commands::CommandError;
 use domain::event::Actor;
 use domain::guild::Action;
 use domain::id::GuildId;
+use projections::GuildRole;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct Registrations {
     wanted: Mutex<BTreeSet<GuildId>>,
+    /// The roles that this process wrote down last.
+    told: Mutex<HashMap<GuildId, Vec<GuildRole>>>,
     notify: Notify,
 }
 
@@ -32,6 +35,20 @@ impl Registrations {
     pub(crate) fn want(&self, guild: GuildId) {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).insert(guild);
         self.notify.notify_one();
+    }
+
+    fn is_told(&self, guild: GuildId, roles: &[GuildRole]) -> bool {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.get(&guild).is_some_and(|told| told == roles)
+    }
+
+    fn told(&self, guild: GuildId, roles: Vec<GuildRole>) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(guild, roles);
+    }
+
+    /// Another process may have written since.
+    pub(crate) fn forget_told(&self) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     async fn next(&self) -> GuildId {
@@ -93,8 +110,22 @@ impl Inner {
             let again = self.context(Actor::Bot, Some(guild));
             self.commands.guild(&again, guild, Action::Rejoin).await?;
         }
+        self.tell_roles(guild, &known).await?;
         if before.version == 0 || !before.present {
             self.resync.want(guild, Reach::Full);
+        }
+        Ok(())
+    }
+
+    /// Writes down the roles of a guild for whoever has no connection to Discord. Where it was told already, nothing is.
+    async fn tell_roles(&self, guild: GuildId, known: &Known) -> Result<(), SyncError> {
+        let roles = known.described_roles(guild, self.status().bot);
+        if self.registrations.is_told(guild, &roles) {
+            return Ok(());
+        }
+        // Behind the clock of whoever wrote last nothing is taken; the next reconcile tells it again.
+        if self.queries.guild_roles().put(guild, &roles, self.now()).await? {
+            self.registrations.told(guild, roles);
         }
         Ok(())
     }

@@ -141,7 +141,15 @@ impl Listener {
                 let news = News::Seen { present: false, roles: BTreeSet::new(), at: inner.now() };
                 inner.mailbox.put((guild, user), news, origin);
             }
-            Frame::Member { bot: true, .. } | Frame::Other => {}
+            Frame::Member { guild, user, roles, bot: true } => {
+                inner.guilds.bot(guild, user, roles);
+                let is_ours = inner.status().bot == Some(user);
+                if is_ours {
+                    // Which roles it can give depends on its own.
+                    inner.registrations.want(guild);
+                }
+            }
+            Frame::Other => {}
         }
         Ok(())
     }
@@ -158,6 +166,7 @@ impl Listener {
         let inner = &self.inner;
         inner.guilds.forget_shard(shard.0);
         inner.seen.forget();
+        inner.registrations.forget_told();
         {
             let mut status = inner.status();
             status.application = application.or(status.application);
@@ -230,6 +239,7 @@ impl Tap for Listener {
     fn resumed(&self, shard: Shard) {
         let inner = &self.inner;
         inner.mailbox.release(shard.0);
+        inner.registrations.forget_told();
         inner.status().shards.insert(shard.0, ShardState::Connected);
         // A session that another process began told that one about its guilds, and us nothing.
         let session = self.session.borrow().clone();

@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn the_migration_puts_the_same_wall_around_every_table_of_guilds() {
-        let migration = include_str!("../../../migrations/postgres/0008_tenant_wall.sql");
+        let migration = include_str!("../../../migrations/postgres/0010_tenant_wall.sql");
         let mut walled = 0;
         for table in Model::ALL.map(Model::table) {
             for text in table.wall(table.name) {

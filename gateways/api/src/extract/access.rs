@@ -50,6 +50,8 @@ pub(crate) const MANAGE: Right = Right::staff(StaffRole::Admin, Scope::LicensesW
 pub(crate) const TRANSFER: Right = MANAGE.or_owner();
 /// End for good.
 pub(crate) const REVOKE: Right = Right::staff(StaffRole::Admin, Scope::LicensesRevoke);
+/// Read the feed of events.
+pub(crate) const EVENTS: Right = Right::staff(StaffRole::Auditor, Scope::EventsRead);
 /// See license keys.
 pub(crate) const REVEAL: Right = Right::staff(StaffRole::Admin, Scope::LicensesReveal);
 /// Let removals happen that the brake held back.
@@ -135,6 +137,15 @@ pub(crate) async fn guild(
         }
     }
     Ok(facts)
+}
+
+/// Whether a door opened; that it stayed shut for lack of a right is no error.
+pub(crate) fn may<T>(opened: Result<T, ApiError>) -> Result<bool, ApiError> {
+    match opened {
+        Ok(_) => Ok(true),
+        Err(error) if error.status() == StatusCode::FORBIDDEN => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Opens a license.

@@ -3,6 +3,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::query::{Query, wrong};
 use crate::error::{ApiError, Code};
 use crate::state::ApiState;
 
@@ -33,32 +34,50 @@ pub(crate) async fn hear(state: &ApiState, headers: &HeaderMap) -> Result<Option
 
 /// The position that a request names, which the log has.
 async fn named(state: &ApiState, value: &HeaderValue) -> Result<i64, ApiError> {
-    let (epoch, number) = parsed(value).ok_or_else(|| {
+    let found = value.to_str().ok().and_then(parsed).ok_or_else(|| {
         ApiError::invalid(
             "DCA-Min-Position",
             "WRONG_FORM",
             "must be a position as `DCA-Position` gives it, such as 4f2a.17",
         )
     })?;
+    in_log(state, "DCA-Min-Position", found).await
+}
+
+/// The position that a member of a query names, which the log has: 0, the beginning, where there is none. A number alone is
+/// one of this log.
+pub(crate) async fn of_query(state: &ApiState, query: &Query, name: &str) -> Result<i64, ApiError> {
+    let Some(text) = query.text(name) else { return Ok(0) };
+    let epoch = state.queries().epoch();
+    let found = if text.contains('.') { parsed(text) } else { number(text).map(|number| (epoch, number)) };
+    let detail = "must be a position as an answer gave it, such as 4f2a.17";
+    in_log(state, name, found.ok_or_else(|| wrong(name, &detail))?).await
+}
+
+async fn in_log(state: &ApiState, name: &str, (epoch, number): (&str, i64)) -> Result<i64, ApiError> {
     let queries = state.queries();
     if epoch != queries.epoch() {
         let detail =
-            "`DCA-Min-Position` is of another log: the data was restored since. Send it again without it.";
+            format!("`{name}` is of another log: the data was restored since. Send it again without it.");
         return Err(ApiError::new(Code::PositionUnknown, detail));
     }
     // Another process may have appended what this one has not heard of yet.
     if number > queries.head() && number > queries.current_head().await? {
         let detail =
-            "The log ends before `DCA-Min-Position`; take the position from an answer of this server.";
+            format!("The log ends before `{name}`; take the position from an answer of this server.");
         return Err(ApiError::new(Code::PositionUnknown, detail));
     }
     Ok(number)
 }
 
-fn parsed(value: &HeaderValue) -> Option<(&str, i64)> {
-    let (epoch, number) = value.to_str().ok()?.rsplit_once('.')?;
-    let plain = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-    Some((epoch, number.parse().ok().filter(|_| plain)?))
+fn number(text: &str) -> Option<i64> {
+    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| plain)
+}
+
+fn parsed(text: &str) -> Option<(&str, i64)> {
+    let (epoch, digits) = text.rsplit_once('.')?;
+    Some((epoch, number(digits)?))
 }
 
 /// The value of `DCA-Position`.
@@ -72,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_position_is_an_epoch_and_a_number() {
-        let of = |text: &'static str| parsed(&HeaderValue::from_static(text)).map(|(e, n)| (e.to_owned(), n));
+        let of = |text: &str| parsed(text).map(|(e, n)| (e.to_owned(), n));
         assert_eq!(of("4f2a.17"), Some(("4f2a".to_owned(), 17)));
         for bad in ["", "17", "a.", "a.-1", "a.+1", "a.1x", "a.99999999999999999999"] {
             assert_eq!(of(bad), None, "{bad}");

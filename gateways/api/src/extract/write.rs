@@ -18,6 +18,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use super::accept::Form;
 use super::body::{self, Kind};
 use super::position;
 use super::principal::Principal;
@@ -40,6 +41,8 @@ pub(crate) struct Write {
     pub(crate) principal: Principal,
     pub(crate) now: Timestamp,
     pub(crate) uri: Uri,
+    /// In which form an answer of many is asked for.
+    form: Form,
     body: Bytes,
     request_id: String,
     trace: Option<String>,
@@ -104,6 +107,7 @@ impl Write {
             principal,
             now,
             uri: parts.uri,
+            form: Form::of(&parts.headers),
             body,
             request_id,
             trace,
@@ -128,7 +132,7 @@ impl Write {
     /// may find others by now.
     pub(crate) async fn answered_before(&self, audience: Audience) -> Result<Option<Response>, ApiError> {
         let Some(repeat) = &self.repeat else { return Ok(None) };
-        let reader = Reader { audience, now: self.now };
+        let reader = Reader { audience, now: self.now, form: self.form };
         match self.state.commands().idempotency(&repeat.key).await? {
             Some(row) => self.replay(reader, repeat, &row).await.map(Some),
             None => Ok(None),
@@ -176,7 +180,7 @@ impl Write {
         O: Into<Outcome>,
         F: Future<Output = Result<O, CommandError>>,
     {
-        let reader = Reader { audience: plan.audience, now: self.now };
+        let reader = Reader { audience: plan.audience, now: self.now, form: self.form };
         let mut context = self.context(plan.tenant, plan.reason);
         let Some(repeat) = &self.repeat else {
             let outcome = act(context).await?.into();

@@ -49,7 +49,7 @@ const APART: [(&str, &[u16], &[u16]); 11] = [
 ];
 
 /// Operations whose answers name the version of what they show.
-const VERSIONED: [&str; 42] = [
+const VERSIONED: [&str; 45] = [
     "licenses_activate",
     "licenses_deactivate",
     "licenses_redeem",
@@ -82,7 +82,10 @@ const VERSIONED: [&str; 42] = [
     "role_rules_set",
     "role_rules_change",
     "role_rules_remove",
+    "members_block",
     "members_unblock",
+    "guild_roles_list",
+    "role_rules_preview",
     "staff_list",
     "staff_set",
     "staff_dismiss",
@@ -94,10 +97,13 @@ const VERSIONED: [&str; 42] = [
     "documentation_asset",
 ];
 /// Operations whose answers name a position and no version.
-const POSITIONED: [&str; 7] = [
+const POSITIONED: [&str; 10] = [
     "licenses_generate",
     "licenses_revoke_many",
     "licenses_import",
+    "analytics_get",
+    "guilds_events",
+    "license_types_apply",
     "auth_return_browser",
     "auth_return",
     "auth_logout",

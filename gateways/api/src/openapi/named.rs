@@ -56,6 +56,10 @@ fn forms() -> Map<String, Value> {
             "An actor as the list shows it, or a Discord user id, with or without `user:`.",
             "^(operator|bot|user:u_[a-z2-7]{26}|apikey:[0-9a-f]{24}|job:[a-z_-]{1,64}|(user:)?[1-9][0-9]{0,18})$",
         ),
+        "After": text(
+            "A position of the log, or its number alone.",
+            "^(?:[0-9a-f]{16}\\.)?[0-9]{1,18}$",
+        ),
         "ApiKeyId": text("The id of an API key; it is no secret.", "^[0-9a-f]{24}$"),
         "AsOf": json!({
             "type": "string",
@@ -74,6 +78,9 @@ fn forms() -> Map<String, Value> {
         ),
         "Uuid": json!({ "type": "string", "format": "uuid", "pattern": UUID }),
         "Cursor": text("Opaque; it belongs to one list.", "^[A-Za-z0-9_-]{1,200}$"),
+        "Day": json!({
+            "type": "string", "format": "date", "description": "A day in UTC.", "pattern": TIME,
+        }),
         "Duration": text("ISO 8601, of days to seconds, up to `P36500D`.", DURATION),
         "Hash": text("SHA-256 in base64.", "^[A-Za-z0-9+/]{43}=$"),
         "LicenseId": uuid("The id of a license."),
@@ -117,6 +124,12 @@ fn words() -> Map<String, Value> {
         "Name": length("What people read.", 1, 100),
         "Number": json!({ "type": "integer", "minimum": 0, "maximum": i64::MAX }),
         "Reason": length("Why, for the history.", 0, 500),
+        "StatusCounts": json!({
+            "type": "object", "description": "How many there are in each state.",
+            "additionalProperties": { "type": "integer", "minimum": 0 },
+            "propertyNames": { "$ref": "#/components/schemas/LicenseStatus" },
+        }),
+        "Wait": json!({ "type": "integer", "minimum": 0, "maximum": 20, "default": 0 }),
         "Token": length("Text that was given by this server or by Discord.", 1, 512),
         "Word": length("A short text.", 1, 128),
     }))
@@ -162,6 +175,26 @@ fn of_api() -> Map<String, Value> {
                     "use": { "const": "sig" }, "kid": { "type": "string" }, "x": { "type": "string" },
                 },
             } } },
+        },
+        "AppliedAnswer": {
+            "type": "object",
+            "description": "What became of each license whose terms were others.",
+            "required": ["data", "nextCursor"],
+            "additionalProperties": false,
+            "properties": {
+                "data": { "type": "array", "items": {
+                    "type": "object",
+                    "required": ["id", "status"],
+                    "additionalProperties": false,
+                    "properties": {
+                        "id": { "$ref": "#/components/schemas/LicenseId" },
+                        "status": { "enum": ["changed", "unchanged", "refused", "not_found"] },
+                        "code": { "type": "string", "description": "Of a refusal." },
+                    },
+                } },
+                "nextCursor": { "type": ["string", "null"], "description": "Where the next order begins." },
+                "dryRun": { "const": true, "description": "Nothing was done." },
+            },
         },
         "Mode": one_of("Whether it runs against a simulated Discord.", ["demo", "live"]),
         "Problem": {

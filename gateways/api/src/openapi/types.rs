@@ -32,15 +32,18 @@ macro_rules! named {
 named!(
     Actor,
     ActorFilter,
+    After,
     AggregateKind,
     ApiKeyId,
     ApiKeyKind,
+    AppliedAnswer,
     AsOf,
     CommonInstant,
     ComponentName,
     ComponentValue,
     Count,
     Cursor,
+    Day,
     DeviceId,
     DeviceName,
     Duration,
@@ -73,12 +76,14 @@ named!(
     Slug,
     Snowflake,
     StaffRole,
+    StatusCounts,
     Surface,
     Terms,
     TermsChange,
     Time,
     Token,
     VerdictCode,
+    Wait,
     Word,
 );
 
@@ -161,4 +166,32 @@ pub(crate) struct FromDiscord {
     error: Option<String>,
     /// The same in words; nothing here reads it.
     error_description: Option<String>,
+}
+
+/// Where the feed of a guild goes on.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it stands in the document only")]
+pub(crate) struct OfFeed {
+    /// After this position: `nextAfter` of the answer before; from the beginning unless it is said.
+    after: Option<After>,
+    /// How many events at most; 50 unless it is said.
+    limit: Option<Limit>,
+    /// Names of events with commas between them, or all of a kind, such as `license.*`.
+    types: Option<String>,
+    /// Seconds to wait for something new.
+    wait: Option<Wait>,
+}
+
+/// What is counted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(dead_code, reason = "it stands in the document only")]
+pub(crate) struct OfAnalytics {
+    /// Of this guild.
+    guild_id: Option<Snowflake>,
+    /// The first day; 29 before `to` unless it is said, and at most 365.
+    from: Option<Day>,
+    /// The last day; today unless it is said.
+    to: Option<Day>,
 }

@@ -53,16 +53,18 @@ impl Class {
 
     /// The kind of a request.
     pub(crate) fn of(method: &Method, path: &str) -> Self {
-        const MANY: [&str; 4] = [
+        const MANY: [&str; 5] = [
+            "/admin/analytics",
             "/admin/licenses/generate",
             "/admin/licenses/import",
             "/admin/licenses/revoke",
             "/admin/licenses/export",
         ];
+        const MANY_OF_GUILD: [&str; 3] = ["/audit-log/export", "/apply", "/role-rules/preview"];
         match path {
             VALIDATE | "/licenses/heartbeat" => Self::Validate,
             _ if path.starts_with("/auth/") => Self::Auth,
-            _ if MANY.contains(&path) || path.ends_with("/audit-log/export") => Self::Bulk,
+            _ if MANY.contains(&path) || MANY_OF_GUILD.iter().any(|end| path.ends_with(end)) => Self::Bulk,
             _ if method == Method::GET || method == Method::HEAD => Self::Read,
             _ => Self::Write,
         }

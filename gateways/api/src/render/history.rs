@@ -1,21 +1,25 @@
-//! The history of a license: every event with who, why and the state after it. An owner sees what happened while
+//! The history of a license or a guild: every event with who, why and the state after it. An owner sees what happened while
 //! the license was his in full, and of the time before only that it happened.
 
 use domain::event::{Actor, DomainEvent, Recorded};
 use domain::id::Pseudonym;
 use domain::time::Timestamp;
-use projections::HistoryEntry;
+use projections::{GuildHistoryEntry, HistoryEntry};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Audience;
+use super::guild::GuildBody;
 use super::instant::Instant;
 use super::license::LicenseBody;
 use crate::openapi::types as doc;
 
 /// Members of a payload that hold personal data, at any depth.
 const PERSONAL: [&str; 6] = ["discordId", "deviceName", "name", "metadata", "privateMetadata", "externalRef"];
+
+/// Members of a payload that say which API key or webhook it is about, and no more.
+const CREDENTIAL: [&str; 4] = ["keyId", "webhookId", "kind", "at"];
 
 /// An event: who did what, why and when. For a guild it stands alone, because what the event says is for another rank
 /// each time.
@@ -45,6 +49,37 @@ pub(crate) struct EntryBody<'a> {
     data: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     state_after: Option<LicenseBody<'a>>,
+}
+
+/// An event of a guild, with what it says.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = GuildHistoryEntry)]
+pub(crate) struct GuildEntryBody<'a> {
+    #[serde(flatten)]
+    event: EventBody<'a>,
+    data: Value,
+    state_after: GuildBody<'a>,
+}
+
+impl<'a> GuildEntryBody<'a> {
+    /// One entry. What it says of API keys and webhooks is for whoever may see those; without it only which one it was.
+    /// The address of a webhook often holds a secret and is shown to nobody here.
+    pub(crate) fn new(entry: &'a GuildHistoryEntry, owner: Option<&'a str>, sees_credentials: bool) -> Self {
+        let mut data = entry.data.clone();
+        let name = wire_name(&entry.recorded.event);
+        if let Value::Object(members) = &mut data {
+            members.remove("type");
+            members.remove("url");
+            let is_credential =
+                ["guild.api_key_", "guild.webhook_"].iter().any(|part| name.starts_with(part));
+            if is_credential && !sees_credentials {
+                members.retain(|name, _| CREDENTIAL.contains(&name.as_str()));
+            }
+        }
+        let event = EventBody::new(&entry.recorded, entry.reason.as_deref());
+        Self { event, data, state_after: GuildBody::new(&entry.after.guild, owner) }
+    }
 }
 
 /// Who reads a history.

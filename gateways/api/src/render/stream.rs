@@ -39,12 +39,18 @@ where
     });
     let body = stream::once(async move { Ok::<_, io::Error>(head) }).chain(rest);
     let mut response = Response::new(Body::from_stream(body));
-    let kind = match form {
-        Form::Csv => "text/csv; charset=utf-8; header=present",
-        Form::Lines | Form::Json => "application/jsonl",
-    };
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let form = if form == Form::Csv { Form::Csv } else { Form::Lines };
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind(form)));
     Ok(response)
+}
+
+/// The media type of a form.
+pub(crate) const fn kind(form: Form) -> &'static str {
+    match form {
+        Form::Csv => "text/csv; charset=utf-8; header=present",
+        Form::Lines => "application/jsonl",
+        Form::Json => "application/json",
+    }
 }
 
 /// One line of JSON Lines.

@@ -2,7 +2,9 @@
 //! the domain, rights in `extract::access`.
 
 pub(crate) mod activate;
+pub(crate) mod analytics;
 pub(crate) mod api_keys;
+pub(crate) mod apply_terms;
 pub(crate) mod audit_log;
 pub(crate) mod audit_trail;
 pub(crate) mod bulk_revoke;
@@ -10,7 +12,9 @@ pub(crate) mod demo;
 pub(crate) mod devices;
 pub(crate) mod documentation;
 pub(crate) mod export;
+pub(crate) mod feed;
 pub(crate) mod generate;
+pub(crate) mod guild_roles;
 pub(crate) mod guilds;
 pub(crate) mod heartbeat;
 pub(crate) mod held_removals;
@@ -26,6 +30,7 @@ pub(crate) mod operator;
 pub(crate) mod past;
 pub(crate) mod redeem;
 pub(crate) mod role_rules;
+pub(crate) mod rule_preview;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;
 pub(crate) mod staff;

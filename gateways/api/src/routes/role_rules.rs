@@ -144,7 +144,7 @@ pub(crate) async fn remove(
     act(&write, Recipe::Rule { guild, rule: id, created: Created::Before }, guild, action).await
 }
 
-fn check_type(guild: &Guild, slug: &str) -> Result<(), ApiError> {
+pub(super) fn check_type(guild: &Guild, slug: &str) -> Result<(), ApiError> {
     if guild.issuing_type(slug).is_some() {
         return Ok(());
     }

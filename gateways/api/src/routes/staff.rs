@@ -195,3 +195,29 @@ pub(crate) async fn unblock(ids: PathIds, write: Write) -> Result<Response, ApiE
         .perform(plan, |context| async move { commands.unblock_slot(&context, guild, account, &slug).await })
         .await
 }
+
+/// Blocks a type for a member.
+///
+/// Roles give no license of this type until staff unblock it, and the one that they gave ends.
+#[utoipa::path(
+    post,
+    path = "/guilds/{guild}/members/{user}/block",
+    operation_id = "members_block",
+    tag = "Members",
+    request_body = OfType,
+    responses((status = 200, body = MemberBody<'static>)),
+)]
+pub(crate) async fn block(ids: PathIds, write: Write) -> Result<Response, ApiError> {
+    let asked: OfType = write.json()?;
+    checks::characters("/type", &asked.r#type, 1, TOKEN_MAX)?;
+    let reason = checks::reason(asked.reason)?;
+    let guild: GuildId = ids.id("guild", "guild")?;
+    access::guild(&write.state, &write.principal, guild, access::REVOKE).await?;
+    let account: DiscordId = ids.id("user", "member")?;
+    let recipe = Recipe::Member { guild, user: Pseudonym::of(write.state.mac(), account) };
+    let plan = Plan { tenant: Some(guild), reason, audience: Audience::Staff, recipe };
+    let (commands, slug) = (write.state.commands(), asked.r#type);
+    write
+        .perform(plan, |context| async move { commands.block_slot(&context, guild, account, &slug).await })
+        .await
+}

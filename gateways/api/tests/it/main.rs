@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 mod access;
+mod analytics;
 mod audit_log;
 mod audit_trail;
 mod bad_input;
@@ -14,7 +15,10 @@ mod credentials;
 mod devices;
 mod examples;
 mod export;
+mod feed;
 mod frame;
+mod generate;
+mod guild_tools;
 mod guilds;
 mod idempotency;
 mod import;
@@ -26,6 +30,7 @@ mod openapi;
 mod operations;
 mod security;
 mod serve;
+mod slots;
 mod staff;
 mod strictness;
 mod validate;

@@ -111,12 +111,16 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("POST", "/admin/licenses/revoke", Staff(Admin)),
     ("POST", "/admin/licenses/import", Staff(Admin)),
     ("GET", "/admin/licenses/export", Staff(Auditor)),
+    ("GET", "/admin/analytics", Staff(Auditor)),
     ("GET", "/admin/audit-log", Staff(Auditor)),
     ("GET", "/guilds/{guild}", Staff(Auditor)),
     ("GET", "/guilds/{guild}/diff", Staff(Auditor)),
+    ("GET", "/guilds/{guild}/history", Staff(Auditor)),
+    ("GET", "/guilds/{guild}/events", Staff(Auditor)),
     ("GET", "/guilds/{guild}/audit-log/export", Staff(Auditor)),
     ("GET", "/guilds/{guild}/held-removals", Staff(Auditor)),
     ("GET", "/guilds/{guild}/license-types", Staff(Auditor)),
+    ("GET", "/guilds/{guild}/roles", Staff(Auditor)),
     ("GET", "/guilds/{guild}/role-rules", Staff(Auditor)),
     ("GET", "/guilds/{guild}/members", Staff(Auditor)),
     ("GET", "/guilds/{guild}/staff", Staff(Auditor)),
@@ -125,9 +129,12 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("POST", "/guilds/{guild}/license-types", Staff(Admin)),
     ("PATCH", "/guilds/{guild}/license-types/{slug}", Staff(Admin)),
     ("DELETE", "/guilds/{guild}/license-types/{slug}", Staff(Admin)),
+    ("POST", "/guilds/{guild}/license-types/{slug}/apply", Staff(Admin)),
     ("POST", "/guilds/{guild}/role-rules", Staff(Admin)),
+    ("POST", "/guilds/{guild}/role-rules/preview", Staff(Admin)),
     ("PUT", "/guilds/{guild}/role-rules/{id}", Staff(Admin)),
     ("DELETE", "/guilds/{guild}/role-rules/{id}", Staff(Admin)),
+    ("POST", "/guilds/{guild}/members/{user}/block", Staff(Admin)),
     ("POST", "/guilds/{guild}/members/{user}/unblock", Staff(Admin)),
     ("GET", "/guilds/{guild}/api-keys", StaffOnly(Admin)),
     ("POST", "/guilds/{guild}/api-keys", StaffOnly(Admin)),
@@ -307,7 +314,7 @@ impl Stage {
         }
         let all = json!({ "kind": "secret", "scopes": [
             "validate", "activate", "heartbeat", "deactivate", "licenses:read", "licenses:write", "licenses:revoke",
-            "licenses:reveal", "audit:read",
+            "licenses:reveal", "audit:read", "events:read",
         ] });
         let other_key = world.api_key(OTHER_GUILD, all.clone()).await;
         let secret = world.api_key(GUILD, all).await;
@@ -343,7 +350,7 @@ impl Stage {
         match path {
             "/licenses/{id}/diff" | "/guilds/{guild}/diff" => filled + "?from=version:1",
             "/licenses/{id}/deactivate" => filled + "?all=true",
-            "/admin/licenses/import" | "/admin/licenses/export" | "/admin/audit-log" => {
+            "/admin/licenses/import" | "/admin/licenses/export" | "/admin/audit-log" | "/admin/analytics" => {
                 format!("{filled}?guildId={GUILD}")
             }
             "/guilds/{guild}/role-rules/{id}" if method == "DELETE" => filled + "?existing=keep",
@@ -367,11 +374,15 @@ impl Stage {
             }
             (_, "/admin/licenses/generate") => json!({ "guildId": guild, "type": "pro", "count": 1 }),
             (_, "/guilds/{guild}/license-types") => json!({ "slug": "x", "name": "X" }),
-            (_, "/guilds/{guild}/role-rules") => json!({ "roleId": "9", "type": "pro" }),
+            (_, "/guilds/{guild}/role-rules" | "/guilds/{guild}/role-rules/preview") => {
+                json!({ "roleId": "9", "type": "pro" })
+            }
             ("PUT", "/guilds/{guild}/role-rules/{id}") => json!({ "type": "pro" }),
             (_, "/guilds/{guild}/staff/{user}") => json!({ "role": "auditor" }),
             (_, "/guilds/{guild}/api-keys") => json!({ "kind": "publishable" }),
-            (_, "/guilds/{guild}/members/{user}/unblock") => json!({ "type": "pro" }),
+            (_, "/guilds/{guild}/members/{user}/block" | "/guilds/{guild}/members/{user}/unblock") => {
+                json!({ "type": "pro" })
+            }
             (_, "/licenses/{id}/devices/{deviceId}") => json!({ "deviceName": "x" }),
             (_, "/_demo/clock") => json!({ "advance": "PT1S" }),
             (_, "/_demo/members/observe") => json!({ "guildId": guild, "userId": "700", "roles": [] }),
@@ -423,13 +434,14 @@ fn outcome(reply: &Reply) -> Outcome {
 }
 
 /// Addresses with an id of something that is not there for anybody.
-const OF_NOTHING: [&str; 9] = [
+const OF_NOTHING: [&str; 10] = [
     "/auth/me",
     "/auth/sessions/{id}",
     "/licenses/transfers/{id}/accept",
     "/guilds/{guild}/held-removals/{batch}/confirm",
     "/guilds/{guild}/role-rules/{id}",
     "/guilds/{guild}/api-keys/{id}",
+    "/guilds/{guild}/members/{user}/block",
     "/guilds/{guild}/members/{user}/unblock",
     "/admin/users/{id}/unban",
     "/licenses/{id}/devices/{deviceId}",

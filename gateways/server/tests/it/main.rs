@@ -16,6 +16,7 @@ mod discord;
 mod faults;
 mod first_run;
 mod guessing;
+mod guild;
 mod keys;
 mod lifecycle;
 mod limits;
