@@ -2,7 +2,6 @@
 //! function serves the write and its repeats.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use axum::http::header::ETAG;
 use axum::http::{HeaderValue, StatusCode};
@@ -22,7 +21,7 @@ use crate::extract::accept::Form;
 use crate::extract::position::{self, POSITION};
 use crate::keyed;
 use crate::open;
-use crate::recipe::{Created, Outcome, Recipe, Subject, activated, api_key_text};
+use crate::recipe::{Created, Lot, Outcome, Recipe, Subject, activated, api_key_text};
 use crate::render::guild::{ApiKeyBody, GuildBody, MemberBody, RuleBody, TypeBody};
 use crate::render::license::{DeviceBody, ImportedBody, LicenseAndDevice, LicenseBody};
 use crate::render::user::UserBody;
@@ -50,7 +49,7 @@ pub(crate) async fn of(
         Subject::License(license) => {
             (of_license(state, reader, recipe, license).await?, Some(license.version))
         }
-        Subject::Licenses(licenses) => (of_licenses(state, reader, licenses).await?, None),
+        Subject::Licenses(licenses) => (of_licenses(state, reader, recipe, licenses).await?, None),
         Subject::Guild(guild) => (of_guild(state, recipe, guild).await?, Some(guild.version)),
         Subject::User(user) => (of_user(state, user).await?, Some(user.version)),
         Subject::Member(member) => (of_member(state, member).await?, Some(member.version)),
@@ -129,15 +128,13 @@ const fn status(created: Created) -> StatusCode {
 async fn of_licenses(
     state: &ApiState,
     reader: Reader,
-    licenses: &Arc<Vec<License>>,
+    recipe: &Recipe,
+    licenses: &Lot,
 ) -> Result<Response, ApiError> {
-    let prefix = match licenses.first().and_then(|license| license.guild) {
-        Some(guild) => {
-            state.queries().guild(guild).await?.map(|facts| facts.guild.settings.key_prefix.clone())
-        }
-        None => None,
-    };
-    keyed::answer(state, reader, licenses, &prefix.unwrap_or_default()).await
+    let Recipe::Generated { guild, .. } = recipe else { return Err(ApiError::internal()) };
+    let facts = state.queries().guild(*guild).await?;
+    let prefix = facts.map(|facts| facts.guild.settings.key_prefix.clone()).unwrap_or_default();
+    keyed::answer(state, reader, licenses, &prefix).await
 }
 
 async fn of_guild(state: &ApiState, recipe: &Recipe, guild: &Guild) -> Result<Response, ApiError> {

@@ -2,7 +2,6 @@
 //! are sent, so that no more than a part of the answer is in memory beside the licenses themselves.
 
 use std::io;
-use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
@@ -16,6 +15,7 @@ use crate::answer::Reader;
 use crate::error::ApiError;
 use crate::extract::accept::Form;
 use crate::open;
+use crate::recipe::Lot;
 use crate::render::license::{Keyed, LicenseBody};
 use crate::render::rows::{self, Row};
 use crate::render::stream as files;
@@ -28,7 +28,7 @@ const PART: usize = 500;
 pub(crate) async fn answer(
     state: &ApiState,
     reader: Reader,
-    licenses: &Arc<Vec<License>>,
+    licenses: &Lot,
     prefix: &Prefix,
 ) -> Result<Response, ApiError> {
     let first = part(state, reader, licenses, prefix, 0).await?;
@@ -36,11 +36,14 @@ pub(crate) async fn answer(
         Body::from(first)
     } else {
         let begins = (PART..licenses.len()).step_by(PART);
-        let (state, licenses, prefix) = (state.clone(), Arc::clone(licenses), prefix.clone());
-        let rest = stream::iter(begins).then(move |begin| {
-            let (state, licenses, prefix) = (state.clone(), Arc::clone(&licenses), prefix.clone());
-            async move { part(&state, reader, &licenses, &prefix, begin).await.map_err(broken) }
-        });
+        let (state, licenses, prefix) = (state.clone(), licenses.clone(), prefix.clone());
+        let rest =
+            stream::iter(begins).then(move |begin| {
+                let (state, licenses, prefix) = (state.clone(), licenses.clone(), prefix.clone());
+                async move {
+                    part(&state, reader, &licenses, &prefix, begin).await.map_err(|error| broken(&error))
+                }
+            });
         Body::from_stream(stream::once(async move { Ok::<_, io::Error>(first) }).chain(rest))
     };
     let mut response = Response::new(body);
@@ -49,7 +52,7 @@ pub(crate) async fn answer(
     Ok(response)
 }
 
-fn broken(error: ApiError) -> io::Error {
+fn broken(error: &ApiError) -> io::Error {
     tracing::error!(code = error.code(), "an answer broke off while it was sent");
     io::Error::other("the answer broke off")
 }
@@ -58,13 +61,13 @@ fn broken(error: ApiError) -> io::Error {
 async fn part(
     state: &ApiState,
     reader: Reader,
-    licenses: &[License],
+    licenses: &Lot,
     prefix: &Prefix,
     begin: usize,
 ) -> Result<Vec<u8>, ApiError> {
     let end = licenses.len().min(begin + PART);
-    let some = &licenses[begin..end];
-    let opened = open::licenses(state, some).await?;
+    let some = licenses.part(state.commands(), begin..end).await?;
+    let opened = open::licenses(state, &some).await?;
     let text = |license: &License| key::render(state.mac(), prefix, license.id, license.key);
     if reader.form != Form::Json {
         let mut written = if begin == 0 { rows::head(reader.form, true)? } else { Vec::new() };

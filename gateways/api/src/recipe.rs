@@ -1,6 +1,7 @@
 //! How a write is answered, and answered again: the recipe stands in the idempotency row and names what to render,
 //! never the rendered body. A repeat loads the aggregates as they were after the write and renders them anew.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use commands::{
@@ -210,7 +211,7 @@ pub(crate) enum Subject {
     /// One license.
     License(Box<License>),
     /// New licenses.
-    Licenses(Arc<Vec<License>>),
+    Licenses(Lot),
     /// A guild.
     Guild(Box<Guild>),
     /// A user.
@@ -277,7 +278,10 @@ impl From<Activated> for Outcome {
 
 impl From<Generated> for Outcome {
     fn from(generated: Generated) -> Self {
-        Self { subject: Subject::Licenses(Arc::new(generated.licenses)), position: Some(generated.last) }
+        Self {
+            subject: Subject::Licenses(Lot::Made(Arc::new(generated.licenses))),
+            position: Some(generated.last),
+        }
     }
 }
 
@@ -344,7 +348,7 @@ impl Recipe {
                 };
                 Ok(Subject::Member(Box::new(loaded)))
             }
-            Self::Generated { batch, .. } => batch.load(commands).await.map(Arc::new).map(Subject::Licenses),
+            Self::Generated { batch, .. } => Ok(Subject::Licenses(batch.again())),
             Self::Revoked { items } => Ok(Subject::Revoked(items.clone())),
             Self::Applied(applied) => Ok(Subject::Applied(applied.clone())),
             Self::Imported { created, existing } => {
@@ -355,12 +359,43 @@ impl Recipe {
 }
 
 impl Batch {
-    async fn load(&self, commands: &Commands) -> Result<Vec<License>, CommandError> {
-        futures::stream::iter(self.ids())
-            .map(|id| commands.load_license_at(id, self.version))
-            .buffered(LOADS)
-            .try_collect()
-            .await
+    fn again(&self) -> Lot {
+        Lot::Again { ids: Arc::new(self.ids()), version: self.version }
+    }
+}
+
+/// New licenses. A repeat loads them part by part while it is sent: a hundred thousand at once would be neither in time nor
+/// in memory.
+#[derive(Debug, Clone)]
+pub(crate) enum Lot {
+    /// They were made just now.
+    Made(Arc<Vec<License>>),
+    /// They were made before, and have so many events from it.
+    Again { ids: Arc<Vec<LicenseId>>, version: u64 },
+}
+
+impl Lot {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Made(licenses) => licenses.len(),
+            Self::Again { ids, .. } => ids.len(),
+        }
+    }
+
+    /// Some of them, as they were after the write.
+    pub(crate) async fn part(
+        &self,
+        commands: &Commands,
+        range: Range<usize>,
+    ) -> Result<Vec<License>, CommandError> {
+        match self {
+            Self::Made(licenses) => Ok(licenses[range].to_vec()),
+            Self::Again { ids, version } => {
+                let loads: Vec<_> =
+                    ids[range].iter().map(|id| commands.load_license_at(*id, *version)).collect();
+                futures::stream::iter(loads).buffered(LOADS).try_collect().await
+            }
+        }
     }
 }
 

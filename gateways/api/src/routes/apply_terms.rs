@@ -94,7 +94,7 @@ pub(crate) async fn apply(ids: PathIds, write: Write) -> Result<Response, ApiErr
     {
         return Ok(answer);
     }
-    let filter = filter(&write, asked.filter.0, guild, &slug)?;
+    let filter = filter(&write, &asked.filter.0, guild, &slug)?;
     let cursor = asked.cursor.as_deref().map(Cursor::parse).transpose()?;
     let (licenses, next) = differing(&write, &filter, terms, cursor).await?;
     let next = next.as_ref().map(ToString::to_string);
@@ -102,7 +102,7 @@ pub(crate) async fn apply(ids: PathIds, write: Write) -> Result<Response, ApiErr
     perform(&write, order, next, reason).await
 }
 
-fn filter(write: &Write, asked: Filter, guild: GuildId, slug: &str) -> Result<LicenseFilter, ApiError> {
+fn filter(write: &Write, asked: &Filter, guild: GuildId, slug: &str) -> Result<LicenseFilter, ApiError> {
     let mac = write.state.mac();
     let mut filter = LicenseFilter {
         guilds: Some(vec![guild]),
