@@ -65,19 +65,20 @@ impl Queries {
         days: (Timestamp, Timestamp),
         now: Timestamp,
     ) -> Result<Analytics, QueryError> {
-        let guilds: Vec<String> = guilds.iter().map(GuildId::to_string).collect();
+        let ids: Vec<String> = guilds.iter().map(GuildId::to_string).collect();
+        let tenants = Some(guilds);
         let mut numbers = Analytics::default();
         let core = &self.core;
-        for row in core.list(LICENSES, &[Arg::List(&guilds), Arg::Int(now.ms())]).await? {
+        for row in core.list(tenants, LICENSES, &[Arg::List(&ids), Arg::Int(now.ms())]).await? {
             let key = (parsed_text(&row, 0, "license_view")?, row.text(1)?.to_owned());
             let status = status(row.text(2)?, row.int(3)? != 0, row.int(4)? != 0)?;
             let count = row.int(5)?.unsigned_abs();
             *numbers.licenses.entry(key).or_default().entry(status).or_default() += count;
         }
-        let devices = core.list(DEVICES, &[Arg::List(&guilds)]).await?;
+        let devices = core.list(tenants, DEVICES, &[Arg::List(&ids)]).await?;
         numbers.devices = devices.first().map_or(Ok(0), |row| row.int(0))?.unsigned_abs();
-        let args = [Arg::List(&guilds), Arg::Int(days.0.ms()), Arg::Int(days.1.ms())];
-        for row in core.list(DAYS, &args).await? {
+        let args = [Arg::List(&ids), Arg::Int(days.0.ms()), Arg::Int(days.1.ms())];
+        for row in core.list(tenants, DAYS, &args).await? {
             let day = numbers.days.entry(row.int(0)?).or_default();
             let count = row.int(2)?.unsigned_abs();
             match row.text(1)? {
