@@ -13,10 +13,13 @@ pub mod key;
 pub mod license;
 pub mod member;
 pub mod merkle;
+pub mod platform;
 pub mod ports;
 pub mod private;
 pub mod proof;
+pub mod rbac;
 pub mod roles;
+pub mod security;
 pub mod session;
 pub mod terms;
 #[cfg(test)]

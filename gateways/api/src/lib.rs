@@ -14,6 +14,7 @@ mod problem;
 mod proxies;
 mod rates;
 mod recipe;
+mod refusals;
 mod render;
 mod routes;
 mod serve;
@@ -30,6 +31,8 @@ pub use identity::{Account, Authorization, Exchange, Identity, IdentityError};
 pub use operator::{Component, Condition, InteractionError, KeyWish, Operator, OperatorError};
 pub use proxies::{Cidr, ForwardedBy, Proxies};
 pub use rates::{Rate, Rates};
+pub use refusals::{keep_refusals, write_refusals};
+pub use routes::sign_in::sign_in_link;
 pub use serve::{Connections, ToPeer, serve};
 pub use session::SessionRules;
 pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
@@ -38,8 +41,8 @@ pub use token::{TokenKeys, mint};
 use crate::routes::{
     activate, api_keys, audit_log, audit_trail, bulk_revoke, demo, devices, export, generate, guilds,
     heartbeat, held_removals, history, import, interactions, key_ring, license_types, licenses, lifecycle,
-    operations, operator as admin, past, redeem, role_rules, sessions, sign_in, staff, terms, transfer,
-    users, validate,
+    operations, operator as admin, past, redeem, reveal, role_rules, sessions, sign_in, staff, terms,
+    transfer, users, validate,
 };
 
 /// Where Discord posts interactions.
@@ -57,6 +60,7 @@ pub fn router(state: ApiState) -> Framed {
         // one license
         .route("/licenses", get(licenses::list))
         .route("/licenses/{id}", get(licenses::one))
+        .route("/licenses/{id}/key", get(reveal::key))
         .route("/licenses/{id}/history", get(history::history))
         .route("/licenses/{id}/diff", get(past::license_diff))
         .route("/licenses/{id}/replay", get(past::replay))
@@ -78,6 +82,10 @@ pub fn router(state: ApiState) -> Framed {
         .route("/admin/licenses/revoke", post(bulk_revoke::revoke))
         .route("/admin/licenses/export", get(export::export))
         .route("/admin/licenses/import", post(import::import))
+        .route("/admin/users", get(users::list))
+        .route("/admin/users/{id}", get(users::one))
+        .route("/admin/users/{id}/role", put(users::change_role))
+        .route("/admin/users/{id}/erase", post(users::erase))
         .route("/admin/users/{id}/ban", post(users::ban))
         .route("/admin/users/{id}/unban", post(users::unban))
         // the log
@@ -154,6 +162,7 @@ fn operator_routes() -> Router<ApiState> {
         .route("/health", get(operations::health))
         // the command line
         .route("/_admin/status", get(admin::status))
+        .route("/_admin/sign-in-link", get(admin::sign_in_link))
         .route("/_admin/verify", post(admin::verify))
         .route("/_admin/rebuild", post(admin::rebuild))
         .route("/_admin/jobs/{name}/run", post(admin::run_job))

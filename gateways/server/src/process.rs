@@ -51,6 +51,7 @@ pub(crate) struct Process {
     assembled: Arc<Assembled>,
     host: Arc<Host>,
     retiring: Arc<Retiring>,
+    api: api::ApiState,
     /// Background work, in a server that serves.
     jobs: Option<Jobs>,
     url: String,
@@ -125,12 +126,27 @@ impl Process {
         }
         let state = api_state(config, &assembled, &host, address)?;
         let router = match roles.has(Role::Api) {
-            true => api::router(state),
-            false => api::operator_router(state, roles.has(Role::Bot)),
+            true => api::router(state.clone()),
+            false => api::operator_router(state.clone(), roles.has(Role::Bot)),
         };
+        if purpose == Purpose::Serve {
+            background.spawn(api::keep_refusals(state.clone(), stopping.clone()));
+        }
         let http = tokio::spawn(api::serve(listener, router, config.http.connections, closing.clone()));
         let jobs = Some(jobs).filter(|_| purpose == Purpose::Serve);
-        Ok(Self { assembled, host, retiring, jobs, url, http, background, closing, stopping, lock })
+        Ok(Self {
+            assembled,
+            host,
+            retiring,
+            api: state,
+            jobs,
+            url,
+            http,
+            background,
+            closing,
+            stopping,
+            lock,
+        })
     }
 
     /// Waits until the read models show what the log had at the start.
@@ -181,6 +197,14 @@ impl Process {
     /// Where the simulated Discord answers, in a demo.
     pub(crate) fn simulator(&self) -> Option<String> {
         self.host.discord().simulator()["url"].as_str().map(str::to_owned)
+    }
+
+    /// Where whoever signs in first owns the platform; `None` once somebody does, or if nobody can sign in.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub(crate) async fn sign_in_link(&self) -> Outcome<Option<String>> {
+        api::sign_in_link(&self.api).await.attempt(|| "the platform's people cannot be read".to_owned())
     }
 
     /// The halves.

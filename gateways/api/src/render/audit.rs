@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use domain::id::{GuildId, Kind};
 use projections::AuditEntry;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::instant::Instant;
 use super::table::Table;
@@ -19,7 +20,7 @@ pub(crate) struct AuditBody<'a> {
     timestamp: Instant,
     guild_id: Option<GuildId>,
     r#type: &'a str,
-    /// `license`, `member`, `guild` or `user`.
+    /// `license`, `member`, `guild`, `user`, `session`, `platform` or `security`.
     aggregate_type: &'static str,
     /// The id of the license, the guild or the person, or `<guild>:<person>`.
     aggregate_id: &'a str,
@@ -30,6 +31,8 @@ pub(crate) struct AuditBody<'a> {
     reason: Option<&'a str>,
     correlation_id: &'a str,
     causation_id: &'a str,
+    /// What it says, of a fact about security alone: it has no other history.
+    data: Option<&'a RawValue>,
 }
 
 impl<'a> From<&'a AuditEntry> for AuditBody<'a> {
@@ -47,12 +50,13 @@ impl<'a> From<&'a AuditEntry> for AuditBody<'a> {
             reason: entry.reason.as_deref(),
             correlation_id: &entry.correlation_id,
             causation_id: &entry.causation_id,
+            data: entry.data.as_deref(),
         }
     }
 }
 
 /// The header line of the table: the members of [`AuditBody`], in their order.
-pub(crate) const COLUMNS: [&str; 12] = [
+pub(crate) const COLUMNS: [&str; 13] = [
     "position",
     "timestamp",
     "guildId",
@@ -65,6 +69,7 @@ pub(crate) const COLUMNS: [&str; 12] = [
     "reason",
     "correlationId",
     "causationId",
+    "data",
 ];
 
 /// One event as a line of the table.
@@ -84,5 +89,6 @@ pub(crate) fn row(table: &mut Table, entry: &AuditEntry) -> Result<(), ApiError>
         text(body.reason.unwrap_or_default()),
         text(body.correlation_id),
         text(body.causation_id),
+        text(body.data.map_or("", RawValue::get)),
     ])
 }

@@ -8,10 +8,10 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use domain::credential::Scope;
 use domain::id::GuildId;
 use domain::merkle::{Hash, leaf_hash};
 use domain::proof::{Checkpoint, LogKey, Note, fingerprint};
+use domain::rbac::Permission;
 use futures::{StreamExt as _, stream};
 use projections::GuildExport;
 use serde::Serialize;
@@ -19,7 +19,6 @@ use serde::Serialize;
 use crate::error::ApiError;
 use crate::extract::access;
 use crate::extract::path::PathIds;
-use crate::extract::principal::Principal;
 use crate::extract::read::Read;
 use crate::render::json;
 use crate::state::ApiState;
@@ -83,10 +82,7 @@ impl<'a> CheckpointBody<'a> {
 
 /// A checkpoint of now, or the one that was signed when the log had `size` events.
 pub(crate) async fn checkpoint(read: Read) -> Result<Response, ApiError> {
-    match &read.principal {
-        Principal::Key(key) => key.scope(Scope::AuditRead)?,
-        other => other.operator()?,
-    }
+    access::platform(&read.principal, Permission::Checkpoints)?;
     let query = read.query(&["size"])?;
     let log = read.state.seal_log();
     let note = match query.get::<i64>("size")? {
@@ -111,7 +107,7 @@ struct ProofBody<'a> {
 
 /// That the event at `position` is in the log.
 pub(crate) async fn proof(read: Read) -> Result<Response, ApiError> {
-    read.principal.operator()?;
+    access::platform(&read.principal, Permission::Prove)?;
     let query = read.query(&["position"])?;
     let position: i64 = query.get("position")?.ok_or_else(|| missing("position"))?;
     let log = read.state.seal_log();
@@ -138,7 +134,7 @@ struct ConsistencyBody {
 
 /// That the log of `to` events begins with the log of `from` events; without `to`, the log of now.
 pub(crate) async fn consistency(read: Read) -> Result<Response, ApiError> {
-    read.principal.operator()?;
+    access::platform(&read.principal, Permission::Prove)?;
     let query = read.query(&["from", "to"])?;
     let from: i64 = query.get("from")?.ok_or_else(|| missing("from"))?;
     let log = read.state.seal_log();

@@ -24,6 +24,7 @@ pub(crate) mod operations;
 pub(crate) mod operator;
 pub(crate) mod past;
 pub(crate) mod redeem;
+pub(crate) mod reveal;
 pub(crate) mod role_rules;
 pub(crate) mod sessions;
 pub(crate) mod sign_in;

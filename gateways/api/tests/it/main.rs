@@ -21,6 +21,8 @@ mod lifecycle;
 mod limits;
 mod matrix;
 mod operations;
+mod platform;
+mod reveal;
 mod security;
 mod serve;
 mod staff;

@@ -23,6 +23,7 @@ mod nats;
 mod observe;
 mod past;
 mod pgbouncer;
+mod platform;
 mod postgres;
 #[path = "../../../../projections/tests/it/redis.rs"]
 mod redis;
