@@ -55,7 +55,8 @@ impl Near {
             guilds: Tier::new(config.guild_entries),
             users: Tier::new(config.user_entries),
             sessions: Tier::new(config.session_entries),
-            platform: Tier::new(1),
+            // One fact, and room for it: the cache takes nothing that would fill most of it.
+            platform: Tier::new(16),
         }
     }
 }

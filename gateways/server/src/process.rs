@@ -51,7 +51,8 @@ pub(crate) struct Process {
     assembled: Arc<Assembled>,
     host: Arc<Host>,
     retiring: Arc<Retiring>,
-    api: api::ApiState,
+    /// What the API is made of, in a process that has it.
+    api: Option<api::ApiState>,
     /// Background work, in a server that serves.
     jobs: Option<Jobs>,
     url: String,
@@ -112,18 +113,8 @@ impl Process {
         let mut background = JoinSet::new();
         // Before the first question: floors under what happened in the last minute.
         assembled.queries.prepare().await.attempt(|| "the read models cannot be read".to_owned())?;
-        let (queries, token) = (assembled.queries.clone(), stopping.clone());
-        background.spawn(async move { queries.follow(token).await });
         background.spawn(keeper.run(stopping.clone()));
-        if assembled.mode == Mode::Demo && config.database.url.is_some() {
-            background.spawn(Arc::clone(&assembled).keep_following_clock(stopping.clone()));
-        }
-        if roles.has(Role::Projector) {
-            background.spawn(Projector::new(&assembled.queries).run(stopping.clone()));
-        }
-        if purpose == Purpose::Serve && roles.has(Role::Projector) {
-            copy_and_seal(&assembled, &mut background, &stopping)?;
-        }
+        follow(config, &roles, &assembled, purpose, &mut background, &stopping)?;
         let state = api_state(config, &assembled, &host, address)?;
         let router = match roles.has(Role::Api) {
             true => api::router(state.clone()),
@@ -138,7 +129,7 @@ impl Process {
             assembled,
             host,
             retiring,
-            api: state,
+            api: Some(state).filter(|_| roles.has(Role::Api)),
             jobs,
             url,
             http,
@@ -199,12 +190,13 @@ impl Process {
         self.host.discord().simulator()["url"].as_str().map(str::to_owned)
     }
 
-    /// Where whoever signs in first owns the platform; `None` once somebody does, or if nobody can sign in.
+    /// Where whoever signs in first owns the platform; `None` once somebody does, or if nobody can sign in here.
     ///
     /// # Errors
     /// If the log cannot be read.
     pub(crate) async fn sign_in_link(&self) -> Outcome<Option<String>> {
-        api::sign_in_link(&self.api).await.attempt(|| "the platform's people cannot be read".to_owned())
+        let Some(api) = &self.api else { return Ok(None) };
+        api::sign_in_link(api).await.attempt(|| "the platform's people cannot be read".to_owned())
     }
 
     /// The halves.
@@ -258,6 +250,29 @@ async fn make_demo(assembled: &Assembled) -> Outcome<()> {
     seed::play(&assembled.commands, &assembled.clock).await?;
     assembled.keep_offset(ahead).await?;
     assembled.set_seeded().await
+}
+
+/// What follows the log: this process's own picture of it, and the read models, if they are its work.
+fn follow(
+    config: &Config,
+    roles: &Roles,
+    assembled: &Arc<Assembled>,
+    purpose: Purpose,
+    background: &mut JoinSet<()>,
+    stopping: &CancellationToken,
+) -> Outcome<()> {
+    let (queries, token) = (assembled.queries.clone(), stopping.clone());
+    background.spawn(async move { queries.follow(token).await });
+    if assembled.mode == Mode::Demo && config.database.url.is_some() {
+        background.spawn(Arc::clone(assembled).keep_following_clock(stopping.clone()));
+    }
+    if roles.has(Role::Projector) {
+        background.spawn(Projector::new(&assembled.queries).run(stopping.clone()));
+    }
+    if purpose == Purpose::Serve && roles.has(Role::Projector) {
+        copy_and_seal(assembled, background, stopping)?;
+    }
+    Ok(())
 }
 
 /// What follows the log beside the read models: the copy for programs outside, and the Merkle log.

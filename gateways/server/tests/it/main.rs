@@ -27,6 +27,7 @@ mod platform;
 mod postgres;
 #[path = "../../../../projections/tests/it/redis.rs"]
 mod redis;
+mod reveal;
 mod rotation;
 mod scale;
 mod secrets;

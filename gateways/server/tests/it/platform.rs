@@ -1,22 +1,20 @@
-//! The platform's people end to end: the printed sign-in link makes one owner, a role that is taken is gone everywhere, an
-//! erased person is gone from every store and begins anew by signing in, and no key is shown without a record.
+//! The platform's people end to end: the printed sign-in link makes one owner, a role that is taken is gone everywhere, and an
+//! erased person is gone from every store and begins anew by signing in.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::discord::until;
+use crate::on_every_engine_and_two_instances;
 use crate::sign_in::{Site, text};
-use crate::world::{Answer, Engine, World};
-use crate::{on_every_engine, on_every_engine_and_two_instances};
+use crate::world::{Engine, World};
 
 on_every_engine_and_two_instances!(
     the_printed_link_makes_one_owner,
     a_role_that_is_taken_is_gone_everywhere,
     an_erased_person_is_gone_and_begins_anew,
 );
-
-on_every_engine!(no_key_is_shown_without_a_record);
 
 /// The claim in the last link that a server printed.
 fn printed_claim(world: &World) -> Option<String> {
@@ -118,9 +116,9 @@ async fn a_role_that_is_taken_is_gone_everywhere(engine: Engine) {
     assert_eq!(site.with_token(&ada, "GET", users).await.code(), "FORBIDDEN");
     refused_everywhere(&site, &ada, users).await;
     site.world.owner("PUT", &role, json!({ "role": "owner" })).await.expect(200);
-    let last =
-        site.world.ask("PUT", &role, &[("Authorization", &format!("Bearer {ada}"))], json!({ "role": null }));
-    let last: Answer = last.await;
+    let bearer = format!("Bearer {ada}");
+    let headers = [("Authorization", bearer.as_str())];
+    let last = site.world.ask("PUT", &role, &headers, json!({ "role": null })).await;
     assert_eq!((last.status, last.code()), (409, "LAST_OWNER"), "{:#}", last.body);
     // A ban takes the role as well.
     site.world.owner("POST", &format!("/admin/users/{id}/ban"), json!({})).await.expect(200);
@@ -161,52 +159,4 @@ async fn an_erased_person_is_gone_and_begins_anew(engine: Engine) {
     site.world.crash().await;
     assert_eq!(site.me(&second).await.status, 200);
     site.world.verify().await;
-}
-
-/// What makes the database refuse every fact about security.
-fn refusing(world: &World) -> [&'static str; 2] {
-    match world.database_url() {
-        None => [
-            "CREATE TRIGGER no_record BEFORE INSERT ON events WHEN NEW.aggregate_type = 'security' \
-             BEGIN SELECT RAISE(ABORT, 'no record'); END",
-            "DROP TRIGGER no_record",
-        ],
-        Some(_) => [
-            "ALTER TABLE events ADD CONSTRAINT no_record CHECK (aggregate_type <> 'security') NOT VALID",
-            "ALTER TABLE events DROP CONSTRAINT no_record",
-        ],
-    }
-}
-
-async fn no_key_is_shown_without_a_record(engine: Engine) {
-    let mut world = World::demo(engine).await;
-    let (id, key) = world.generate("pro", 1).await.remove(0);
-    let path = format!("/licenses/{id}/key");
-    let shown = world.owner("GET", &path, Value::Null).await.expect(200);
-    assert_eq!(shown, json!({ "key": key, "keyVersion": 0 }));
-    let trail = "/admin/audit-log?type=security.key_revealed";
-    let recorded = async |world: &mut World| {
-        let body = world.owner("GET", trail, Value::Null).await.expect(200);
-        body["data"].as_array().unwrap().len()
-    };
-    let begin = Instant::now();
-    while recorded(&mut world).await != 1 {
-        assert!(begin.elapsed() < Duration::from_secs(10), "it is not recorded");
-    }
-    let [refuse, allow] = refusing(&world);
-    world.alter(refuse).await;
-    let hidden = world.owner("GET", &path, Value::Null).await;
-    assert_eq!(hidden.status, 503, "{:#}", hidden.body);
-    assert!(!hidden.body.to_string().contains(&key));
-    let hidden = world.owner("GET", "/admin/licenses/export?keys=true", Value::Null).await;
-    assert_eq!(hidden.status, 503, "{:#}", hidden.body);
-    world.alter(allow).await;
-    assert_eq!(world.owner("GET", &path, Value::Null).await.expect(200)["key"], key.as_str());
-    let begin = Instant::now();
-    while recorded(&mut world).await != 2 {
-        assert!(begin.elapsed() < Duration::from_secs(10), "it is not recorded");
-    }
-    let dump = world.dump().await;
-    assert!(!dump.contains(&key), "the record does not hold the key");
-    world.verify().await;
 }
