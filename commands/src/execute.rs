@@ -10,6 +10,7 @@ use domain::guild::Guild;
 use domain::id::{GuildId, StreamId};
 use domain::license::License;
 use domain::member::Member;
+use domain::platform::Platform;
 use domain::ports::Seal;
 use domain::private::{Private, PrivateFields, SealContext, Subject};
 use domain::session::Session;
@@ -87,6 +88,16 @@ impl Aggregate for Session {
     }
     fn subject(&self) -> Option<Subject> {
         self.person.as_ref().map(|person| Subject::User(person.id.clone()))
+    }
+}
+
+impl Aggregate for Platform {
+    fn tenant(&self) -> Option<GuildId> {
+        None
+    }
+    /// Why somebody got or lost a role is a text about him.
+    fn subject(&self) -> Option<Subject> {
+        self.last.clone().map(Subject::User)
     }
 }
 
@@ -194,6 +205,13 @@ pub(crate) struct Stamp<'a> {
     index: u32,
 }
 
+impl<'a> Stamp<'a> {
+    /// The stamp of an append of `context`.
+    pub(crate) fn new(context: &'a Context, keys: &'a dyn Seal, simulated: bool) -> Self {
+        Self { context, keys, simulated, index: 0 }
+    }
+}
+
 impl Stamp<'_> {
     fn seal(
         &self,
@@ -212,7 +230,8 @@ impl Stamp<'_> {
         fault.map_or(Ok(()), |error| Err(program_fault(error)))
     }
 
-    fn metadata(
+    /// The metadata of the next event.
+    pub(crate) fn metadata(
         &mut self,
         stream: &StreamId,
         sequence: u64,
@@ -248,7 +267,8 @@ fn event_id(command: Uuid, index: u32) -> Uuid {
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
-fn program_fault(error: impl std::fmt::Display) -> CommandError {
+/// Something that no input can cause.
+pub(crate) fn program_fault(error: impl std::fmt::Display) -> CommandError {
     CommandError::Unavailable(format!("this is a fault of the program, nothing was written: {error}"))
 }
 
@@ -357,7 +377,7 @@ impl Commands {
         }
         let subjects: Vec<Subject> = subjects.into_iter().collect();
         let keys = self.vault().keys_for(&subjects, Missing::Create).await?;
-        let mut stamp = Stamp { context, keys: &keys, simulated: self.inner.parts.simulated, index: 0 };
+        let mut stamp = Stamp::new(context, &keys, self.inner.parts.simulated);
         let mut events = Vec::new();
         for part in parts.iter_mut() {
             part.seal(&mut stamp, &mut events)?;
@@ -376,7 +396,8 @@ impl Commands {
         Ok(appended)
     }
 
-    fn raise(&self, appended: &Appended, streams: &[StreamId]) {
+    /// Puts every event of an append on the floor of its stream.
+    pub(crate) fn raise(&self, appended: &Appended, streams: &[StreamId]) {
         let floor = &self.inner.parts.floor;
         for (offset, stream) in streams.iter().enumerate() {
             if streams.get(offset + 1) != Some(stream) {

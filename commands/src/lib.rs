@@ -22,8 +22,10 @@ mod license;
 mod locks;
 mod member;
 mod observe;
+mod platform;
 pub mod ring;
 pub mod seal;
+mod security;
 mod session;
 pub mod signer;
 pub mod store;
@@ -39,6 +41,7 @@ pub use error::{CommandError, Refused, RefusedItem};
 pub use execute::Done;
 pub use license::TermsOrder;
 pub use observe::{Losses, Observation, ObserveMember};
+pub use security::Revealed;
 pub use session::SessionOrder;
 
 use crate::ring::KeyRing;
@@ -70,6 +73,7 @@ struct Inner {
     locks: locks::Locks,
     known_users: user::KnownUsers,
     observations: observe::Latest,
+    security: security::Journal,
 }
 
 impl Commands {
@@ -81,6 +85,7 @@ impl Commands {
                 locks: locks::Locks::default(),
                 known_users: user::KnownUsers::default(),
                 observations: observe::Latest::default(),
+                security: security::Journal::default(),
             }),
         }
     }

@@ -1,13 +1,16 @@
-//! Commands to one user.
+//! Commands to one user. What takes a user out of service takes his platform role in the same append.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
 
 use domain::id::{DiscordId, Pseudonym, StreamId};
-use domain::private::Person;
+use domain::platform::PlatformRole;
+use domain::private::{Person, Subject};
 use domain::user::{Action, Command, User};
+use futures::FutureExt as _;
 
-use crate::execute::Order;
+use crate::execute::{Order, Part, check_version};
+use crate::platform::role_change;
 use crate::{CommandError, Commands, Context, Done};
 
 /// Accounts that this process knows to be registered, so that it need not ask the log again. Forgets everything
@@ -60,13 +63,103 @@ impl Commands {
         Ok(id)
     }
 
-    /// Lets no license of this account be valid.
+    /// Lets no license of this account be valid, and takes its platform role.
     ///
     /// # Errors
-    /// `ALREADY_BANNED`.
+    /// `ALREADY_BANNED`; `RANK_TOO_LOW`, `LAST_OWNER` if it has a platform role that whoever asks may not take.
     pub async fn ban(&self, context: &Context, user: DiscordId) -> Result<Done<User>, CommandError> {
         self.ensure_user(context, user).await?;
-        self.user(context, user, Action::Ban).await
+        self.with_platform_role(context, user, Some(Action::Ban), None).await
+    }
+
+    /// Destroys the key of everything that is sealed for this account, records it, and takes its platform role. What was
+    /// erased before is erased again: nothing that was sealed for the account since then can be read any more.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`; `RANK_TOO_LOW`, `LAST_OWNER` as for [`Commands::ban`].
+    pub async fn erase(&self, context: &Context, user: DiscordId) -> Result<Done<User>, CommandError> {
+        let id = Pseudonym::of(self.ring().as_ref(), user);
+        let (known, platform) = (self.load_user(&id).await?, self.load_platform().await?);
+        if known.person.is_none() {
+            return Err(CommandError::NotFound("user"));
+        }
+        check_version(context, &known)?;
+        // Whatever keeps it from being recorded is found before anything is destroyed.
+        let mut rehearsal = Part::new(StreamId::platform(), platform);
+        rehearsal.decide(&role_change(context, &id, None, &known))?;
+        // Before the event: a reader who meets it must not find the key any more.
+        let subject = Subject::User(id);
+        self.vault().destroy(&subject).await?;
+        let done = self.with_platform_role(context, user, Some(Action::Erase), None).await?;
+        // A command that was under way may have made a new key in between. Nothing that matters was sealed under it.
+        self.vault().destroy(&subject).await?;
+        Ok(done)
+    }
+
+    /// Lets an erased account begin anew, because its person signs in. Everything before stays unreadable: what is sealed
+    /// from now on is sealed under another key.
+    ///
+    /// # Errors
+    /// [`CommandError::Unavailable`].
+    pub async fn welcome_back(&self, context: &Context, user: DiscordId) -> Result<Done<User>, CommandError> {
+        let person = Person::new(self.ring().as_ref(), user);
+        self.user(context, user, Action::Return { person }).await
+    }
+
+    /// Gives an account a platform role, or takes it with `None`. Who may, the platform itself knows.
+    ///
+    /// # Errors
+    /// `RANK_TOO_LOW`, `LAST_OWNER`, `USER_BANNED`, `USER_ERASED`; `NOT_FOUND` for an unknown account that is to lose one.
+    pub async fn change_platform_role(
+        &self,
+        context: &Context,
+        user: DiscordId,
+        role: Option<PlatformRole>,
+    ) -> Result<Done<User>, CommandError> {
+        if role.is_some() {
+            self.ensure_user(context, user).await?;
+        }
+        self.with_platform_role(context, user, None, role).await
+    }
+
+    /// Does something to a user and gives him a platform role, in one append.
+    async fn with_platform_role(
+        &self,
+        context: &Context,
+        user: DiscordId,
+        action: Option<Action>,
+        role: Option<PlatformRole>,
+    ) -> Result<Done<User>, CommandError> {
+        let id = Pseudonym::of(self.ring().as_ref(), user);
+        let streams = [StreamId::user(&id), StreamId::platform()];
+        let (commands, owned) = (self.clone(), (context.clone(), id));
+        let attempt = move || {
+            let (commands, (context, id), action) = (commands.clone(), owned.clone(), action.clone());
+            async move { commands.change_both(&context, &id, action, role).await }.boxed()
+        };
+        self.retried(context, &streams, attempt).await
+    }
+
+    async fn change_both(
+        &self,
+        context: &Context,
+        id: &Pseudonym,
+        action: Option<Action>,
+        role: Option<PlatformRole>,
+    ) -> Result<Done<User>, CommandError> {
+        let stream = StreamId::user(id);
+        let known: User = self.loaded(context, &stream).await?;
+        if known.person.is_none() {
+            return Err(CommandError::NotFound("user"));
+        }
+        let mut platform = Part::new(StreamId::platform(), self.load_platform().await?);
+        platform.decide(&role_change(context, id, role, &known))?;
+        let mut user = Part::new(stream, known);
+        if let Some(action) = action {
+            user.decide(&Command { now: context.now, action })?;
+        }
+        let appended = self.commit(context, &mut [&mut user, &mut platform], Vec::new(), Vec::new()).await?;
+        Ok(Done { state: user.state, position: appended.map(|appended| appended.last) })
     }
 
     /// Takes a ban back.

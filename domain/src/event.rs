@@ -100,6 +100,10 @@ pub enum DomainEvent {
     User(crate::user::Event),
     /// Of a session.
     Session(crate::session::Event),
+    /// Of the platform.
+    Platform(crate::platform::Event),
+    /// About security.
+    Security(crate::security::Event),
 }
 
 impl DomainEvent {
@@ -112,6 +116,8 @@ impl DomainEvent {
             Self::Guild(event) => (event.event_type(), event.event_version()),
             Self::User(event) => (event.event_type(), event.event_version()),
             Self::Session(event) => (event.event_type(), event.event_version()),
+            Self::Platform(event) => (event.event_type(), event.event_version()),
+            Self::Security(event) => (event.event_type(), event.event_version()),
         }
     }
 
@@ -126,6 +132,8 @@ impl DomainEvent {
             Self::Guild(event) => serde_json::to_string(event),
             Self::User(event) => serde_json::to_string(event),
             Self::Session(event) => serde_json::to_string(event),
+            Self::Platform(event) => serde_json::to_string(event),
+            Self::Security(event) => serde_json::to_string(event),
         }
     }
 }
@@ -144,7 +152,9 @@ from_event!(
     Member(crate::member::Event),
     Guild(crate::guild::Event),
     User(crate::user::Event),
-    Session(crate::session::Event)
+    Session(crate::session::Event),
+    Platform(crate::platform::Event),
+    Security(crate::security::Event)
 );
 
 impl PrivateFields for DomainEvent {
@@ -155,6 +165,8 @@ impl PrivateFields for DomainEvent {
             Self::Guild(event) => event.private_fields(visit),
             Self::User(event) => event.private_fields(visit),
             Self::Session(event) => event.private_fields(visit),
+            Self::Platform(event) => event.private_fields(visit),
+            Self::Security(event) => event.private_fields(visit),
         }
     }
 }
@@ -176,7 +188,7 @@ pub struct StoredEvent {
     pub payload: String,
     /// JSON text.
     pub metadata: String,
-    /// The tenant; none for users and sessions.
+    /// The tenant; none for users, sessions and the platform.
     pub guild: Option<GuildId>,
     /// When the log took it; non-decreasing in position.
     pub recorded_at: Timestamp,
@@ -195,7 +207,7 @@ pub struct Recorded {
     pub event: DomainEvent,
     /// Who, why, in which connection.
     pub metadata: Metadata,
-    /// The tenant; none for users and sessions.
+    /// The tenant; none for users, sessions and the platform.
     pub guild: Option<GuildId>,
     /// When the log took it.
     pub recorded_at: Timestamp,
@@ -267,6 +279,8 @@ impl StoredEvent {
             Kind::Guild => serde_json::from_str(payload).map(DomainEvent::Guild),
             Kind::User => serde_json::from_str(payload).map(DomainEvent::User),
             Kind::Session => serde_json::from_str(payload).map(DomainEvent::Session),
+            Kind::Platform => serde_json::from_str(payload).map(DomainEvent::Platform),
+            Kind::Security => serde_json::from_str(payload).map(DomainEvent::Security),
         };
         parsed.map_err(|e| format!("its payload: {e}"))
     }

@@ -249,11 +249,16 @@ pub enum Kind {
     User,
     /// One sign-in of one person.
     Session,
+    /// The platform's own people; there is one.
+    Platform,
+    /// What happened to the security of a guild or the platform, of one day and one process. No aggregate.
+    Security,
 }
 
 impl Kind {
     /// Every kind, in a fixed order.
-    pub const ALL: [Self; 5] = [Self::License, Self::Member, Self::Guild, Self::User, Self::Session];
+    pub const ALL: [Self; 7] =
+        [Self::License, Self::Member, Self::Guild, Self::User, Self::Session, Self::Platform, Self::Security];
 
     /// The stored name.
     pub const fn as_str(self) -> &'static str {
@@ -263,6 +268,8 @@ impl Kind {
             Self::Guild => "guild",
             Self::User => "user",
             Self::Session => "session",
+            Self::Platform => "platform",
+            Self::Security => "security",
         }
     }
 }
@@ -282,7 +289,8 @@ impl FromStr for Kind {
 pub struct StreamId {
     /// What the stream is about.
     pub kind: Kind,
-    /// A UUID (license, session), `<guild>:<pseudonym>` (member), a snowflake (guild) or a pseudonym (user).
+    /// A UUID (license, session), `<guild>:<pseudonym>` (member), a snowflake (guild), a pseudonym (user), `platform`, or
+    /// `<guild or platform>:<day>:<process>` (security).
     pub id: Box<str>,
 }
 
@@ -305,6 +313,19 @@ impl StreamId {
     /// The stream of a user.
     pub fn user(id: &Pseudonym) -> Self {
         Self { kind: Kind::User, id: id.as_str().into() }
+    }
+
+    /// The one stream of the platform.
+    pub fn platform() -> Self {
+        Self { kind: Kind::Platform, id: "platform".into() }
+    }
+
+    /// The stream of what one process saw on the day of `at` of the security of a guild, or of the platform.
+    pub fn security(guild: Option<GuildId>, at: crate::time::Timestamp, process: &str) -> Self {
+        let scope = guild.map_or_else(|| "platform".to_owned(), |guild| guild.to_string());
+        let instant = at.to_string();
+        let day = instant.split_once('T').map_or(instant.as_str(), |(day, _)| day);
+        Self { kind: Kind::Security, id: format!("{scope}:{day}:{process}").into() }
     }
 
     /// The stream of a session.

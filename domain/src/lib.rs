@@ -14,10 +14,13 @@ pub mod license;
 pub mod member;
 pub mod merkle;
 pub mod outside;
+pub mod platform;
 pub mod ports;
 pub mod private;
 pub mod proof;
+pub mod rbac;
 pub mod roles;
+pub mod security;
 pub mod session;
 pub mod terms;
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub enum Purpose {
     SignIn,
     /// Tokens against requests that another page made a browser send.
     Csrf,
+    /// Claims of the platform's ownership in a printed sign-in link.
+    PlatformClaim,
 }
 
 /// Keyed hashes under the ring.

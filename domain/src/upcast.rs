@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::{guild, license, member, session, user};
+use crate::{guild, license, member, platform, security, session, user};
 
 #[cfg(test)]
 mod tests;
@@ -25,12 +25,14 @@ struct Step {
 const STEPS: &[Step] = &[];
 
 /// Wire name and newest version of every event, an aggregate each.
-const NAMES: [&[(&str, &str)]; 5] = [
+const NAMES: [&[(&str, &str)]; 7] = [
     license::Event::NAMES,
     member::Event::NAMES,
     guild::Event::NAMES,
     user::Event::NAMES,
     session::Event::NAMES,
+    platform::Event::NAMES,
+    security::Event::NAMES,
 ];
 
 /// The payload of `event_type` at its newest version, as JSON text; `None` if it is there already.

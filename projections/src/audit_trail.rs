@@ -8,6 +8,7 @@ use domain::id::{GuildId, Pseudonym, StreamId};
 use domain::private::{Private, Subject, Unsealed};
 use domain::time::Timestamp;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::Core;
 use crate::cursor::{Page, Paged};
@@ -104,7 +105,7 @@ pub struct AuditFilter {
 }
 
 /// A line of the audit trail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct AuditEntry {
     /// Where the event stands.
     pub position: i64,
@@ -126,6 +127,8 @@ pub struct AuditEntry {
     pub recorded_at: Timestamp,
     /// The reason that was given with it, opened: the text, `erased`, or `unreadable`.
     pub reason: Option<String>,
+    /// What it says, if it is a fact about security: of those there is no other history, and nothing in them is personal.
+    pub data: Option<Box<RawValue>>,
 }
 
 /// The part of an event's metadata that is personal.
@@ -182,6 +185,7 @@ impl AuditEntry {
             causation_id: row.text(8)?.to_owned(),
             recorded_at: Timestamp(row.int(9)?),
             reason: None,
+            data: row.opt_text(11)?.and_then(|text| RawValue::from_string(text.to_owned()).ok()),
         })
     }
 }
@@ -220,7 +224,9 @@ impl AuditQuery {
     pub(crate) fn new(filter: &AuditFilter, page: &Page) -> Self {
         let columns: Vec<String> = TABLE.columns.iter().map(|(name, ..)| format!("trail.{name}")).collect();
         let text = format!(
-            "SELECT {}, CAST(events.metadata AS TEXT) FROM audit_trail AS trail \
+            "SELECT {}, CAST(events.metadata AS TEXT), \
+             CASE WHEN trail.aggregate_type = 'security' THEN CAST(events.payload AS TEXT) END \
+             FROM audit_trail AS trail \
              JOIN events ON events.position = trail.position",
             columns.join(", ")
         );

@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::floors::FloorKey;
 use crate::guild_view::GuildFacts;
 use crate::license_view::LicenseFacts;
+use crate::platform_view::PlatformFacts;
 use crate::session_view::SessionFacts;
 use crate::user_view::UserFacts;
 
@@ -44,6 +45,7 @@ pub(crate) struct Near {
     guilds: Tier<GuildId, GuildFacts>,
     users: Tier<Pseudonym, UserFacts>,
     sessions: Tier<SessionId, SessionFacts>,
+    platform: Tier<(), PlatformFacts>,
 }
 
 impl Near {
@@ -53,6 +55,8 @@ impl Near {
             guilds: Tier::new(config.guild_entries),
             users: Tier::new(config.user_entries),
             sessions: Tier::new(config.session_entries),
+            // One fact, and room for it: the cache takes nothing that would fill most of it.
+            platform: Tier::new(16),
         }
     }
 }
@@ -93,6 +97,10 @@ impl Cache {
 
     pub(crate) fn sessions(&self) -> &Tier<SessionId, SessionFacts> {
         &self.near().sessions
+    }
+
+    pub(crate) fn platform(&self) -> &Tier<(), PlatformFacts> {
+        &self.near().platform
     }
 
     /// Forgets what has not been read from the database for longer than `limit`, so that an idle process keeps nothing

@@ -25,6 +25,7 @@ mod operational;
 mod parked;
 mod past;
 mod pause;
+mod platform_view;
 mod projector;
 mod queries;
 pub mod rebuild;
@@ -69,6 +70,7 @@ pub use operational::{
 };
 pub use parked::Parked;
 pub use past::{AsOf, Owned};
+pub use platform_view::PlatformFacts;
 pub use projector::{Projector, Step};
 pub use relay::Relay;
 pub use replica::ReplicaError;
@@ -77,7 +79,7 @@ pub use seal_log::{
 };
 pub use session_view::SessionFacts;
 pub use sessions::SESSIONS_MAX;
-pub use user_view::UserFacts;
+pub use user_view::{UserFacts, UserFilter};
 pub use validation::{Answer, Ask, DeviceAsk, FirstValidation, FirstValidations};
 
 /// A rebuild, a verification and the runner write for longer than a question waits.

@@ -13,6 +13,7 @@ use crate::guild_view::GuildView;
 use crate::license_view::LicenseView;
 use crate::member_view::MemberView;
 use crate::parked::{Known, Parked};
+use crate::platform_view::PlatformView;
 use crate::session_view::SessionView;
 use crate::user_view::UserView;
 use crate::view::{Erasures, Fold, Sources, View};
@@ -44,6 +45,7 @@ pub(crate) enum Model {
     Member,
     User,
     Session,
+    Platform,
     AuditTrail,
 }
 
@@ -53,8 +55,15 @@ pub(crate) fn names() -> String {
 }
 
 impl Model {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::License, Self::Guild, Self::Member, Self::User, Self::Session, Self::AuditTrail];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::License,
+        Self::Guild,
+        Self::Member,
+        Self::User,
+        Self::Session,
+        Self::Platform,
+        Self::AuditTrail,
+    ];
 
     pub(crate) fn named(name: &str) -> Result<Self, QueryError> {
         let found = Self::ALL.into_iter().find(|model| model.name() == name);
@@ -68,6 +77,7 @@ impl Model {
             Self::Member => MemberView::TABLE,
             Self::User => UserView::TABLE,
             Self::Session => SessionView::TABLE,
+            Self::Platform => PlatformView::TABLE,
             Self::AuditTrail => &audit_trail::TABLE,
         }
     }
@@ -86,6 +96,7 @@ impl Model {
             Self::Member => kind == Kind::Member,
             Self::User => kind == Kind::User,
             Self::Session => kind == Kind::Session,
+            Self::Platform => kind == Kind::Platform,
             Self::AuditTrail => false,
         }
     }
@@ -108,6 +119,9 @@ impl Model {
             Self::Session => {
                 prepare(Fold::<SessionView>::without(self.name(), known), sources, entries).await
             }
+            Self::Platform => {
+                prepare(Fold::<PlatformView>::without(self.name(), known), sources, entries).await
+            }
             Self::AuditTrail => {
                 let (rows, parked) = audit_trail::rows(entries, self.name());
                 Ok(Prepared { rows: vec![rows], parked })
@@ -123,6 +137,7 @@ impl Model {
             Self::Member => Some(MemberView::OF_SUBJECT),
             Self::User => Some(UserView::OF_SUBJECT),
             Self::Session => Some(SessionView::OF_SUBJECT),
+            Self::Platform => Some(PlatformView::OF_SUBJECT),
             Self::AuditTrail => None,
         }
     }
@@ -155,6 +170,7 @@ pub(crate) enum Builder {
     Member(Fold<MemberView>),
     User(Fold<UserView>),
     Session(Fold<SessionView>),
+    Platform(Fold<PlatformView>),
     AuditTrail { target: String, rows: Vec<Rows>, parked: Vec<Parked> },
 }
 
@@ -166,6 +182,7 @@ impl Builder {
             Model::Member => Self::Member(Fold::new(target)),
             Model::User => Self::User(Fold::new(target)),
             Model::Session => Self::Session(Fold::new(target)),
+            Model::Platform => Self::Platform(Fold::new(target)),
             Model::AuditTrail => {
                 Self::AuditTrail { target: target.to_owned(), rows: Vec::new(), parked: Vec::new() }
             }
@@ -184,6 +201,7 @@ impl Builder {
             Self::Member(fold) => fold.apply(sources, entries, erasures).await,
             Self::User(fold) => fold.apply(sources, entries, erasures).await,
             Self::Session(fold) => fold.apply(sources, entries, erasures).await,
+            Self::Platform(fold) => fold.apply(sources, entries, erasures).await,
             Self::AuditTrail { target, rows, parked } => {
                 let (some, left_out) = audit_trail::rows(entries, target);
                 rows.push(some);
@@ -201,6 +219,7 @@ impl Builder {
             Self::Member(fold) => fold.render(vault).await,
             Self::User(fold) => fold.render(vault).await,
             Self::Session(fold) => fold.render(vault).await,
+            Self::Platform(fold) => fold.render(vault).await,
             Self::AuditTrail { rows, .. } => Ok(rows.pop()),
         }
     }
@@ -213,6 +232,7 @@ impl Builder {
             Self::Member(fold) => fold.take_parked(),
             Self::User(fold) => fold.take_parked(),
             Self::Session(fold) => fold.take_parked(),
+            Self::Platform(fold) => fold.take_parked(),
             Self::AuditTrail { parked, .. } => std::mem::take(parked),
         }
     }
@@ -225,6 +245,7 @@ impl Builder {
             Self::Member(fold) => fold.len() >= entries_max,
             Self::User(fold) => fold.len() >= entries_max,
             Self::Session(fold) => fold.len() >= entries_max,
+            Self::Platform(fold) => fold.len() >= entries_max,
             Self::AuditTrail { rows, .. } => !rows.is_empty(),
         }
     }
@@ -237,6 +258,7 @@ impl Builder {
             Self::Member(fold) => fold.clear(),
             Self::User(fold) => fold.clear(),
             Self::Session(fold) => fold.clear(),
+            Self::Platform(fold) => fold.clear(),
             Self::AuditTrail { rows, .. } => rows.clear(),
         }
     }

@@ -27,11 +27,12 @@ use crate::notice_outbox::Outbox;
 use crate::operational::{BotState, GuildRoles, HeldRemovals, LastSeen, Leases, Retirements, RingHolders};
 use crate::parked::{self, Parked};
 use crate::replica::Replica;
+use crate::user_view::{UserFilter, UserQuery};
 use crate::validation::{Answer, Ask, FirstValidations};
 use crate::view::{View, parsed};
 use crate::{
     AuditEntry, AuditFilter, Core, Floors, GuildFacts, MemberFacts, Parts, Queries, SLOW, SharedLimits,
-    UserFacts, guild_view, member_view, statements, user_view,
+    UserFacts, guild_view, member_view, statements,
 };
 
 /// How often a waiting reader looks for checkpoints that another process moved.
@@ -231,11 +232,10 @@ impl Queries {
     ///
     /// # Errors
     /// [`QueryError::CursorInvalid`], [`QueryError::Unavailable`] or [`QueryError::Damaged`].
-    pub async fn users(&self, page: Page) -> Result<Paged<UserFacts>, QueryError> {
+    pub async fn users(&self, filter: &UserFilter, page: Page) -> Result<Paged<UserFacts>, QueryError> {
         page.check(&self.core.epoch)?;
-        let before = page.cursor.as_ref().map_or(i64::MAX, crate::Cursor::position);
-        let args = [Arg::Int(before), Arg::Int(i64::from(page.limit()) + 1)];
-        let rows = self.core.list(None, user_view::USERS, &args).await?;
+        let query = UserQuery::new(filter, &page);
+        let rows = self.core.list(None, &query.text, &query.args(filter)).await?;
         let users = rows.iter().map(row_value::<UserFact>).collect::<Result<Vec<_>, _>>()?;
         Ok(Paged::cut(users, page.limit(), &self.core.epoch))
     }

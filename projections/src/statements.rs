@@ -10,9 +10,10 @@ use crate::db::{Rows, Sql};
 use crate::error::QueryError;
 use crate::license_view::{LicenseFilter, ListQuery};
 use crate::model::Model;
+use crate::user_view::{UserFilter, UserQuery};
 use crate::{
     analytics, checkpoint, event_log, facts, guild_view, license_view, member_view, notice_outbox,
-    operational, parked, past, rebuild, replica, seal_log, session_view, user_view, view,
+    operational, parked, past, rebuild, replica, seal_log, session_view, view,
 };
 
 /// A sign of life.
@@ -24,7 +25,6 @@ const FIXED: &[&[&str]] = &[
         guild_view::GUILDS,
         member_view::MEMBERS,
         member_view::MEMBERSHIPS,
-        user_view::USERS,
         session_view::OF_PERSON,
         rebuild::SWAP,
     ],
@@ -53,6 +53,7 @@ pub(crate) async fn check(sql: &Sql) -> Result<usize, QueryError> {
     all.extend(rebuild::verify_statements());
     all.extend(lists());
     all.extend(audits());
+    all.extend(users());
     for model in Model::ALL {
         let table = model.table();
         all.push(sql.upsert(&Rows::new(table, table.name)));
@@ -101,6 +102,16 @@ fn anybody() -> Option<Pseudonym> {
     "u_aaaaaaaaaaaaaaaaaaaaaaaaaa".parse().ok()
 }
 
+/// Lists of users with every combination of filters.
+fn users() -> Vec<String> {
+    let text = |shape: u8| {
+        let ids = (shape & 1 != 0).then(|| anybody().into_iter().collect());
+        let filter = UserFilter { ids, banned: (shape & 2 != 0).then_some(true) };
+        UserQuery::new(&filter, &Page { limit: 1, cursor: None }).text
+    };
+    (0..4).map(text).collect()
+}
+
 /// The audit trail with every combination of filters.
 fn audits() -> Vec<String> {
     let mut all = Vec::new();
@@ -145,11 +156,13 @@ mod tests {
             include_str!("../../migrations/postgres/0002_read_models.sql"),
             include_str!("../../migrations/postgres/0007_sessions.sql"),
             include_str!("../../migrations/postgres/0009_analytics.sql"),
+            include_str!("../../migrations/postgres/0011_platform.sql"),
         ];
         let sqlite = [
             include_str!("../../migrations/sqlite/0002_read_models.sql"),
             include_str!("../../migrations/sqlite/0007_sessions.sql"),
             include_str!("../../migrations/sqlite/0009_analytics.sql"),
+            include_str!("../../migrations/sqlite/0011_platform.sql"),
         ];
         for (migrations, ddl) in [(postgres, ddl("BIGINT", "")), (sqlite, ddl("INTEGER", " STRICT"))] {
             for text in ddl {

@@ -2,14 +2,15 @@
 
 use domain::aggregate::Decide as _;
 use domain::event::DomainEvent;
-use domain::id::{Kind, StreamId};
+use domain::id::{Kind, Pseudonym, StreamId};
 use domain::ports::Seal;
 use domain::private::{Private, Unsealed};
 use domain::user::User;
 use serde::{Deserialize, Serialize};
 
+use crate::cursor::Page;
 use crate::db::Kind::Int;
-use crate::db::{Rows, Table};
+use crate::db::{Arg, Rows, Table};
 use crate::view::{Held, Opened, View, view_table};
 
 /// The view.
@@ -23,7 +24,7 @@ static TABLE: Table = view_table!(
         ("created_at", Int, "NOT NULL"),
         ("updated_at", Int, "NOT NULL"),
     ],
-    [("first", "(first_position)")]
+    [("first", "(first_position)"), ("banned", "(banned, first_position)")]
 );
 
 /// What is personal about a user, as it stands in the column.
@@ -119,5 +120,52 @@ impl UserFacts {
     }
 }
 
-pub(crate) const USERS: &str = "SELECT state, personal, position, first_position FROM user_view \
-    WHERE first_position < $1 ORDER BY first_position DESC LIMIT $2";
+/// Which users a list holds. What is `None` filters nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserFilter {
+    /// These only.
+    pub ids: Option<Vec<Pseudonym>>,
+    /// Banned ones, or the others.
+    pub banned: Option<bool>,
+}
+
+/// A list statement with the values it binds.
+pub(crate) struct UserQuery {
+    pub(crate) text: String,
+    ids: Vec<String>,
+    banned: i64,
+    before: i64,
+    limit: i64,
+}
+
+impl UserQuery {
+    /// The statement for `filter`: newest first, one row more than the page. A filter that is not asked for is left out of the
+    /// text, so that an index can serve the others.
+    pub(crate) fn new(filter: &UserFilter, page: &Page) -> Self {
+        let ids = filter.ids.iter().flatten().map(|id| id.as_str().to_owned()).collect();
+        let mut text = "SELECT state, personal, position, first_position FROM user_view \
+            WHERE first_position < $1"
+            .to_owned();
+        let (mut next, limit) = (2, i64::from(page.limit()) + 1);
+        for (asked, condition) in
+            [(filter.banned.is_some(), "banned = $"), (filter.ids.is_some(), "id {in:$")]
+        {
+            if asked {
+                let close = if condition.ends_with("{in:$") { "}" } else { "" };
+                text.push_str(&format!(" AND {condition}{next}{close}"));
+                next += 1;
+            }
+        }
+        text.push_str(&format!(" ORDER BY first_position DESC LIMIT ${next}"));
+        let banned = i64::from(filter.banned.unwrap_or_default());
+        let before = page.cursor.as_ref().map_or(i64::MAX, crate::Cursor::position);
+        Self { text, ids, banned, before, limit }
+    }
+
+    pub(crate) fn args(&self, filter: &UserFilter) -> Vec<Arg<'_>> {
+        let banned = filter.banned.map(|_| Arg::Int(self.banned));
+        let ids = filter.ids.as_ref().map(|_| Arg::List(&self.ids));
+        let all = [Some(Arg::Int(self.before)), banned, ids, Some(Arg::Int(self.limit))];
+        all.into_iter().flatten().collect()
+    }
+}

@@ -14,9 +14,10 @@ use commands::{
 };
 use domain::event::Actor;
 use domain::guild::{Action, RuleId, RuleSource};
-use domain::id::{DiscordId, GuildId, LicenseId, RoleId, StreamId};
+use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym, RoleId, StreamId};
 use domain::key::OpenedKey;
 use domain::license::{Authority, Hold, License, RenewTo, RevokeCategory, Stage};
+use domain::platform::PlatformRole;
 use domain::ports::Floor;
 use domain::terms::{OnRoleLoss, TermsChange};
 use domain::time::{Span, Timestamp};
@@ -529,4 +530,64 @@ async fn orders_about_the_same_licenses_at_once_revoke_each_once() {
     for license in made {
         assert_eq!(world.commands.load_license(license.id).await.unwrap().version, 2);
     }
+}
+
+#[tokio::test]
+async fn two_claims_at_one_moment_make_one_owner() {
+    let world = World::new().await;
+    let claim = world.commands.platform_claim().await.unwrap().unwrap();
+    let number = world.commands.open_claim(&claim).await.unwrap();
+    let (one, two) = (world.context(), world.context());
+    let both = tokio::join!(
+        world.commands.claim_platform(&one, ADA, number),
+        world.commands.claim_platform(&two, OWNER, number)
+    );
+    let won = [both.0.is_ok(), both.1.is_ok()];
+    assert_eq!(won.iter().filter(|won| **won).count(), 1, "{both:?}");
+    let lost = both.0.err().or(both.1.err()).unwrap();
+    assert!(matches!(lost, CommandError::Refused(refused) if refused.code == "CLAIM_VOID"));
+    assert_eq!(world.commands.load_platform().await.unwrap().roles.len(), 1);
+    assert_eq!(world.commands.platform_claim().await.unwrap(), None);
+    assert!(world.commands.open_claim(&claim).await.is_err());
+}
+
+#[tokio::test]
+async fn owners_who_demote_each_other_at_one_moment_leave_one() {
+    let world = World::new().await;
+    for user in [ADA, OWNER] {
+        let role = Some(PlatformRole::Owner);
+        world.commands.change_platform_role(&world.context(), user, role).await.unwrap();
+    }
+    let by = |user| {
+        let person = Pseudonym::of(world.commands.ring().as_ref(), user);
+        Context { actor: Actor::User(person), tenant: None, ..world.context() }
+    };
+    let (one, two) = (by(ADA), by(OWNER));
+    let both = tokio::join!(
+        world.commands.change_platform_role(&one, OWNER, None),
+        world.commands.change_platform_role(&two, ADA, None)
+    );
+    assert!(both.0.is_ok() != both.1.is_ok(), "{both:?}");
+    assert!(world.commands.load_platform().await.unwrap().has_owner());
+}
+
+#[tokio::test]
+async fn facts_about_security_go_on_where_the_process_left_off() {
+    let world = World::new().await;
+    let id = world.generate("pro", 1).await[0].id;
+    let first = world.commands.reveal_key(&world.context(), id, None).await.unwrap();
+    let all = (0..20).map(|_| async {
+        let context = world.context();
+        world.commands.reveal_key(&context, id, None).await.unwrap().position
+    });
+    let mut positions = futures::future::join_all(all).await;
+    positions.sort_unstable();
+    let expected: Vec<i64> = (1..=20).map(|n| first.position + n).collect();
+    assert_eq!(positions, expected, "each is one event");
+    assert_eq!(world.floor.0.load(Ordering::SeqCst), positions[19], "they are on the floor");
+    let elsewhere = Context { tenant: Some(GuildId(7)), ..world.context() };
+    assert!(matches!(
+        world.commands.reveal_key(&elsewhere, id, None).await,
+        Err(CommandError::NotFound("license"))
+    ));
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::DomainEvent;
 use crate::id::Kind;
-use crate::{guild, license, member, session, user};
+use crate::{guild, license, member, platform, security, session, user};
 
 /// Wire names and newest versions of the events of one aggregate.
 fn names(kind: Kind) -> &'static [(&'static str, &'static str)] {
@@ -18,6 +18,8 @@ fn names(kind: Kind) -> &'static [(&'static str, &'static str)] {
         Kind::Guild => guild::Event::NAMES,
         Kind::User => user::Event::NAMES,
         Kind::Session => session::Event::NAMES,
+        Kind::Platform => platform::Event::NAMES,
+        Kind::Security => security::Event::NAMES,
     }
 }
 
@@ -28,6 +30,8 @@ fn parsed(kind: Kind, json: &str) -> serde_json::Result<DomainEvent> {
         Kind::Guild => serde_json::from_str(json).map(DomainEvent::Guild),
         Kind::User => serde_json::from_str(json).map(DomainEvent::User),
         Kind::Session => serde_json::from_str(json).map(DomainEvent::Session),
+        Kind::Platform => serde_json::from_str(json).map(DomainEvent::Platform),
+        Kind::Security => serde_json::from_str(json).map(DomainEvent::Security),
     }
 }
 
@@ -38,6 +42,8 @@ fn written(event: &DomainEvent) -> serde_json::Result<serde_json::Value> {
         DomainEvent::Guild(event) => serde_json::to_value(event),
         DomainEvent::User(event) => serde_json::to_value(event),
         DomainEvent::Session(event) => serde_json::to_value(event),
+        DomainEvent::Platform(event) => serde_json::to_value(event),
+        DomainEvent::Security(event) => serde_json::to_value(event),
     }
 }
 

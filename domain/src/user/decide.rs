@@ -41,6 +41,8 @@ impl Decide for User {
             Action::Unban if !self.banned => Err(Refusal::NotBanned),
             Action::Unban => Ok(vec![Event::Unbanned { at }]),
             Action::Erase => Ok(if self.erased { Vec::new() } else { vec![Event::Erased { at }] }),
+            Action::Return { .. } if !self.erased => Ok(Vec::new()),
+            Action::Return { person } => Ok(vec![Event::Returned { person: person.clone(), at }]),
         }
     }
 
@@ -68,6 +70,11 @@ impl Decide for User {
                 self.erased = true;
                 self.profile = Profile::default();
                 self.preferences = Preferences::default();
+                *at
+            }
+            Event::Returned { person, at } => {
+                self.erased = false;
+                self.person = Some(person.clone());
                 *at
             }
         };

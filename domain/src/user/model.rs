@@ -45,7 +45,7 @@ pub struct User {
     pub preferences: Preferences,
     /// Whether no license of his is valid.
     pub banned: bool,
-    /// Whether his personal data was destroyed.
+    /// Whether his personal data was destroyed, and he did not come back since.
     pub erased: bool,
     /// When he was first seen.
     pub created_at: Timestamp,
@@ -76,6 +76,11 @@ pub enum Action {
     Unban,
     /// Record that his personal data was destroyed.
     Erase,
+    /// Begin anew after that, because the person himself came back; of whoever was not erased it is no change.
+    Return {
+        /// Who.
+        person: Person,
+    },
 }
 
 /// A command to a user: what, and when.
@@ -137,6 +142,14 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// He came back by himself: what is sealed from now on is sealed under another key.
+    #[serde(rename = "user.returned")]
+    Returned {
+        /// Who.
+        person: Person,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 crate::aggregate::wire_names!(Event {
@@ -146,12 +159,15 @@ crate::aggregate::wire_names!(Event {
     Banned => "user.banned", "1";
     Unbanned => "user.unbanned", "1";
     Erased => "user.erased", "1";
+    Returned => "user.returned", "1";
 });
 
 impl PrivateFields for Event {
     fn private_fields(&mut self, visit: &mut dyn FnMut(&str, &mut Private)) {
         match self {
-            Self::Registered { person, .. } => visit("person.discordId", &mut person.discord_id),
+            Self::Registered { person, .. } | Self::Returned { person, .. } => {
+                visit("person.discordId", &mut person.discord_id);
+            }
             Self::ProfileChanged { username, email, .. } => {
                 if let Some(username) = username {
                     visit("username", username);
@@ -205,7 +221,7 @@ impl Refuse for Refusal {
             Self::NotFound => "Check the Discord user id; an account is known once it signs in, joins with a mapped role or owns a license.",
             Self::AlreadyBanned => "Nothing needs to be done; `unban` lifts it.",
             Self::NotBanned => "Nothing needs to be done.",
-            Self::Erased => "Personal data of this account was destroyed on request and cannot be changed.",
+            Self::Erased => "Personal data of this account was destroyed on request; only the person can begin anew, by signing in.",
         }
         .to_owned()
     }

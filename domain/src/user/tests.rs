@@ -55,6 +55,7 @@ fn whatever_else_is_asked_of_an_unknown_account_is_refused() {
         Action::Ban,
         Action::Unban,
         Action::Erase,
+        Action::Return { person: person(1) },
     ] {
         unknown().when(ask(action)).then_expect_error(Refusal::NotFound);
     }
@@ -105,6 +106,21 @@ fn an_account_is_erased_once_and_its_profile_with_it() {
     given([erased.clone()]).when(ask(Action::Erase)).then_expect_events(vec![]);
     given([erased.clone()]).when(ask(profile(Some("ada"), None))).then_expect_error(Refusal::Erased);
     given([erased]).when(ask(Action::ChangePreferences(german()))).then_expect_error(Refusal::Erased);
+}
+
+#[test]
+fn whoever_was_erased_begins_anew_by_coming_back_and_only_then() {
+    let back = || ask(Action::Return { person: person(1) });
+    let returned = |at| Event::Returned { person: person(1), at };
+    given([]).when(back()).then_expect_events(vec![]);
+    given([Event::Erased { at: T0 }]).when(back()).then_expect_events(vec![returned(T1)]);
+    given([Event::Erased { at: T0 }, returned(T0)]).when(back()).then_expect_events(vec![]);
+    let mut user = User::default();
+    for event in [registered(), Event::Banned { at: T0 }, Event::Erased { at: T0 }, returned(T1)] {
+        user.evolve(&event);
+    }
+    assert!(!user.erased && user.banned, "a ban outlives that, too");
+    assert_eq!((&user.profile, user.created_at, user.version()), (&Profile::default(), T0, 4));
 }
 
 #[test]

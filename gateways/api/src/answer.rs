@@ -11,6 +11,7 @@ use domain::guild::Guild;
 use domain::id::{LicenseId, StreamId};
 use domain::license::License;
 use domain::member::Member;
+use domain::platform::PlatformRole;
 use domain::private::Unsealed;
 use domain::time::Timestamp;
 use domain::user::User;
@@ -24,7 +25,7 @@ use crate::open;
 use crate::recipe::{Created, Lot, Outcome, Recipe, Subject, activated, api_key_text};
 use crate::render::guild::{ApiKeyBody, GuildBody, MemberBody, RuleBody, TypeBody};
 use crate::render::license::{DeviceBody, ImportedBody, LicenseAndDevice, LicenseBody};
-use crate::render::user::UserBody;
+use crate::render::user::{ErasedBody, UserBody};
 use crate::render::{Audience, List, json};
 use crate::routes::staff;
 use crate::state::ApiState;
@@ -51,7 +52,7 @@ pub(crate) async fn of(
         }
         Subject::Licenses(licenses) => (of_licenses(state, reader, recipe, licenses).await?, None),
         Subject::Guild(guild) => (of_guild(state, recipe, guild).await?, Some(guild.version)),
-        Subject::User(user) => (of_user(state, user).await?, Some(user.version)),
+        Subject::User(user, role) => (of_user(state, recipe, user, *role).await?, Some(user.version)),
         Subject::Member(member) => (of_member(state, member).await?, Some(member.version)),
         Subject::Applied(applied) => (json(StatusCode::OK, applied), None),
         Subject::Imported { created, existing } => {
@@ -178,10 +179,20 @@ async fn of_member(state: &ApiState, member: &Member) -> Result<Response, ApiErr
     Ok(json(StatusCode::OK, &MemberBody::new(member, shown.as_deref().unwrap_or("erased"))))
 }
 
-async fn of_user(state: &ApiState, user: &User) -> Result<Response, ApiError> {
+async fn of_user(
+    state: &ApiState,
+    recipe: &Recipe,
+    user: &User,
+    role: Option<PlatformRole>,
+) -> Result<Response, ApiError> {
     let opened = open::user(state, user).await?;
     let shown = |field: Option<Unsealed>| field.map(|field| field.shown().to_owned());
     let snowflake = shown(opened.snowflake).unwrap_or_default();
-    let body = UserBody::new(user, snowflake, shown(opened.username), shown(opened.email));
-    Ok(json(StatusCode::OK, &body))
+    let body = UserBody::new(user, role, snowflake, shown(opened.username), shown(opened.email));
+    match recipe {
+        Recipe::Erased { removed, .. } => {
+            Ok(json(StatusCode::OK, &ErasedBody { user: body, removed: *removed, dry_run: false }))
+        }
+        _ => Ok(json(StatusCode::OK, &body)),
+    }
 }

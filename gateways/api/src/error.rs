@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use commands::{CommandError, Refused, RefusedItem};
+use domain::credential::ApiKeyId;
 use projections::QueryError;
 use serde::Serialize;
 
@@ -52,6 +53,8 @@ pub(crate) struct Fault {
     pub(crate) retry_after_s: Option<u32>,
     pub(crate) challenge: Option<&'static str>,
     pub(crate) is_replayed: bool,
+    /// The API key of ours that was refused.
+    pub(crate) api_key: Option<ApiKeyId>,
 }
 
 impl ApiError {
@@ -70,6 +73,7 @@ impl ApiError {
             retry_after_s: None,
             challenge,
             is_replayed: false,
+            api_key: None,
         }))
     }
 
@@ -101,6 +105,18 @@ impl ApiError {
             Code::NotFound,
             format!("There is no such {what} that this credential may see; check its id."),
         )
+    }
+
+    /// Names the API key of ours that is refused.
+    #[must_use]
+    pub(crate) fn about_key(mut self, id: ApiKeyId) -> Self {
+        self.0.api_key = Some(id);
+        self
+    }
+
+    /// The API key of ours that was refused; `None` of any other error.
+    pub(crate) fn api_key(&self) -> Option<ApiKeyId> {
+        self.0.api_key
     }
 
     /// Tells the client when to try again.

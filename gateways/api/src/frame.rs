@@ -227,6 +227,7 @@ fn holds_secret(uri: &Uri) -> bool {
 fn finished(state: &ApiState, mut response: Response, caller: &Caller, id: RequestId) -> Response {
     let mut standing = caller.standing();
     if let Some(mut error) = response.extensions_mut().remove::<ApiError>() {
+        state.refusals().note(&error, caller.address(), state.now());
         if error.status() == StatusCode::UNAUTHORIZED && !error.proves_itself() {
             standing = guessed(state, caller, &mut error).or(standing);
         }

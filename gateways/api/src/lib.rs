@@ -16,6 +16,7 @@ mod problem;
 mod proxies;
 mod rates;
 mod recipe;
+mod refusals;
 mod render;
 mod routes;
 mod serve;
@@ -34,6 +35,8 @@ pub use openapi::text as document;
 pub use operator::{Component, Condition, InteractionError, KeyWish, Operator, OperatorError};
 pub use proxies::{Cidr, ForwardedBy, Proxies};
 pub use rates::{Rate, Rates};
+pub use refusals::{keep_refusals, write_refusals};
+pub use routes::sign_in::sign_in_link;
 pub use serve::{Connections, ToPeer, serve};
 pub use session::SessionRules;
 pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
@@ -43,7 +46,7 @@ use crate::routes::{
     activate, analytics, api_keys, apply_terms, audit_log, audit_trail, bulk_revoke, demo, devices,
     documentation, export, feed, generate, guild_roles, guilds, heartbeat, held_removals, history, import,
     interactions, key_ring, license_types, licenses, lifecycle, operations, operator as admin, past, redeem,
-    role_rules, rule_preview, sessions, sign_in, staff, terms, transfer, users, validate,
+    reveal, role_rules, rule_preview, sessions, sign_in, staff, terms, transfer, users, validate,
 };
 
 /// The whole API as a service.
@@ -70,6 +73,7 @@ pub(crate) fn public_routes() -> OpenApiRouter<ApiState> {
         // one license
         .routes(routes!(licenses::list))
         .routes(routes!(licenses::one))
+        .routes(routes!(reveal::key))
         .routes(routes!(history::history))
         .routes(routes!(past::license_diff))
         .routes(routes!(past::replay))
@@ -92,6 +96,10 @@ pub(crate) fn public_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(export::export))
         .routes(routes!(import::import))
         .routes(routes!(analytics::numbers))
+        .routes(routes!(users::list))
+        .routes(routes!(users::one))
+        .routes(routes!(users::change_role))
+        .routes(routes!(users::erase))
         .routes(routes!(users::ban))
         .routes(routes!(users::unban))
         // the log
@@ -174,6 +182,7 @@ fn server_routes() -> OpenApiRouter<ApiState> {
 fn command_line_routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()
         .route("/_admin/status", get(admin::status))
+        .route("/_admin/sign-in-link", get(admin::sign_in_link))
         .route("/_admin/verify", post(admin::verify))
         .route("/_admin/rebuild", post(admin::rebuild))
         .route("/_admin/jobs/{name}/run", post(admin::run_job))

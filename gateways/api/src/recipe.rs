@@ -14,6 +14,7 @@ use domain::guild::{Guild, RuleId};
 use domain::id::{GuildId, LicenseId, Pseudonym, StreamId};
 use domain::license::{Device, License};
 use domain::member::Member;
+use domain::platform::PlatformRole;
 use domain::user::User;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,8 @@ pub(crate) enum Recipe {
     ApiKey { guild: GuildId, api_key: ApiKeyId, created: Created },
     /// A user.
     User { user: Pseudonym },
+    /// A user who was erased, and what was erased with him.
+    Erased { user: Pseudonym, removed: Removed },
     /// What became of each of many licenses.
     Revoked { items: Vec<RevokedItem> },
     /// How many rows of a file were new, and how many were here.
@@ -120,6 +123,18 @@ impl Applied {
     pub(crate) fn new(applications: &[Application], next_cursor: Option<String>) -> Self {
         Self { data: applications.iter().map(AppliedItem::from).collect(), next_cursor }
     }
+}
+
+/// What is erased with a person: how many of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Removed {
+    /// Sessions that were open.
+    pub(crate) sessions: u32,
+    /// Licenses of his, which stay without a readable owner.
+    pub(crate) licenses: u32,
+    /// Guilds that knew him.
+    pub(crate) memberships: u32,
 }
 
 impl From<&Imported> for Recipe {
@@ -214,8 +229,8 @@ pub(crate) enum Subject {
     Licenses(Lot),
     /// A guild.
     Guild(Box<Guild>),
-    /// A user.
-    User(Box<User>),
+    /// A user, and his platform role.
+    User(Box<User>, Option<PlatformRole>),
     /// A member.
     Member(Box<Member>),
     /// What became of each of many licenses.
@@ -233,7 +248,10 @@ impl Subject {
             Self::License(license) => vec![StreamId::license(license.id)],
             Self::Licenses(_) | Self::Imported { .. } => Vec::new(),
             Self::Guild(guild) => guild.id.map(StreamId::guild).into_iter().collect(),
-            Self::User(user) => user.person.iter().map(|person| StreamId::user(&person.id)).collect(),
+            Self::User(user, _) => {
+                let own = user.person.iter().map(|person| StreamId::user(&person.id));
+                own.chain([StreamId::platform()]).collect()
+            }
             Self::Member(member) => {
                 let named = member.guild.zip(member.person.as_ref());
                 named.map(|(guild, person)| StreamId::member(guild, &person.id)).into_iter().collect()
@@ -291,9 +309,12 @@ impl From<Done<Guild>> for Outcome {
     }
 }
 
-impl From<Done<User>> for Outcome {
-    fn from(done: Done<User>) -> Self {
-        Self { subject: Subject::User(Box::new(done.state)), position: done.position }
+impl Outcome {
+    /// A user after a write, with the role that the log has him in now.
+    pub(crate) async fn of_user(commands: &Commands, done: Done<User>) -> Result<Self, CommandError> {
+        let platform = commands.load_platform().await?;
+        let role = done.state.person.as_ref().and_then(|person| platform.role(&person.id));
+        Ok(Self { subject: Subject::User(Box::new(done.state), role), position: done.position })
     }
 }
 
@@ -334,12 +355,16 @@ impl Recipe {
                 };
                 Ok(Subject::Guild(Box::new(loaded)))
             }
-            Self::User { user } => {
+            Self::User { user } | Self::Erased { user, .. } => {
                 let loaded = match version(StreamId::user(user)) {
                     Some(version) => commands.load_user_at(user, version).await?,
                     None => commands.load_user(user).await?,
                 };
-                Ok(Subject::User(Box::new(loaded)))
+                let platform = match version(StreamId::platform()) {
+                    Some(version) => commands.load_platform_at(version).await?,
+                    None => commands.load_platform().await?,
+                };
+                Ok(Subject::User(Box::new(loaded), platform.role(user)))
             }
             Self::Member { guild, user } => {
                 let loaded = match version(StreamId::member(*guild, user)) {

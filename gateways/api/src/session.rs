@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::error::{ApiError, Code};
 use crate::extract::cookies::{self, Name};
+use crate::extract::write::Write;
 use crate::render::json;
 use crate::state::ApiState;
 use crate::token::{self, LIFETIME};
@@ -117,6 +118,31 @@ pub(crate) async fn open(
 ) -> Result<Arc<SessionFacts>, ApiError> {
     let facts = state.queries().session(id).await?.ok_or_else(ended)?;
     if facts.session.is_open(now) { Ok(facts) } else { Err(ended()) }
+}
+
+/// Ends every open session of a person whom the platform lets go of.
+pub(crate) async fn end_all(write: &Write, person: &Pseudonym) -> Result<(), ApiError> {
+    let queries = write.state.queries();
+    // Until lists show what was begun before.
+    let head = queries.current_head().await?;
+    queries.wait_for(head, write.state.limits().min_position_timeout).await?;
+    loop {
+        let open = queries.sessions_of(person, write.now).await?;
+        let Some(first) = open.first() else { return Ok(()) };
+        let first = first.session.id;
+        let mut last = None;
+        for facts in &open {
+            // `If-Match` was about the person.
+            let context = Context { expected_version: None, ..write.context(None, None) };
+            let ended = write.state.commands().end_session(&context, facts.session.id, How::Operator).await?;
+            last = ended.position.max(last);
+        }
+        let Some(last) = last else {
+            tracing::warn!(session = %first, "a list shows a session that is over");
+            return Ok(());
+        };
+        queries.wait_for(last, write.state.limits().min_position_timeout).await?;
+    }
 }
 
 /// The session is over.

@@ -16,6 +16,7 @@ use crate::identity::Identity;
 use crate::operator::Operator;
 use crate::proxies::Proxies;
 use crate::rates::{Limiter, Rates};
+use crate::refusals::Refusals;
 use crate::session::SessionRules;
 use crate::token::TokenKeys;
 
@@ -123,6 +124,7 @@ struct Inner {
     parts: Parts,
     seal_log: SealLog,
     limiter: Limiter,
+    refusals: Refusals,
     in_flight: Mutex<HashSet<IdempotencyKey>>,
 }
 
@@ -132,7 +134,8 @@ impl ApiState {
         let sign = Arc::new(Signer::of_log(parts.commands.ring()));
         let seal_log = SealLog::new(&parts.queries, sign);
         let limiter = Limiter::new(&parts.rates, parts.queries.shared_limits());
-        Self { inner: Arc::new(Inner { parts, seal_log, limiter, in_flight: Mutex::default() }) }
+        let (refusals, in_flight) = (Refusals::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { parts, seal_log, limiter, refusals, in_flight }) }
     }
 
     /// The instant of a request: asked once each.
@@ -195,6 +198,10 @@ impl ApiState {
 
     pub(crate) fn limiter(&self) -> &Limiter {
         &self.inner.limiter
+    }
+
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.inner.refusals
     }
 
     pub(crate) fn proxies(&self) -> &Proxies {

@@ -1,6 +1,6 @@
 //! What a server says when it begins to serve: what it is, in which mode, where its data and its address are, and
 //! in the demo a request that can be pasted. It goes to the standard output, never into the log, because that
-//! request holds a license key.
+//! request holds a license key, and the sign-in link a claim.
 
 use commands::Commands;
 use domain::credential::{self, ApiKeyKind};
@@ -20,6 +20,8 @@ pub(crate) struct Place<'a> {
     pub(crate) mode: Mode,
     /// Where the simulated Discord's control API answers.
     pub(crate) simulator: Option<String>,
+    /// Where whoever signs in first owns the platform; `None` once somebody does, or if nobody can sign in.
+    pub(crate) sign_in_link: Option<String>,
 }
 
 /// The banner. In the demo it ends with requests to try.
@@ -39,8 +41,7 @@ pub(crate) async fn banner(place: &Place<'_>, commands: &Commands) -> Outcome<St
         format!("  mode      {what}"),
         format!("  data      {data}"),
         format!("  address   {url}"),
-        "  API       docs/API-DESIGN.md; the dashboard and its sign-in link come with a later release"
-            .to_owned(),
+        "  API       docs/API-DESIGN.md; the dashboard comes with a later release".to_owned(),
         "  commands  dca-auth --help  -  dca-auth admin token  -  dca-auth status".to_owned(),
     ];
     if *mode == Mode::Demo {
@@ -50,8 +51,21 @@ pub(crate) async fn banner(place: &Place<'_>, commands: &Commands) -> Outcome<St
         lines.push(request(url, commands).await?);
         lines.extend(place.simulator.iter().flat_map(|simulator| discord(simulator)));
     }
+    lines.extend(place.sign_in_link.iter().flat_map(|link| claim(link)));
     lines.push(String::new());
     Ok(lines.join("\n"))
+}
+
+/// How the platform gets its owner.
+fn claim(link: &str) -> Vec<String> {
+    vec![
+        String::new(),
+        "  Nobody owns this platform yet. Whoever signs in with Discord by this link owns it, so keep it to"
+            .to_owned(),
+        "  yourself; `dca-auth admin sign-in-link` prints it again:".to_owned(),
+        String::new(),
+        format!("  {link}"),
+    ]
 }
 
 /// What a moderator and a member would do, as lines for a shell.

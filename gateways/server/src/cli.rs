@@ -71,7 +71,7 @@ pub(crate) enum Command {
     /// API keys of a guild
     #[command(subcommand)]
     Apikey(Apikey),
-    /// The platform owner's access
+    /// The platform: the operator's access, and the people who have a role on it
     #[command(subcommand)]
     Admin(Admin),
     /// The demo's clock
@@ -219,10 +219,30 @@ pub(crate) enum KeyKind {
     Secret,
 }
 
-/// The platform owner.
+/// The platform.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Admin {
-    /// An access token of the platform owner, or of a demo member
+    /// Give a person a role on the whole platform
+    Grant {
+        /// Discord user id
+        user: String,
+        /// `owner`, `admin` or `auditor`
+        role: String,
+        /// Why
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Take a person's role on the platform
+    Revoke {
+        /// Discord user id
+        user: String,
+        /// Why
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Print the link by which whoever signs in first owns the platform
+    SignInLink,
+    /// An access token of the operator, or of a demo member
     Token {
         /// Discord user id (demo only)
         #[arg(long, value_name = "ID")]

@@ -51,6 +51,8 @@ pub(crate) struct Process {
     assembled: Arc<Assembled>,
     host: Arc<Host>,
     retiring: Arc<Retiring>,
+    /// What the API is made of, in a process that has it.
+    api: Option<api::ApiState>,
     /// Background work, in a server that serves.
     jobs: Option<Jobs>,
     url: String,
@@ -111,26 +113,31 @@ impl Process {
         let mut background = JoinSet::new();
         // Before the first question: floors under what happened in the last minute.
         assembled.queries.prepare().await.attempt(|| "the read models cannot be read".to_owned())?;
-        let (queries, token) = (assembled.queries.clone(), stopping.clone());
-        background.spawn(async move { queries.follow(token).await });
         background.spawn(keeper.run(stopping.clone()));
-        if assembled.mode == Mode::Demo && config.database.url.is_some() {
-            background.spawn(Arc::clone(&assembled).keep_following_clock(stopping.clone()));
-        }
-        if roles.has(Role::Projector) {
-            background.spawn(Projector::new(&assembled.queries).run(stopping.clone()));
-        }
-        if purpose == Purpose::Serve && roles.has(Role::Projector) {
-            copy_and_seal(&assembled, &mut background, &stopping)?;
-        }
+        follow(config, &roles, &assembled, purpose, &mut background, &stopping)?;
         let state = api_state(config, &assembled, &host, address)?;
         let router = match roles.has(Role::Api) {
-            true => api::router(state),
-            false => api::operator_router(state, roles.has(Role::Bot)),
+            true => api::router(state.clone()),
+            false => api::operator_router(state.clone(), roles.has(Role::Bot)),
         };
+        if purpose == Purpose::Serve {
+            background.spawn(api::keep_refusals(state.clone(), stopping.clone()));
+        }
         let http = tokio::spawn(api::serve(listener, router, config.http.connections, closing.clone()));
         let jobs = Some(jobs).filter(|_| purpose == Purpose::Serve);
-        Ok(Self { assembled, host, retiring, jobs, url, http, background, closing, stopping, lock })
+        Ok(Self {
+            assembled,
+            host,
+            retiring,
+            api: Some(state).filter(|_| roles.has(Role::Api)),
+            jobs,
+            url,
+            http,
+            background,
+            closing,
+            stopping,
+            lock,
+        })
     }
 
     /// Waits until the read models show what the log had at the start.
@@ -181,6 +188,15 @@ impl Process {
     /// Where the simulated Discord answers, in a demo.
     pub(crate) fn simulator(&self) -> Option<String> {
         self.host.discord().simulator()["url"].as_str().map(str::to_owned)
+    }
+
+    /// Where whoever signs in first owns the platform; `None` once somebody does, or if nobody can sign in here.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub(crate) async fn sign_in_link(&self) -> Outcome<Option<String>> {
+        let Some(api) = &self.api else { return Ok(None) };
+        api::sign_in_link(api).await.attempt(|| "the platform's people cannot be read".to_owned())
     }
 
     /// The halves.
@@ -234,6 +250,29 @@ async fn make_demo(assembled: &Assembled) -> Outcome<()> {
     seed::play(&assembled.commands, &assembled.clock).await?;
     assembled.keep_offset(ahead).await?;
     assembled.set_seeded().await
+}
+
+/// What follows the log: this process's own picture of it, and the read models, if they are its work.
+fn follow(
+    config: &Config,
+    roles: &Roles,
+    assembled: &Arc<Assembled>,
+    purpose: Purpose,
+    background: &mut JoinSet<()>,
+    stopping: &CancellationToken,
+) -> Outcome<()> {
+    let (queries, token) = (assembled.queries.clone(), stopping.clone());
+    background.spawn(async move { queries.follow(token).await });
+    if assembled.mode == Mode::Demo && config.database.url.is_some() {
+        background.spawn(Arc::clone(assembled).keep_following_clock(stopping.clone()));
+    }
+    if roles.has(Role::Projector) {
+        background.spawn(Projector::new(&assembled.queries).run(stopping.clone()));
+    }
+    if purpose == Purpose::Serve && roles.has(Role::Projector) {
+        copy_and_seal(assembled, background, stopping)?;
+    }
+    Ok(())
 }
 
 /// What follows the log beside the read models: the copy for programs outside, and the Merkle log.

@@ -43,7 +43,9 @@ pub(crate) async fn serve(config: &Config) -> Outcome<()> {
         Process::start(config, lock, listener, Purpose::Serve, shutdown.draining.clone(), closing).await?;
     process.catch_up().await?;
     let simulator = process.simulator();
-    let place = Place { url: process.url(), data: place(config, &folder), mode, simulator };
+    let sign_in_link = process.sign_in_link().await?;
+    let data = place(config, &folder);
+    let place = Place { url: process.url(), data, mode, simulator, sign_in_link };
     say(&banner(&place, &process.assembled().commands).await?);
     process.open_doors(config).await?;
     tracing::info!(url = process.url(), mode = mode.as_str(), "serving");

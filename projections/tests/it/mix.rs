@@ -11,6 +11,7 @@ use domain::license::{
     RevokeCategory,
 };
 use domain::member;
+use domain::platform::{self, Platform, PlatformRole};
 use domain::private::Subject;
 use domain::session::{self, How, Session, Surface};
 use domain::terms::Terms;
@@ -39,6 +40,7 @@ pub(crate) struct Mix {
     guilds: BTreeMap<u64, Guild>,
     members: BTreeMap<(u64, u64), u32>,
     sessions: BTreeMap<SessionId, Session>,
+    platform: Platform,
     made: u128,
 }
 
@@ -48,7 +50,8 @@ const GUILDS: u64 = 3;
 impl Mix {
     pub(crate) fn new(seed: u64) -> Self {
         let (licenses, users, guilds, members, sessions) = Default::default();
-        Self { rng: Rng(seed | 1), now: NOW, licenses, users, guilds, members, sessions, made: 0 }
+        let (rng, platform) = (Rng(seed | 1), Platform::default());
+        Self { rng, now: NOW, licenses, users, guilds, members, sessions, platform, made: 0 }
     }
 
     /// Appends about `count` events in batches of random size.
@@ -69,7 +72,7 @@ impl Mix {
     fn next(&mut self, world: &World) -> Vec<New> {
         self.now = self.now.after(Span(self.rng.below(90_000) as i64));
         match self.rng.below(21) {
-            20 => self.session(),
+            20 => self.session().into_iter().chain(self.platform()).collect(),
             0..=2 => self.generate(),
             3..=14 => self.license(),
             15..=16 => self.user(world),
@@ -103,6 +106,18 @@ impl Mix {
             reason: None,
         };
         events.into_iter().map(new).collect()
+    }
+
+    /// People get platform roles in turn, and lose them when it is their turn again.
+    fn platform(&mut self) -> Vec<New> {
+        let user = pseudonym(1 + self.platform.version % 7);
+        let role = match self.platform.role(&user) {
+            Some(_) => None,
+            None => Some(PlatformRole::ALL[self.platform.version as usize % 3]),
+        };
+        let event = platform::Event::RoleChanged { user, role, at: self.now };
+        self.platform.evolve(&event);
+        vec![New { stream: StreamId::platform(), guild: None, event: event.into(), reason: None }]
     }
 
     fn generate(&mut self) -> Vec<New> {

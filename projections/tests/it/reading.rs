@@ -271,7 +271,8 @@ async fn guilds_members_and_users_are_read(engine: Engine) {
     let person = members[0].member.person.as_ref().unwrap().id.clone();
     assert_eq!(world.queries.member(GuildId(1), &person).await.unwrap().unwrap(), members[0]);
     assert!(world.queries.memberships(&person).await.unwrap().contains(&members[0]));
-    let users = world.queries.users(Page::first(200)).await.unwrap().data;
+    let users =
+        world.queries.users(&projections::UserFilter::default(), Page::first(200)).await.unwrap().data;
     assert!(users.windows(2).all(|pair| pair[0].position != pair[1].position));
     assert_eq!(world.queries.log().stream(&StreamId::guild(GuildId(99))).await.unwrap(), []);
 }

@@ -39,7 +39,8 @@ async fn live_equals_rebuild(engine: Engine) {
     }
     let report = verify(&world.queries).await.unwrap();
     assert!(report.is_clean(), "{report:#?}");
-    assert!(report.models.iter().all(|model| model.rows > 2), "{report:#?}");
+    let least = |name: &str| if name == "platform_view" { 1 } else { 3 };
+    assert!(report.models.iter().all(|model| model.rows >= least(model.name)), "{report:#?}");
     assert_eq!(
         world
             .number("SELECT count(*) FROM license_view WHERE subjects IS NOT NULL AND owner IS NOT NULL")

@@ -28,6 +28,7 @@ fn each_purpose_has_the_key_it_always_had() {
         (Purpose::RefreshToken, "f7163d0e144ffc8579f9825423c24240c35223821b1785463b004657de5905fb"),
         (Purpose::SignIn, "f6ce0143241329182b8dc408431979f66b3506d73eed44fc419421789d45f591"),
         (Purpose::Csrf, "75b72618a8ec13480c3ede26ead830f8362f1b5a23d4a87f381530986d1b9db3"),
+        (Purpose::PlatformClaim, "1ca2c3f64e51132a49cc3d30ea8c3bc733ae30a502d51168f1558440ea85db78"),
     ];
     for (purpose, tag) in known {
         assert_eq!(HEXLOWER.encode(&ring.mac(purpose, &[b"known ", b"answer"])), tag, "{purpose:?}");

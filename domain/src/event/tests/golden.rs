@@ -111,6 +111,8 @@ fn every_golden_file_loads_and_is_written_back_equal() {
             DomainEvent::Guild(event) => (event.event_type(), event.event_version()),
             DomainEvent::User(event) => (event.event_type(), event.event_version()),
             DomainEvent::Session(event) => (event.event_type(), event.event_version()),
+            DomainEvent::Platform(event) => (event.event_type(), event.event_version()),
+            DomainEvent::Security(event) => (event.event_type(), event.event_version()),
         };
         assert_eq!(event_type, golden.name, "{file}");
         assert!(names(golden.kind).contains(&(&event_type, &newest)), "{file}");

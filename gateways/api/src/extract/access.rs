@@ -1,17 +1,16 @@
-//! Who may do what: the rank of staff and the scope of API keys that each right needs, and the door that opens
-//! with them. Another tenant's things are answered as if they were not there.
+//! Who may do what: the door that opens with the rank of staff, the scope of an API key or a platform role, as the table in
+//! `domain::rbac` says. Another tenant's things are answered as if they were not there.
 
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 use commands::Reach;
-use domain::credential::Scope;
-use domain::guild::StaffRole;
 use domain::id::{GuildId, LicenseId};
+use domain::rbac::{GivenBy, Permission};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use projections::{GuildFacts, LicenseFacts};
 
-use super::principal::{Principal, User};
+use super::principal::{Key, Principal, User};
 use crate::error::{ApiError, Code};
 use crate::render::Audience;
 use crate::state::ApiState;
@@ -19,78 +18,72 @@ use crate::state::ApiState;
 /// How many of many licenses are looked at at once.
 const LOOKS: usize = 8;
 
-/// What a right asks of staff and of secret keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Right {
-    rank: StaffRole,
-    /// `None`: no API key may, whatever its scopes.
-    scope: Option<Scope>,
-    /// Whether the owner of a license may as well.
-    owner: OwnerMay,
-}
-
-/// Whether the owner of a license has a right by owning it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum OwnerMay {
-    Yes,
-    No,
-}
+/// What a handler asks for. What gives it stands in one table, in `domain::rbac`.
+pub(crate) type Right = Permission;
 
 /// See licenses, devices, history, types and rules.
-pub(crate) const READ: Right = Right::staff(StaffRole::Auditor, Scope::LicensesRead).or_owner();
+pub(crate) const READ: Right = Permission::Read;
 /// Take the events of the guild out, with their proof.
-pub(crate) const AUDIT: Right = Right::staff(StaffRole::Auditor, Scope::AuditRead);
+pub(crate) const AUDIT: Right = Permission::Audit;
 /// Hold, resume.
-pub(crate) const MODERATE: Right = Right::staff(StaffRole::Moderator, Scope::LicensesWrite);
+pub(crate) const MODERATE: Right = Permission::Moderate;
 /// Rename and free devices.
-pub(crate) const DEVICES: Right = MODERATE.or_owner();
+pub(crate) const DEVICES: Right = Permission::Devices;
 /// Generate, assign, renew, rekey, change; types and rules.
-pub(crate) const MANAGE: Right = Right::staff(StaffRole::Admin, Scope::LicensesWrite);
+pub(crate) const MANAGE: Right = Permission::Manage;
 /// Hand on: staff at once, the owner by an offer.
-pub(crate) const TRANSFER: Right = MANAGE.or_owner();
+pub(crate) const TRANSFER: Right = Permission::Transfer;
 /// End for good.
-pub(crate) const REVOKE: Right = Right::staff(StaffRole::Admin, Scope::LicensesRevoke);
+pub(crate) const REVOKE: Right = Permission::Revoke;
 /// Read the feed of events.
-pub(crate) const EVENTS: Right = Right::staff(StaffRole::Auditor, Scope::EventsRead);
+pub(crate) const EVENTS: Right = Permission::Events;
 /// See license keys.
-pub(crate) const REVEAL: Right = Right::staff(StaffRole::Admin, Scope::LicensesReveal);
+pub(crate) const REVEAL: Right = Permission::Reveal;
+/// See the key of one license.
+pub(crate) const REVEAL_ONE: Right = Permission::RevealOne;
 /// Let removals happen that the brake held back.
-pub(crate) const CONFIRM: Right = Right::staff(StaffRole::Admin, Scope::LicensesRevoke);
+pub(crate) const CONFIRM: Right = Permission::Confirm;
 /// Issue, list and revoke API keys.
-pub(crate) const CREDENTIALS: Right = Right { rank: StaffRole::Admin, scope: None, owner: OwnerMay::No };
+pub(crate) const CREDENTIALS: Right = Permission::Credentials;
 
-impl Right {
-    const fn staff(rank: StaffRole, scope: Scope) -> Self {
-        Self { rank, scope: Some(scope), owner: OwnerMay::No }
-    }
-
-    const fn or_owner(self) -> Self {
-        Self { owner: OwnerMay::Yes, ..self }
-    }
-
-    fn of_key(self, key: &super::principal::Key) -> Result<(), ApiError> {
-        match self.scope {
-            Some(scope) => key.scope(scope),
-            None => Err(ApiError::new(
-                Code::Forbidden,
-                "No API key may do this: sign in as an admin of the server.",
-            )),
+/// Whether a key has the scope that gives a right.
+pub(crate) fn of_key(right: Right, key: &Key) -> Result<(), ApiError> {
+    match right.given_by().scope {
+        Some(scope) => key.scope(scope),
+        None => {
+            Err(ApiError::new(Code::Forbidden, "No API key may do this: sign in as an admin of the server."))
         }
     }
+}
 
-    fn refused(self) -> ApiError {
-        let rank = self.rank.as_str();
-        ApiError::new(
-            Code::Forbidden,
-            format!("This needs the rank `{rank}` or a higher one; ask somebody who has it."),
-        )
+fn refused(right: Right) -> ApiError {
+    let detail = match right.given_by() {
+        GivenBy { rank: Some(rank), .. } => {
+            format!("This needs the rank `{}` or a higher one; ask somebody who has it.", rank.as_str())
+        }
+        GivenBy { rank: None, platform, .. } => {
+            format!(
+                "This needs the platform role `{platform}` or a higher one; an owner of the platform gives it."
+            )
+        }
+    };
+    ApiError::new(Code::Forbidden, detail)
+}
+
+/// Opens what is about the whole platform.
+pub(crate) fn platform(principal: &Principal, right: Right) -> Result<(), ApiError> {
+    match principal {
+        Principal::Operator => Ok(()),
+        Principal::Key(key) => of_key(right, key),
+        Principal::User(user) if user.platform.is_some_and(|role| right.is_of_platform(role)) => Ok(()),
+        Principal::User(_) => Err(refused(right)),
     }
 }
 
 /// As what somebody came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Staff, a secret key, or the platform owner.
+    /// Staff, a secret key, the operator, or somebody with a platform role.
     Staff,
     /// The owner of the license.
     Owner,
@@ -126,13 +119,13 @@ pub(crate) async fn guild(
         if key.guild != id {
             return Err(absent());
         }
-        right.of_key(key)?;
+        of_key(right, key)?;
     }
     let facts = state.queries().guild(id).await?.ok_or_else(absent)?;
     if let Principal::User(user) = principal {
         match user.rank(state, &facts).await? {
-            Some(rank) if rank >= right.rank => {}
-            Some(_) => return Err(right.refused()),
+            Some(rank) if right.is_of_rank(rank) => {}
+            Some(_) => return Err(refused(right)),
             None => return Err(absent()),
         }
     }
@@ -157,7 +150,7 @@ pub(crate) async fn license(
 ) -> Result<LicenseAccess, ApiError> {
     let absent = || ApiError::not_found("license");
     if let Principal::Key(key) = principal {
-        right.of_key(key)?;
+        of_key(right, key)?;
     }
     let facts = state.queries().license(id).await?.ok_or_else(absent)?;
     let guild = facts.license.guild.ok_or_else(absent)?;
@@ -184,10 +177,14 @@ pub(crate) async fn guilds(
     }
     match principal {
         Principal::Operator => Ok(None),
-        Principal::Key(key) => right.of_key(key).map(|()| Some(vec![key.guild])),
+        Principal::User(user) if user.platform.is_some_and(|role| right.is_of_platform(role)) => Ok(None),
+        Principal::Key(key) => of_key(right, key).map(|()| Some(vec![key.guild])),
         Principal::User(user) => {
-            let own = user.guilds(state, right.rank).await?;
-            if own.is_empty() { Err(right.refused()) } else { Ok(Some(own)) }
+            let own = match right.given_by().rank {
+                Some(rank) => user.guilds(state, rank).await?,
+                None => Vec::new(),
+            };
+            if own.is_empty() { Err(refused(right)) } else { Ok(Some(own)) }
         }
     }
 }
@@ -203,7 +200,7 @@ pub(crate) async fn reaches(
     let all = |reach| ids.iter().map(|id| (*id, reach)).collect();
     match principal {
         Principal::Operator => Ok(all(Reach::Everywhere)),
-        Principal::Key(key) => right.of_key(key).map(|()| all(Reach::Guild(key.guild))),
+        Principal::Key(key) => of_key(right, key).map(|()| all(Reach::Guild(key.guild))),
         Principal::User(_) => {
             let looked = stream::iter(ids.to_vec()).map(|id| async move {
                 match license(state, principal, id, right).await {
@@ -231,9 +228,9 @@ async fn of_user(
     };
     let owns = facts.license.owner.as_ref().is_some_and(|owner| owner.id == user.id);
     match (rank, owns) {
-        (Some(rank), _) if rank >= right.rank => Ok(Standing::Staff),
-        (_, true) if right.owner == OwnerMay::Yes => Ok(Standing::Owner),
+        (Some(rank), _) if right.is_of_rank(rank) => Ok(Standing::Staff),
+        (_, true) if right.given_by().owner => Ok(Standing::Owner),
         (None, false) => Err(ApiError::not_found("license")),
-        (Some(_), _) | (None, true) => Err(right.refused()),
+        (Some(_), _) | (None, true) => Err(refused(right)),
     }
 }

@@ -1,4 +1,4 @@
-//! Who asks: the platform owner, a signed-in person, or an API key. A forged API key is refused by its tag, and one request
+//! Who asks: the operator, a signed-in person, or an API key. A forged API key is refused by its tag, and one request
 //! too many by its count, before anything is looked up. What a principal may do is decided in `access.rs`.
 
 use std::collections::{BTreeSet, HashMap};
@@ -12,6 +12,7 @@ use domain::credential::{self, ApiKeyId, ApiKeyKind, Scope};
 use domain::event::Actor;
 use domain::guild::{ApiKey, ApiKeyState, StaffRole};
 use domain::id::{DiscordId, GuildId, Pseudonym, RoleId, SessionId};
+use domain::platform::PlatformRole;
 use domain::time::Timestamp;
 use projections::GuildFacts;
 
@@ -29,7 +30,7 @@ const API_KEY: &str = "x-api-key";
 /// Who asks.
 #[derive(Debug, Clone)]
 pub(crate) enum Principal {
-    /// The platform owner.
+    /// Whoever has the data folder.
     Operator,
     /// A person, signed in.
     User(User),
@@ -44,6 +45,8 @@ pub(crate) struct User {
     pub(crate) id: Pseudonym,
     /// The session; `None` for a token that was made on the command line.
     pub(crate) session: Option<SessionId>,
+    /// What he is on the whole platform.
+    pub(crate) platform: Option<PlatformRole>,
 }
 
 /// An API key of a guild, checked.
@@ -134,12 +137,12 @@ impl Principal {
         }
     }
 
-    /// The platform owner, and nobody else.
+    /// The operator, and nobody else.
     pub(crate) fn operator(&self) -> Result<(), ApiError> {
         match self {
             Self::Operator => Ok(()),
             Self::User(_) | Self::Key(_) => {
-                let detail = "This is for the platform owner: use a token of `dca-auth admin token`.";
+                let detail = "This is for the operator: use a token of `dca-auth admin token`.";
                 Err(ApiError::new(Code::Forbidden, detail))
             }
         }
@@ -147,8 +150,18 @@ impl Principal {
 }
 
 impl User {
-    /// The rank in a guild; `None` is no staff at all.
+    /// The rank in a guild, by the guild or by a platform role; `None` is no staff at all.
     pub(crate) async fn rank(
+        &self,
+        state: &ApiState,
+        guild: &GuildFacts,
+    ) -> Result<Option<StaffRole>, ApiError> {
+        let by_platform = self.platform.map(PlatformRole::rank);
+        Ok(self.own_rank(state, guild).await?.max(by_platform))
+    }
+
+    /// The rank that the guild itself gives.
+    pub(crate) async fn own_rank(
         &self,
         state: &ApiState,
         guild: &GuildFacts,
@@ -165,7 +178,12 @@ impl User {
 }
 
 impl User {
-    /// The guilds in which he has `rank` or a higher one.
+    /// Whether a platform role gives him `rank` in every guild.
+    pub(crate) fn is_everywhere(&self, rank: StaffRole) -> bool {
+        self.platform.is_some_and(|role| role.rank() >= rank)
+    }
+
+    /// The guilds that give him `rank` or a higher one.
     pub(crate) async fn guilds(&self, state: &ApiState, rank: StaffRole) -> Result<Vec<GuildId>, ApiError> {
         let memberships = state.queries().memberships(&self.id).await?;
         let present = memberships.into_iter().filter(|facts| facts.member.present);
@@ -267,7 +285,9 @@ async fn of_token(
             Some(id)
         }
     };
-    Ok(Principal::User(User { id: Pseudonym::of(state.mac(), account), account, session }))
+    let id = Pseudonym::of(state.mac(), account);
+    let platform = state.queries().platform_role(&id).await?;
+    Ok(Principal::User(User { id, account, session, platform }))
 }
 
 impl Key {
@@ -281,7 +301,8 @@ impl Key {
         }
         // The tag proves that we made the key, so the read model may only not have it yet: the log decides.
         let from_log = Box::pin(state.commands().load_guild(guild)).await?;
-        from_log.api_key(id).ok_or_else(not_ours).and_then(|key| Self::checked(key, kind, guild, now))
+        let unknown = || not_ours().about_key(id);
+        from_log.api_key(id).ok_or_else(unknown).and_then(|key| Self::checked(key, kind, guild, now))
     }
 
     fn checked(key: &ApiKey, kind: ApiKeyKind, guild: GuildId, now: Timestamp) -> Result<Self, ApiError> {
@@ -290,9 +311,10 @@ impl Key {
         }
         match key.usable_at(now) {
             Ok(()) => Ok(Self { id: key.id, kind, guild, scopes: Scopes::of(&key.scopes) }),
-            Err(ApiKeyState::Revoked) => Err(not_ours()),
+            Err(ApiKeyState::Revoked) => Err(not_ours().about_key(key.id)),
             Err(ApiKeyState::Expired) => {
-                Err(ApiError::new(Code::CredentialExpired, "This API key has expired; issue a new one."))
+                let detail = "This API key has expired; issue a new one.";
+                Err(ApiError::new(Code::CredentialExpired, detail).about_key(key.id))
             }
         }
     }

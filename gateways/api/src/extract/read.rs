@@ -3,6 +3,8 @@
 use axum::extract::FromRequestParts;
 use axum::http::Uri;
 use axum::http::request::Parts;
+use commands::Context;
+use domain::id::GuildId;
 use domain::time::Timestamp;
 use projections::{Cursor, Page};
 
@@ -12,6 +14,8 @@ use super::principal::Principal;
 use super::query::{PAGE, Query};
 use crate::caller::Caller;
 use crate::error::ApiError;
+use crate::frame::RequestId;
+use crate::session;
 use crate::state::ApiState;
 
 /// A read as it came in. The read models have reached `DCA-Min-Position`.
@@ -22,12 +26,19 @@ pub(crate) struct Read {
     /// In which form the answer is asked for; most addresses have one only.
     pub(crate) form: Form,
     uri: Uri,
+    request_id: String,
 }
 
 impl Read {
     /// The query, which may have members of `known` only.
     pub(crate) fn query(&self, known: &[&str]) -> Result<Query, ApiError> {
         Query::of(&self.uri, known)
+    }
+
+    /// The context in which it is recorded that somebody read this.
+    pub(crate) fn context(&self, tenant: Option<GuildId>) -> Context {
+        let context = session::context(self.principal.actor(), self.request_id.clone(), self.now);
+        Context { tenant, ..context }
     }
 
     /// The query of a list without filters, as a page.
@@ -50,12 +61,15 @@ impl FromRequestParts<ApiState> for Read {
         let caller = Caller::in_parts(&parts.extensions)?;
         let principal = Principal::of(state, caller, &parts.method, &parts.headers, now).await?;
         position::wait(state, &parts.headers).await?;
+        let request_id =
+            parts.extensions.get::<RequestId>().map_or_else(String::new, |id| id.text().to_owned());
         Ok(Self {
             state: state.clone(),
             principal,
             now,
             form: Form::of(&parts.headers),
             uri: parts.uri.clone(),
+            request_id,
         })
     }
 }

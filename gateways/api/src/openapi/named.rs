@@ -146,6 +146,7 @@ fn of_domain() -> Map<String, Value> {
             "What a license is at an instant.",
             ["generated", "assigned", "activated", "active", "renewed", "suspended", "expired", "revoked"],
         ),
+        "PlatformRole": one_of("A role on the whole platform; higher ones include lower ones.", ["auditor", "admin", "owner"]),
         "RevokeCategory": one_of(
             "Why a license is ended; `manual` unless it is said.",
             ["manual", "refund", "chargeback", "fraud", "abuse", "leaked"],

@@ -62,6 +62,7 @@ named!(
     Name,
     Number,
     Person,
+    PlatformRole,
     Position,
     Reason,
     RevokeCategory,
@@ -181,6 +182,19 @@ pub(crate) struct OfFeed {
     types: Option<String>,
     /// Seconds to wait for something new.
     wait: Option<Wait>,
+}
+
+/// Which people a list holds.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query, rename_all = "camelCase")]
+#[expect(dead_code, reason = "it stands in the document only")]
+pub(crate) struct UserFilters {
+    /// The person with this Discord user id.
+    discord_id: Option<Snowflake>,
+    /// With this role on the platform.
+    platform_role: Option<PlatformRole>,
+    /// Whether they are banned.
+    banned: Option<bool>,
 }
 
 /// What is counted.

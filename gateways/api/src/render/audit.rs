@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use domain::id::{GuildId, Kind};
 use projections::AuditEntry;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::instant::Instant;
@@ -24,7 +25,7 @@ pub(crate) struct AuditBody<'a> {
     #[schema(value_type = Option<doc::Snowflake>)]
     guild_id: Option<GuildId>,
     r#type: &'a str,
-    /// `license`, `member`, `guild` or `user`.
+    /// `license`, `member`, `guild`, `user`, `session`, `platform` or `security`.
     #[schema(value_type = doc::AggregateKind)]
     aggregate_type: &'static str,
     /// The id of the license, the guild or the person, or `<guild>:<person>`.
@@ -38,6 +39,9 @@ pub(crate) struct AuditBody<'a> {
     reason: Option<&'a str>,
     correlation_id: &'a str,
     causation_id: &'a str,
+    /// What it says, of a fact about security alone: it has no other history.
+    #[schema(value_type = Option<doc::Metadata>)]
+    data: Option<&'a RawValue>,
 }
 
 impl<'a> From<&'a AuditEntry> for AuditBody<'a> {
@@ -55,12 +59,13 @@ impl<'a> From<&'a AuditEntry> for AuditBody<'a> {
             reason: entry.reason.as_deref(),
             correlation_id: &entry.correlation_id,
             causation_id: &entry.causation_id,
+            data: entry.data.as_deref(),
         }
     }
 }
 
 /// The header line of the table: the members of [`AuditBody`], in their order.
-pub(crate) const COLUMNS: [&str; 12] = [
+pub(crate) const COLUMNS: [&str; 13] = [
     "position",
     "timestamp",
     "guildId",
@@ -73,6 +78,7 @@ pub(crate) const COLUMNS: [&str; 12] = [
     "reason",
     "correlationId",
     "causationId",
+    "data",
 ];
 
 /// One event as a line of the table.
@@ -92,5 +98,6 @@ pub(crate) fn row(table: &mut Table, entry: &AuditEntry) -> Result<(), ApiError>
         text(body.reason.unwrap_or_default()),
         text(body.correlation_id),
         text(body.causation_id),
+        text(body.data.map_or("", RawValue::get)),
     ])
 }

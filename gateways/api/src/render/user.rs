@@ -1,11 +1,13 @@
 //! Users as answers show them.
 
+use domain::platform::PlatformRole;
 use domain::user::User;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::instant::Instant;
 use crate::openapi::types as doc;
+use crate::recipe::Removed;
 
 /// A user. Its id in the API is the snowflake of the Discord account.
 #[derive(Serialize, ToSchema)]
@@ -18,6 +20,9 @@ pub(crate) struct UserBody {
     pub(crate) discord_id: String,
     pub(crate) username: Option<String>,
     pub(crate) email: Option<String>,
+    /// What he is on the whole platform.
+    #[schema(value_type = Option<doc::PlatformRole>)]
+    pub(crate) platform_role: Option<PlatformRole>,
     pub(crate) banned: bool,
     pub(crate) erased: bool,
     #[schema(value_type = doc::Time)]
@@ -30,6 +35,7 @@ impl UserBody {
     /// A user with his opened fields. `snowflake` is `erased` if it was destroyed.
     pub(crate) fn new(
         user: &User,
+        platform_role: Option<PlatformRole>,
         snowflake: String,
         username: Option<String>,
         email: Option<String>,
@@ -39,10 +45,23 @@ impl UserBody {
             discord_id: snowflake,
             username,
             email,
+            // It counts for nothing as long as he is banned or erased.
+            platform_role: platform_role.filter(|_| !user.banned && !user.erased),
             banned: user.banned,
             erased: user.erased,
             created_at: user.created_at.into(),
             updated_at: user.updated_at.into(),
         }
     }
+}
+
+/// What came of an erasure.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Erased)]
+pub(crate) struct ErasedBody {
+    /// The user as he is shown from now on; in a dry run, as he is.
+    pub(crate) user: UserBody,
+    pub(crate) removed: Removed,
+    pub(crate) dry_run: bool,
 }

@@ -8,10 +8,10 @@ use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::Response;
-use domain::credential::Scope;
 use domain::id::GuildId;
 use domain::merkle::{Hash, leaf_hash};
 use domain::proof::{Checkpoint, LogKey, Note, fingerprint};
+use domain::rbac::Permission;
 use futures::{StreamExt as _, stream};
 use projections::GuildExport;
 use serde::Serialize;
@@ -20,7 +20,6 @@ use utoipa::ToSchema;
 use crate::error::ApiError;
 use crate::extract::access;
 use crate::extract::path::PathIds;
-use crate::extract::principal::Principal;
 use crate::extract::query::Query;
 use crate::extract::read::Read;
 use crate::openapi::types as doc;
@@ -117,10 +116,7 @@ impl<'a> CheckpointBody<'a> {
     responses((status = 200, body = CheckpointBody<'static>)),
 )]
 pub(crate) async fn checkpoint(read: Read) -> Result<Response, ApiError> {
-    match &read.principal {
-        Principal::Key(key) => key.scope(Scope::AuditRead)?,
-        other => other.operator()?,
-    }
+    access::platform(&read.principal, Permission::Checkpoints)?;
     let query = read.query(&["size"])?;
     let log = read.state.seal_log();
     let note = match query.get::<i64>("size")? {
@@ -157,7 +153,7 @@ struct ProofBody<'a> {
     security(("bearer" = []), ("cookie" = [])),
 )]
 pub(crate) async fn proof(read: Read) -> Result<Response, ApiError> {
-    read.principal.operator()?;
+    access::platform(&read.principal, Permission::Prove)?;
     let query = read.query(&["position"])?;
     let position: i64 = query.get("position")?.ok_or_else(|| missing("position"))?;
     let log = read.state.seal_log();
@@ -197,7 +193,7 @@ struct ConsistencyBody {
     security(("bearer" = []), ("cookie" = [])),
 )]
 pub(crate) async fn consistency(read: Read) -> Result<Response, ApiError> {
-    read.principal.operator()?;
+    access::platform(&read.principal, Permission::Prove)?;
     let query = read.query(&["from", "to"])?;
     let from: i64 = query.get("from")?.ok_or_else(|| missing("from"))?;
     let log = read.state.seal_log();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use domain::id::GuildId;
 use domain::key::{self, Prefix};
+use domain::security::Event;
 use domain::time::Timestamp;
 use projections::{LicenseFacts, LicenseFilter, Page};
 
@@ -51,10 +52,12 @@ pub(crate) async fn export(read: Read) -> Result<Response, ApiError> {
     filter.guilds = access::guilds(&read.state, &read.principal, named, access::READ).await?;
     if has_keys {
         filter.guilds = access::guilds(&read.state, &read.principal, named, access::REVEAL).await?;
-        tracing::info!(actor = %read.principal.actor(), "license keys are exported");
     }
     // A file is a table unless lines are asked for.
     let form = if read.form == Form::Lines { Form::Lines } else { Form::Csv };
+    if has_keys {
+        record(&read, filter.guilds.as_deref(), form).await?;
+    }
     let file = File { filter, form, has_keys, now: read.now };
     let state = read.state.clone();
     stream::pages(form, rows::head(form, has_keys)?, move |page| {
@@ -62,6 +65,18 @@ pub(crate) async fn export(read: Read) -> Result<Response, ApiError> {
         async move { written(&state, &file, page).await }
     })
     .await
+}
+
+/// Records, before the first key leaves, that keys of these guilds are taken out; without any, those of all.
+async fn record(read: &Read, guilds: Option<&[GuildId]>, form: Form) -> Result<(), ApiError> {
+    let format = if form == Form::Lines { "jsonl" } else { "csv" };
+    let fact = |guild| (guild, Event::KeysExported { format: format.to_owned(), at: read.now });
+    let facts = match guilds {
+        Some(guilds) => guilds.iter().map(|guild| fact(Some(*guild))).collect(),
+        None => vec![fact(None)],
+    };
+    read.state.commands().record_security(&read.context(None), facts).await?;
+    Ok(())
 }
 
 async fn written(state: &ApiState, file: &File, page: Page) -> Result<Written, ApiError> {

@@ -29,6 +29,7 @@ pub(crate) mod operations;
 pub(crate) mod operator;
 pub(crate) mod past;
 pub(crate) mod redeem;
+pub(crate) mod reveal;
 pub(crate) mod role_rules;
 pub(crate) mod rule_preview;
 pub(crate) mod sessions;

@@ -32,6 +32,17 @@ pub(crate) async fn status(read: Read) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &read.state.operator().status().await?))
 }
 
+/// The address at which the platform's ownership can be claimed, as long as it can.
+pub(crate) async fn sign_in_link(read: Read) -> Result<Response, ApiError> {
+    read.principal.operator()?;
+    read.query(&[])?;
+    let link = super::sign_in::sign_in_link(&read.state).await?;
+    Ok(json(
+        StatusCode::OK,
+        &serde_json::json!({ "url": link, "canSignIn": read.state.identity().is_some() }),
+    ))
+}
+
 /// Checks the log and compares the read models with a rebuild.
 pub(crate) async fn verify(write: Write) -> Result<Response, ApiError> {
     write.principal.operator()?;

@@ -174,7 +174,7 @@ pub(crate) async fn me(read: Read) -> Result<Response, ApiError> {
     let facts = read.state.queries().user(&user.id).await?.ok_or_else(|| ApiError::not_found("user"))?;
     let mut guilds = Vec::new();
     for facts in read.state.queries().guilds().await? {
-        let rank = user.rank(&read.state, &facts).await?;
+        let rank = user.own_rank(&read.state, &facts).await?;
         if let Some((rank, id)) = rank.zip(facts.guild.id) {
             guilds.push(Staffed { id, name: facts.guild.name.clone(), role: rank.as_str() });
         }
@@ -186,7 +186,7 @@ pub(crate) async fn me(read: Read) -> Result<Response, ApiError> {
         None => None,
     };
     let shown = facts.discord_id.clone().unwrap_or_else(|| "erased".to_owned());
-    let body = UserBody::new(&facts.user, shown, facts.username.clone(), facts.email.clone());
+    let body = UserBody::new(&facts.user, user.platform, shown, facts.username.clone(), facts.email.clone());
     Ok(json(StatusCode::OK, &Me { user: body, session, guilds }))
 }
 

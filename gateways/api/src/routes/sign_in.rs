@@ -8,7 +8,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use axum::{Extension, http};
-use commands::SessionOrder;
+use commands::{CommandError, Context, SessionOrder};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use domain::event::Actor;
 use domain::id::{Pseudonym, SessionId};
@@ -43,14 +43,36 @@ const WORD_MAX: usize = 512;
 /// What is kept of a `User-Agent`.
 const CLIENT_MAX_CHARS: usize = 200;
 
-/// A sign-in that is under way: what went with the browser, and what stayed.
+/// A sign-in that is under way: what went with the browser, and what stayed. A claim of the platform's ownership stays, too,
+/// behind a dot in the binding: Discord never sees it, and no other sign-in can take it over, because the binding as a whole
+/// names the row.
 struct Attempt {
     state: String,
     binding: String,
 }
 
+/// Between the random part of a binding and a claim.
+const CLAIM: char = '.';
+
 impl Attempt {
-    fn new() -> Result<Self, ApiError> {
+    /// A new one, by the link with `claim` if that is good now.
+    async fn new(state: &ApiState, claim: Option<&str>) -> Result<Self, ApiError> {
+        provider(state)?;
+        let mut attempt = Self::random()?;
+        if let Some(claim) = claim {
+            state.commands().open_claim(claim).await?;
+            attempt.binding.push(CLAIM);
+            attempt.binding.push_str(claim);
+        }
+        Ok(attempt)
+    }
+
+    /// The claim that it was begun with.
+    fn claim(&self) -> Option<&str> {
+        self.binding.split_once(CLAIM).map(|(_, claim)| claim)
+    }
+
+    fn random() -> Result<Self, ApiError> {
         let random = || {
             let mut bytes = [0; 32];
             getrandom::fill(&mut bytes).map_err(|_| ApiError::unavailable())?;
@@ -158,26 +180,51 @@ fn refused(error: IdentityError) -> ApiError {
     }
 }
 
-/// Makes the session of an account whom Discord named.
+/// Keeps what Discord says of an account. Whoever was erased begins anew: it is he who came.
+async fn keep_profile(
+    state: &ApiState,
+    account: &Account,
+    context: impl Fn() -> Context,
+) -> Result<(), ApiError> {
+    let commands = state.commands();
+    let change = || {
+        let (username, email) = (Some(account.username.clone()), account.email.clone());
+        let context = context();
+        async move { commands.change_profile(&context, account.id, username, email).await }
+    };
+    match change().await {
+        Err(CommandError::Refused(refused)) if refused.code == "USER_ERASED" => {
+            commands.welcome_back(&context(), account.id).await?;
+            change().await?;
+        }
+        done => drop(done?),
+    }
+    Ok(())
+}
+
+/// Makes the session of an account whom Discord named. With a claim it owns the platform first, or there is no session.
 async fn signed_in(
     state: &ApiState,
     account: Account,
+    claim: Option<&str>,
     surface: Surface,
     headers: &HeaderMap,
     request_id: String,
 ) -> Result<(Tokens, i64), ApiError> {
     let now = state.now();
     let person = Pseudonym::of(state.mac(), account.id);
-    let context = session::context(Actor::User(person.clone()), request_id, now);
+    let context = || session::context(Actor::User(person.clone()), request_id.clone(), now);
     let known = state.queries().user(&person).await?;
     let same = known.is_some_and(|facts| {
         facts.username.as_deref() == Some(&account.username) && facts.email == account.email
     });
     if !same {
-        let commands = state.commands();
-        let (username, email) = (Some(account.username), account.email);
-        let profile = session::context(context.actor.clone(), context.correlation_id.clone(), now);
-        commands.change_profile(&profile, account.id, username, email).await?;
+        keep_profile(state, &account, context).await?;
+    }
+    if let Some(claim) = claim {
+        let number = state.commands().open_claim(claim).await?;
+        state.commands().claim_platform(&context(), account.id, number).await?;
+        tracing::info!("the platform has an owner: the printed sign-in link was used");
     }
     let id = SessionId(Uuid::new_v4());
     let until = now.after(state.sessions().life);
@@ -185,7 +232,7 @@ async fn signed_in(
     let client = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
     let client = client.map(|text| text.chars().take(CLIENT_MAX_CHARS).collect());
     let order = SessionOrder { id, user: account.id, surface, client, until };
-    let started = state.commands().start_session(&context, order).await?;
+    let started = state.commands().start_session(&context(), order).await?;
     let position = started.position.unwrap_or_else(|| state.queries().head());
     Ok((Tokens::new(state, account.id, id, 0, until, now), position))
 }
@@ -196,6 +243,7 @@ async fn signed_in(
     path = "/auth/discord",
     operation_id = "auth_begin_browser",
     tag = "Sign-in",
+    params(("claim" = Option<doc::Word>, Query)),
     responses((status = 303)),
     security(()),
 )]
@@ -204,15 +252,16 @@ pub(crate) async fn browser(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    Query::none(&uri)?;
+    let query = Query::of(&uri, &["claim"])?;
     // Under another name of this machine the cookie would not be there when Discord sends the browser back. (What a proxy
     // calls this server is its own matter.)
     let host = headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
     if !state.is_secure() && state.public_url().strip_prefix("http://") != host {
         provider(&state)?;
-        return see(&format!("{}{BEGIN}", state.public_url()));
+        let claim = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        return see(&format!("{}{BEGIN}{claim}", state.public_url()));
     }
-    let attempt = Attempt::new()?;
+    let attempt = Attempt::new(&state, query.text("claim")).await?;
     let mut response = see(&attempt.begin(&state).await?)?;
     cookies::set(&state, &mut response, Name::SignIn, &attempt.binding, state.sessions().sign_in);
     Ok(response)
@@ -243,12 +292,24 @@ pub(crate) async fn callback(
     let answer = Answer { code: word("code"), issuer: word("iss"), error };
     let account = attempt.finish(&state, &answer).await?;
     let request_id = request_id.text().to_owned();
-    let (tokens, position) = signed_in(&state, account, Surface::Browser, &headers, request_id).await?;
+    let claim = attempt.claim();
+    let (tokens, position) =
+        signed_in(&state, account, claim, Surface::Browser, &headers, request_id).await?;
     let mut response = see(HOME)?;
     stamp(&state, &mut response, None, position);
     tokens.in_cookies(&state, &mut response)?;
     cookies::set(&state, &mut response, Name::SignIn, "", state.sessions().sign_in);
     Ok(response)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = SignInRequest)]
+struct Begin {
+    /// Of a printed sign-in link.
+    #[serde(default)]
+    #[schema(value_type = Option<doc::Word>)]
+    claim: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -268,13 +329,17 @@ struct Begun {
     path = "/auth/discord",
     operation_id = "auth_begin",
     tag = "Sign-in",
+    request_body = Begin,
     responses((status = 200, body = Begun)),
     security(()),
 )]
 pub(crate) async fn program(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
     let (_, bytes) = body::sent(&state, request).await?;
-    body::parse_nothing(&bytes)?;
-    let attempt = Attempt::new()?;
+    let begin: Begin = body::parse(&bytes)?;
+    if let Some(claim) = &begin.claim {
+        checks::characters("/claim", claim, 1, TOKEN_MAX)?;
+    }
+    let attempt = Attempt::new(&state, begin.claim.as_deref()).await?;
     let authorization_url = attempt.begin(&state).await?;
     let expires_in = state.sessions().sign_in.ms() / 1_000;
     let Attempt { state, binding: login_token } = attempt;
@@ -324,10 +389,24 @@ pub(crate) async fn exchange(
     let answer = Answer { code: returned.code, issuer: returned.iss, error: None };
     let account = attempt.finish(&state, &answer).await?;
     let request_id = request_id.text().to_owned();
-    let (tokens, position) = signed_in(&state, account, Surface::Client, &parts.headers, request_id).await?;
+    let claim = attempt.claim();
+    let (tokens, position) =
+        signed_in(&state, account, claim, Surface::Client, &parts.headers, request_id).await?;
     let mut response = tokens.in_body();
     stamp(&state, &mut response, None, position);
     Ok(response)
+}
+
+/// The address at which whoever comes first owns the platform; `None` while it has an owner, or nobody can sign in.
+///
+/// # Errors
+/// If the log does not answer.
+pub async fn sign_in_link(state: &ApiState) -> Result<Option<String>, CommandError> {
+    if state.identity().is_none() {
+        return Ok(None);
+    }
+    let claim = state.commands().platform_claim().await?;
+    Ok(claim.map(|claim| format!("{}{BEGIN}?claim={claim}", state.public_url())))
 }
 
 /// 303: the browser goes there.

@@ -28,6 +28,8 @@ mod limits;
 mod matrix;
 mod openapi;
 mod operations;
+mod platform;
+mod reveal;
 mod security;
 mod serve;
 mod slots;

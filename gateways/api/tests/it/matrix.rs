@@ -1,5 +1,5 @@
 //! Every route against everybody who may come: nobody, strangers, another tenant's staff and keys, each rank, each kind of key,
-//! the owner of a license, the platform owner; for licenses in every state. What another tenant has is not there. A route
+//! the owner of a license, people with a platform role, the operator; for licenses in every state. What another tenant has is not there. A route
 //! that is not in the table fails the test.
 
 use std::collections::BTreeSet;
@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use axum::http::Method;
 use domain::guild::{Action, StaffRole};
 use domain::id::GuildId;
+use domain::platform::PlatformRole;
 use domain::private::Person;
 use serde_json::{Value, json};
 
@@ -23,10 +24,12 @@ enum Who {
     Any,
     /// Signed-in people.
     People,
-    /// The platform owner.
+    /// The operator.
     Operator,
-    /// The platform owner, and keys with the scope.
-    OperatorOrKey,
+    /// People with this platform role or a higher one, and the operator.
+    Platform(PlatformRole),
+    /// Auditors of the platform and keys with the scope.
+    AuditorOrKey,
     /// API keys.
     Keys,
     /// API keys, and the owner of the license with its key.
@@ -41,7 +44,8 @@ enum Who {
 
 use StaffRole::{Admin, Auditor, Moderator};
 use Who::{
-    Any, Keys, KeysOrOwner, Operator, OperatorOrKey, People, Proof, Public, Staff, StaffOnly, StaffOrOwner,
+    Any, AuditorOrKey, Keys, KeysOrOwner, Operator, People, Platform, Proof, Public, Staff, StaffOnly,
+    StaffOrOwner,
 };
 
 /// Method, address as the router has it, who.
@@ -81,17 +85,23 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("POST", "/_admin/keys/{id}/retire", Operator),
     ("POST", "/_demo/clock", Operator),
     ("POST", "/_demo/members/observe", Operator),
-    ("POST", "/admin/users/{id}/ban", Operator),
-    ("POST", "/admin/users/{id}/unban", Operator),
-    ("GET", "/admin/audit-log/checkpoint", OperatorOrKey),
-    ("GET", "/admin/audit-log/proof", Operator),
-    ("GET", "/admin/audit-log/consistency", Operator),
+    ("GET", "/_admin/sign-in-link", Operator),
+    ("GET", "/admin/users", Platform(PlatformRole::Auditor)),
+    ("GET", "/admin/users/{id}", Platform(PlatformRole::Auditor)),
+    ("POST", "/admin/users/{id}/ban", Platform(PlatformRole::Admin)),
+    ("POST", "/admin/users/{id}/unban", Platform(PlatformRole::Admin)),
+    ("POST", "/admin/users/{id}/erase", Platform(PlatformRole::Admin)),
+    ("PUT", "/admin/users/{id}/role", Platform(PlatformRole::Owner)),
+    ("GET", "/admin/audit-log/checkpoint", AuditorOrKey),
+    ("GET", "/admin/audit-log/proof", Platform(PlatformRole::Auditor)),
+    ("GET", "/admin/audit-log/consistency", Platform(PlatformRole::Auditor)),
     ("POST", "/licenses/validate", Keys),
     ("POST", "/licenses/heartbeat", Keys),
     ("POST", "/licenses/deactivate", Keys),
     ("POST", "/licenses/activate", KeysOrOwner),
     ("GET", "/licenses", Any),
     ("GET", "/licenses/{id}", StaffOrOwner(Auditor)),
+    ("GET", "/licenses/{id}/key", StaffOrOwner(Admin)),
     ("GET", "/licenses/{id}/history", StaffOrOwner(Auditor)),
     ("GET", "/licenses/{id}/diff", StaffOrOwner(Auditor)),
     ("GET", "/licenses/{id}/replay", StaffOrOwner(Auditor)),
@@ -154,10 +164,12 @@ enum Caller {
     Owner,
     Rank(StaffRole),
     Secret,
-    PlatformOwner,
+    /// Somebody with a platform role, who has no rank in any guild.
+    OfPlatform(PlatformRole),
+    Operator,
 }
 
-const CALLERS: [Caller; 11] = [
+const CALLERS: [Caller; 14] = [
     Caller::Nobody,
     Caller::Stranger,
     Caller::OtherAdmin,
@@ -165,10 +177,13 @@ const CALLERS: [Caller; 11] = [
     Caller::Publishable,
     Caller::Owner,
     Caller::Rank(Auditor),
+    Caller::OfPlatform(PlatformRole::Auditor),
     Caller::Rank(Moderator),
     Caller::Rank(Admin),
     Caller::Secret,
-    Caller::PlatformOwner,
+    Caller::OfPlatform(PlatformRole::Admin),
+    Caller::OfPlatform(PlatformRole::Owner),
+    Caller::Operator,
 ];
 
 /// What is to come of it.
@@ -182,7 +197,7 @@ enum Outcome {
 }
 
 fn expected(path: &str, who: Who, caller: Caller) -> Outcome {
-    use Caller::{Nobody, OtherAdmin, OtherKey, Owner, PlatformOwner, Publishable, Rank, Secret, Stranger};
+    use Caller::{Nobody, OfPlatform, OtherAdmin, OtherKey, Owner, Publishable, Rank, Secret, Stranger};
     use Outcome::{Absent, Forbidden, Let, Unknown};
     let of_license = path.starts_with("/licenses/{id}");
     match (who, caller) {
@@ -190,12 +205,14 @@ fn expected(path: &str, who: Who, caller: Caller) -> Outcome {
         (_, Nobody) => Unknown,
         (Any, Publishable) => Forbidden,
         (Any, _) => Let,
-        (People, Stranger | OtherAdmin | Owner | Rank(_)) => Let,
+        (People, Stranger | OtherAdmin | Owner | Rank(_) | OfPlatform(_)) => Let,
         (People, _) => Forbidden,
-        (_, PlatformOwner) if !matches!(who, Keys) => Let,
+        (_, Caller::Operator) if !matches!(who, Keys) => Let,
         (Operator, _) => Forbidden,
-        (OperatorOrKey, Secret | OtherKey) => Let,
-        (OperatorOrKey, _) => Forbidden,
+        (Platform(least), OfPlatform(role)) if role >= least => Let,
+        (Platform(_), _) => Forbidden,
+        (AuditorOrKey, Secret | OtherKey | OfPlatform(_)) => Let,
+        (AuditorOrKey, _) => Forbidden,
         (Keys, Publishable | Secret) => Let,
         // Another tenant's license key is unknown: a verdict of a validation, an error elsewhere.
         (Keys, OtherKey) if path == "/licenses/validate" => Let,
@@ -222,7 +239,10 @@ fn expected(path: &str, who: Who, caller: Caller) -> Outcome {
                 Forbidden
             }
         }
-        (StaffOnly(_) | Staff(_) | StaffOrOwner(_), PlatformOwner) => Let,
+        (Staff(needed) | StaffOrOwner(needed) | StaffOnly(needed), OfPlatform(role)) => {
+            if role.rank() >= needed { Let } else { Forbidden }
+        }
+        (StaffOnly(_) | Staff(_) | StaffOrOwner(_), Caller::Operator) => Let,
     }
 }
 
@@ -296,6 +316,14 @@ struct Stage {
 const OTHER_ADMIN: &str = "598";
 const STRANGER: &str = "599";
 
+fn platform_account(role: PlatformRole) -> &'static str {
+    match role {
+        PlatformRole::Auditor => "611",
+        PlatformRole::Admin => "612",
+        PlatformRole::Owner => "613",
+    }
+}
+
 fn account(rank: StaffRole) -> &'static str {
     match rank {
         Auditor => "601",
@@ -311,6 +339,10 @@ impl Stage {
         let admins = [(GUILD, account(Admin), Admin), (OTHER_GUILD, OTHER_ADMIN, Admin)];
         for (guild, user, role) in staff.into_iter().chain(admins) {
             promote(&world, guild, user, role).await;
+        }
+        for role in PlatformRole::ALL {
+            let account = platform_account(role).parse().unwrap();
+            world.commands.change_platform_role(&world.context(), account, Some(role)).await.unwrap();
         }
         let all = json!({ "kind": "secret", "scopes": [
             "validate", "activate", "heartbeat", "deactivate", "licenses:read", "licenses:write", "licenses:revoke",
@@ -378,6 +410,7 @@ impl Stage {
                 json!({ "roleId": "9", "type": "pro" })
             }
             ("PUT", "/guilds/{guild}/role-rules/{id}") => json!({ "type": "pro" }),
+            (_, "/admin/users/{id}/role") => json!({ "role": "auditor" }),
             (_, "/guilds/{guild}/staff/{user}") => json!({ "role": "auditor" }),
             (_, "/guilds/{guild}/api-keys") => json!({ "kind": "publishable" }),
             (_, "/guilds/{guild}/members/{user}/block" | "/guilds/{guild}/members/{user}/unblock") => {
@@ -404,7 +437,8 @@ impl Stage {
             Caller::Owner => ask.token(ADA),
             Caller::Rank(rank) => ask.token(account(rank)),
             Caller::Secret => ask.key(&self.secret),
-            Caller::PlatformOwner => ask.token("operator"),
+            Caller::OfPlatform(role) => ask.token(platform_account(role)),
+            Caller::Operator => ask.token("operator"),
         };
         match self.body(method, path) {
             _ if path == "/admin/licenses/import" => {
@@ -434,7 +468,7 @@ fn outcome(reply: &Reply) -> Outcome {
 }
 
 /// Addresses with an id of something that is not there for anybody.
-const OF_NOTHING: [&str; 10] = [
+const OF_NOTHING: [&str; 12] = [
     "/auth/me",
     "/auth/sessions/{id}",
     "/licenses/transfers/{id}/accept",
@@ -443,6 +477,8 @@ const OF_NOTHING: [&str; 10] = [
     "/guilds/{guild}/api-keys/{id}",
     "/guilds/{guild}/members/{user}/block",
     "/guilds/{guild}/members/{user}/unblock",
+    "/admin/users/{id}",
+    "/admin/users/{id}/erase",
     "/admin/users/{id}/unban",
     "/licenses/{id}/devices/{deviceId}",
 ];

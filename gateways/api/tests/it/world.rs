@@ -54,6 +54,7 @@ pub(crate) struct Config {
 
 pub(crate) struct World {
     pub(crate) router: Framed,
+    pub(crate) state: ApiState,
     pub(crate) commands: Commands,
     pub(crate) queries: Queries,
     tokens: TokenKeys,
@@ -198,7 +199,7 @@ impl World {
         }
         let following = (queries.clone(), shutdown.clone());
         tokio::spawn(async move { following.0.follow(following.1).await });
-        let router = api::router(ApiState::new(Parts {
+        let state = ApiState::new(Parts {
             commands: commands.clone(),
             queries: queries.clone(),
             clock,
@@ -212,8 +213,9 @@ impl World {
             limits: config.limits,
             rates: config.rates,
             proxies: config.proxies,
-        }));
-        Self { router, commands, queries, tokens, offset, shutdown, _folder: folder }
+        });
+        let router = api::router(state.clone());
+        Self { router, state, commands, queries, tokens, offset, shutdown, _folder: folder }
     }
 
     /// Two guilds of Grace's, each with the types `pro` (2 devices, device required) and `team` (ends after 30 days).
@@ -266,6 +268,10 @@ impl World {
 
     pub(crate) fn patch(&self, path: &str) -> Ask<'_> {
         self.ask(Method::PATCH, path)
+    }
+
+    pub(crate) fn put(&self, path: &str) -> Ask<'_> {
+        self.ask(Method::PUT, path)
     }
 
     pub(crate) fn delete(&self, path: &str) -> Ask<'_> {

@@ -1,5 +1,6 @@
 //! The operator's commands: status, keys, tokens, the demo's clock and members, verify, rebuild and export.
 
+use client::Method;
 use domain::id::DiscordId;
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use crate::cli::{
     Verify,
 };
 use crate::config::Config;
-use crate::door;
+use crate::door::{self, Door};
 use crate::failure::{Failure, Outcome};
 use crate::folder::Folder;
 use crate::mode::Mode;
@@ -51,6 +52,7 @@ pub(super) async fn without_request(
 ) -> Option<Outcome<()>> {
     match command {
         Command::Admin(Admin::Token { user }) => Some(token(config, user.as_deref(), format).await),
+        Command::Admin(Admin::SignInLink) => Some(sign_in_link(config, format).await),
         Command::Migrate => Some(migrate(config, format).await),
         Command::Healthcheck => Some(healthcheck(config, format).await),
         Command::Verify(Verify { checkpoint: Some(file), .. }) => {
@@ -82,6 +84,10 @@ pub(super) fn ask(command: Command) -> Outcome<Ask> {
             ]);
             Ask::post(format!("/guilds/{}/api-keys", encoded(&guild)), body, |body| cell(body, "/key"))
         }
+        Command::Admin(Admin::Grant { user, role, reason }) => {
+            platform_role(&user, Value::String(role), reason)
+        }
+        Command::Admin(Admin::Revoke { user, reason }) => platform_role(&user, Value::Null, reason),
         Command::Clock(ClockCommand::Advance { duration }) => {
             Ask::post("/_demo/clock", json!({ "advance": duration }), |body| {
                 format!("it is now {}", cell(body, "/now"))
@@ -163,6 +169,45 @@ fn sound(body: &Value) -> Outcome<()> {
         "A read model that differs is mended by `dca-auth rebuild NAME`; a log that is damaged, or not as it was sealed, \
          needs a backup.",
     ))
+}
+
+fn platform_role(user: &str, role: Value, reason: Option<String>) -> Ask {
+    let body = object(&[("role", Some(role)), ("reason", text(reason))]);
+    let path = format!("/admin/users/{}/role", encoded(user));
+    Ask {
+        method: Method::Put,
+        ..Ask::post(path, body, |body| match body["platformRole"].as_str() {
+            Some(role) => format!("{} is {role} of the platform", cell(body, "/id")),
+            None => format!("{} has no role on the platform", cell(body, "/id")),
+        })
+    }
+}
+
+/// The link names the address of the server that people reach, so one has to run.
+async fn sign_in_link(config: &Config, format: Format) -> Outcome<()> {
+    let folder = door::folder(config)?;
+    if !folder.is_held() || folder.run().is_none() {
+        return Err(Failure::new(format!("no server runs on {}", folder.path().display()))
+            .help("Start it with `dca-auth`; it prints the link by itself."));
+    }
+    let door = Door::open(config, "admin").await?;
+    let asked = door.call(Method::Get, "/_admin/sign-in-link", None).await;
+    door.close().await;
+    let body = asked?.body;
+    if body["url"].is_string() {
+        answer(format, &body, |body| cell(body, "/url"));
+        return Ok(());
+    }
+    let (what, help) = match body["canSignIn"].as_bool() {
+        Some(true) => {
+            ("the platform has an owner, so there is no link", "`dca-auth admin grant` makes another one.")
+        }
+        _ => (
+            "nobody can sign in: this server has no Discord application",
+            "Set DISCORD_CLIENT_ID and DISCORD_CLIENT_SECRET and start it again.",
+        ),
+    };
+    Err(Failure::refused(what).help(help))
 }
 
 /// Minted from the ring, so that it works without any server; a running one tells its clock.

@@ -26,9 +26,11 @@ mod nats;
 mod observe;
 mod past;
 mod pgbouncer;
+mod platform;
 mod postgres;
 #[path = "../../../../projections/tests/it/redis.rs"]
 mod redis;
+mod reveal;
 mod rotation;
 mod scale;
 mod secrets;

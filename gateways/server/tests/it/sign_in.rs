@@ -27,28 +27,31 @@ const GRACE_MS: &str = "4000";
 const GRACE: Duration = Duration::from_millis(4_000);
 
 /// A deployment that people can sign in to.
-struct Site {
+pub(crate) struct Site {
     fake: FakeDiscord,
-    world: World,
+    pub(crate) world: World,
     http: reqwest::Client,
     /// An account.
-    ada: String,
+    pub(crate) ada: String,
+    /// Another one.
+    pub(crate) bob: String,
 }
 
 /// What a browser or a program brings back from Discord.
 #[derive(Debug, Clone)]
-struct Returned {
+pub(crate) struct Returned {
     code: String,
     state: String,
     iss: String,
 }
 
 impl Site {
-    async fn start(engine: Engine, variables: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(engine: Engine, variables: &[(&str, &str)]) -> Self {
         let fake = FakeDiscord::start(Settings::local(TOKEN)).await.unwrap();
         let sim = Sim::at(fake.url());
         let made = sim.call("POST", "/guilds", json!({ "name": "Sign-in" })).await;
         let ada = sim.join(made["id"].as_str().unwrap(), "ada", &[]).await;
+        let bob = sim.join(made["id"].as_str().unwrap(), "bob", &[]).await;
         let mut world = World::empty(engine);
         configure(&mut world, &fake);
         world.set("DISCORD_CLIENT_ID", &fake.application_id().to_string());
@@ -60,11 +63,11 @@ impl Site {
         }
         world.serve().await;
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-        Self { fake, world, http: http.build().unwrap(), ada }
+        Self { fake, world, http: http.build().unwrap(), ada, bob }
     }
 
     /// Agrees at Discord as `account`; what it sends the browser back with.
-    async fn agree(&self, url: &str, account: &str) -> Returned {
+    pub(crate) async fn agree(&self, url: &str, account: &str) -> Returned {
         assert!(url.starts_with(&format!("{}/oauth2/authorize?", self.fake.url())), "{url}");
         let response = self.http.get(format!("{url}&_as={account}")).send().await.unwrap();
         assert_eq!(response.status(), 302);
@@ -80,7 +83,7 @@ impl Site {
         Returned { code: member("code"), state: member("state"), iss: member("iss") }
     }
 
-    async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.world.ask("POST", path, &[], body).await
     }
 
@@ -90,14 +93,14 @@ impl Site {
         (text(&begun["authorizationUrl"]), text(&begun["loginToken"]))
     }
 
-    async fn finish(&self, returned: &Returned, login_token: &str) -> Answer {
+    pub(crate) async fn finish(&self, returned: &Returned, login_token: &str) -> Answer {
         let Returned { code, state, iss } = returned;
         let body = json!({ "code": code, "state": state, "iss": iss, "loginToken": login_token });
         self.post("/auth/callback", body).await
     }
 
     /// Signs in as a program; access token and refresh token.
-    async fn sign_in(&self) -> (String, String) {
+    pub(crate) async fn sign_in(&self) -> (String, String) {
         let (url, login_token) = self.begin().await;
         let returned = self.agree(&url, &self.ada).await;
         let tokens = self.finish(&returned, &login_token).await.expect(200);
@@ -105,11 +108,11 @@ impl Site {
         (text(&tokens["accessToken"]), text(&tokens["refreshToken"]))
     }
 
-    async fn with_token(&self, token: &str, method: &str, path: &str) -> Answer {
+    pub(crate) async fn with_token(&self, token: &str, method: &str, path: &str) -> Answer {
         self.world.ask(method, path, &[("Authorization", &format!("Bearer {token}"))], Value::Null).await
     }
 
-    async fn me(&self, token: &str) -> Answer {
+    pub(crate) async fn me(&self, token: &str) -> Answer {
         self.with_token(token, "GET", "/auth/me").await
     }
 
@@ -118,7 +121,7 @@ impl Site {
     }
 
     /// Waits until every process refuses the token; within the published bound.
-    async fn refused_everywhere(&self, token: &str) {
+    pub(crate) async fn refused_everywhere(&self, token: &str) {
         let begin = Instant::now();
         for _ in 0..2 {
             while self.me(token).await.code() != "SESSION_ENDED" {
@@ -135,7 +138,7 @@ impl Site {
     }
 }
 
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
 }
 

@@ -190,7 +190,10 @@ impl Log {
                 DomainEvent::Guild(event) => {
                     state.guilds.entry(stored.stream.id.parse().unwrap()).or_default().evolve(&event);
                 }
-                DomainEvent::User(_) | DomainEvent::Session(_) => {}
+                DomainEvent::User(_)
+                | DomainEvent::Session(_)
+                | DomainEvent::Platform(_)
+                | DomainEvent::Security(_) => {}
             }
             state.now = stored.recorded_at;
         }
