@@ -1,5 +1,5 @@
-//! Every example of the document is sent, to a world in which it makes sense, and answered as the document says: with its status,
-//! and with a body that its schema describes to the last member.
+//! Every example of the document is sent, to a world in which it makes sense, and answered as the document says: with
+//! its status, and with a body that its schema describes to the last member.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -297,8 +297,8 @@ fn headers(operation: &Operation, answer: &Value, reply: &Reply) -> Result<(), S
     Ok(())
 }
 
-/// With `DCA_UPDATE=1` answers that are missing, and keys and tokens of requests, are written to the examples; the document has
-/// them with the next build.
+/// With `DCA_UPDATE=1` answers that are missing, and keys and tokens of requests, are written to the examples; the
+/// document has them with the next build.
 #[tokio::test]
 async fn every_example_is_answered_as_the_document_says() {
     let is_update = std::env::var_os("DCA_UPDATE").is_some_and(|value| value == "1");
