@@ -40,8 +40,8 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const REQUEST_ID_MAX: usize = 128;
 
-/// What every answer has that does not say otherwise itself, errors too: nothing here is a page, so nothing may be loaded, shown in a frame, embedded by
-/// another site, guessed at or kept. There is no header of CORS: pages of other sites may not ask.
+/// What every answer has that does not say otherwise itself, errors too: nothing here is a page, so nothing may be loaded,
+/// shown in a frame, embedded by another site, guessed at or kept. There is no header of CORS: pages of other sites may not ask.
 static SECURITY: [(HeaderName, HeaderValue); 6] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),

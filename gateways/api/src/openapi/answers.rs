@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::error::Code;
 
 /// The problems of the API: status, name, what they are. What has `Retry-After` says so.
-const PROBLEMS: [(u16, &str, &str, bool); 14] = [
+const PROBLEMS: &[(u16, &str, &str, bool)] = &[
     (
         400,
         "BadRequest",
@@ -30,7 +30,7 @@ const PROBLEMS: [(u16, &str, &str, bool); 14] = [
 ];
 
 /// What comes beyond the rules of `statuses`, and what does not, by the id of the operation.
-const APART: [(&str, &[u16], &[u16]); 11] = [
+const APART: &[(&str, &[u16], &[u16])] = &[
     // Whoever has a token of the command line may have no account.
     ("auth_me", &[404], &[]),
     ("auth_logout", &[], &[404, 422]),
@@ -49,7 +49,7 @@ const APART: [(&str, &[u16], &[u16]); 11] = [
 ];
 
 /// Operations whose answers name the version of what they show.
-const VERSIONED: [&str; 45] = [
+const VERSIONED: &[&str] = &[
     "licenses_activate",
     "licenses_deactivate",
     "licenses_redeem",
@@ -69,6 +69,10 @@ const VERSIONED: [&str; 45] = [
     "licenses_metadata",
     "licenses_transfer",
     "licenses_accept",
+    "licenses_key",
+    "users_get",
+    "users_change_role",
+    "users_erase",
     "users_ban",
     "users_unban",
     "guilds_get",
@@ -97,7 +101,7 @@ const VERSIONED: [&str; 45] = [
     "documentation_asset",
 ];
 /// Operations whose answers name a position and no version.
-const POSITIONED: [&str; 10] = [
+const POSITIONED: &[&str] = &[
     "licenses_generate",
     "licenses_revoke_many",
     "licenses_import",
@@ -111,7 +115,7 @@ const POSITIONED: [&str; 10] = [
 ];
 
 /// Answers that give cookies to a browser or take them away.
-const COOKIES: [(&str, &str); 5] = [
+const COOKIES: &[(&str, &str)] = &[
     ("auth_begin_browser", "303"),
     ("auth_return_browser", "303"),
     ("auth_refresh", "204"),
@@ -217,8 +221,8 @@ fn statuses(path: &str, method: &str, operation: &Map<String, Value>) -> BTreeSe
         found.insert(412);
     }
     for (apart, also, never) in APART {
-        if apart == id {
-            found.extend(also);
+        if *apart == id {
+            found.extend(*also);
             found.retain(|status| !never.contains(status));
         }
     }

@@ -1,5 +1,5 @@
-//! The schemas of settings and terms, which the domain reads and writes itself. In a change an absent member keeps what is
-//! there, and `null` clears it.
+//! The schemas of settings and terms, which the domain reads and writes itself. In a change an absent member keeps what
+//! is there, and `null` clears it.
 
 use domain::terms::{DEVICES_MAX, ENTITLEMENTS_MAX};
 use serde_json::{Map, Value, json};
@@ -143,8 +143,8 @@ fn whole(description: &str, members: &[Member]) -> Value {
     json!({ "type": "object", "description": description, "required": names, "properties": properties })
 }
 
-/// As a request has it: members that may all be left out, where `null` clears what may be none. Of one that may not, `null` is
-/// the same as leaving it out.
+/// As a request has it: members that may all be left out, where `null` clears what may be none. Of one that may not,
+/// `null` is the same as leaving it out.
 fn change(description: &str, members: &[Member]) -> Value {
     let properties: Map<String, Value> = members
         .iter()

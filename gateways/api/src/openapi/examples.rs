@@ -1,5 +1,6 @@
-//! The examples of the document. They stand in `examples.json` by the ids of operations: the parameters and the body of a
-//! request, and what comes back. A test sends every one of them (`tests/it/examples.rs`), and fills in answers that are missing.
+//! The examples of the document. They stand in `examples.json` by the ids of operations: the parameters and the body of
+//! a request, and what comes back. A test sends every one of them (`tests/it/examples.rs`), and fills in answers that
+//! are missing.
 
 use serde_json::{Map, Value, json};
 

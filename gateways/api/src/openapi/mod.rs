@@ -1,5 +1,6 @@
-//! The document of the API (OpenAPI 3.1). Handlers say of themselves what is their own (`#[utoipa::path]`); what holds for many
-//! is added here, in one place, to the document that the router has collected. Nothing here answers for what a handler does.
+//! The document of the API (OpenAPI 3.1). Handlers say of themselves what is their own (`#[utoipa::path]`); what holds
+//! for many is added here, in one place, to the document that the router has collected. Nothing here answers for what a
+//! handler does.
 
 mod answers;
 mod domain_objects;
@@ -33,7 +34,7 @@ Requests are limited by kind and caller; answers say how a caller stands (`RateL
 headers is answered 431 without a body.";
 
 /// Areas of the API, in the order of the page.
-const TAGS: [(&str, &str); 16] = [
+const TAGS: &[(&str, &str)] = &[
     ("Validation", "What programs ask with a license key."),
     ("Licenses", "One license: what it is, what it was, what staff and owner do with it."),
     ("Devices", "The devices that a license is active on."),

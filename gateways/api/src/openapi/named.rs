@@ -1,5 +1,5 @@
-//! The schemas that are written by hand. Where the code has the values (codes, scopes), they are taken from there; what is
-//! stated here beside it, tests compare with what is really read and written.
+//! The schemas that are written by hand. Where the code has the values (codes, scopes), they are taken from there; what
+//! is stated here beside it, tests compare with what is really read and written.
 
 use domain::credential::Scope;
 use domain::verdict::Code as Verdict;
@@ -102,7 +102,9 @@ fn forms() -> Map<String, Value> {
             "pattern": "^[a-z][a-z0-9-]{0,31}$",
         }),
         "Snowflake": text("An id of Discord's.", SNOWFLAKE),
-        "Time": json!({ "type": "string", "format": "date-time", "description": "RFC 3339, from 1970 to 9999.", "pattern": TIME }),
+        "Time": json!({
+            "type": "string", "format": "date-time", "pattern": TIME, "description": "RFC 3339, from 1970 to 9999.",
+        }),
     }))
 }
 
@@ -139,7 +141,10 @@ fn words() -> Map<String, Value> {
 fn of_domain() -> Map<String, Value> {
     let mut all = object(json!({
         "AggregateKind": one_of("What the event is about.", domain::id::Kind::ALL.map(domain::id::Kind::as_str)),
-        "ApiKeyKind": one_of("Publishable keys may be shipped inside a program; secret keys belong on a server.", ["publishable", "secret"]),
+        "ApiKeyKind": one_of(
+            "Publishable keys may be shipped inside a program; secret keys belong on a server.",
+            ["publishable", "secret"],
+        ),
         "Existing": one_of("What becomes of the licenses that a rule gave.", ["keep", "lose"]),
         "Hold": one_of("Why a license is held.", ["admin", "policy"]),
         "LicenseStatus": one_of(

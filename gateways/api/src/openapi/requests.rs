@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 /// What the members of a path are, by the beginning of the path and their name; the first that fits counts.
-const IN_PATHS: [(&str, &str, &str, &str); 12] = [
+const IN_PATHS: &[(&str, &str, &str, &str)] = &[
     ("", "guild", "Snowflake", "The guild: the id of the Discord server."),
     ("", "user", "Snowflake", "The Discord user id of the person."),
     ("", "slug", "Slug", "The slug of the license type."),
@@ -18,8 +18,9 @@ const IN_PATHS: [(&str, &str, &str, &str); 12] = [
     ("", "id", "Word", "The thing, by its id."),
 ];
 
-/// Writes that know nothing of `Idempotency-Key` and `If-Match`: a sign-in, a refresh token and an end work once by themselves.
-const BARE: [&str; 7] = [
+/// Writes that know nothing of `Idempotency-Key` and `If-Match`: a sign-in, a refresh token and an end work once by
+/// themselves.
+const BARE: &[&str] = &[
     "auth_begin",
     "auth_return",
     "auth_refresh",
@@ -29,11 +30,11 @@ const BARE: [&str; 7] = [
     "held_removals_confirm",
 ];
 /// Writes that do not look at `Idempotency-Key`: they may be repeated freely.
-const UNKEYED: [&str; 2] = ["auth_logout", "sessions_end"];
+const UNKEYED: &[&str] = &["auth_logout", "sessions_end"];
 /// Writes about many things, of which each has its own version.
-const UNCONDITIONAL: [&str; 3] = ["licenses_generate", "licenses_import", "licenses_revoke_many"];
+const UNCONDITIONAL: &[&str] = &["licenses_generate", "licenses_import", "licenses_revoke_many"];
 /// Addresses with a credential that take no `DCA-Min-Position`.
-const WITHOUT_POSITION: [&str; 1] = ["licenses_heartbeat"];
+const WITHOUT_POSITION: &[&str] = &["licenses_heartbeat"];
 
 /// The parameters that many operations have.
 pub(super) fn parameters() -> Value {

@@ -22,11 +22,17 @@ fn rules() -> Map<String, Value> {
         "HeartbeatRequest": { "properties": { "components": components } },
         "RenewRequest": {
             "description": "`for` or `until`, or neither: then it is renewed for the duration of its terms.",
-            "not": { "required": ["for", "until"], "properties": { "for": { "type": "string" }, "until": { "type": "string" } } },
+            "not": {
+                "required": ["for", "until"],
+                "properties": { "for": { "type": "string" }, "until": { "type": "string" } },
+            },
         },
         "RevokeManyRequest": {
             "description": "`ids` or `filter`.",
-            "properties": { "ids": { "minItems": 1, "maxItems": 1_000, "uniqueItems": true }, "reason": { "minLength": 1, "pattern": "\\S" } },
+            "properties": {
+                "ids": { "minItems": 1, "maxItems": 1_000, "uniqueItems": true },
+                "reason": { "minLength": 1, "pattern": "\\S" },
+            },
             "oneOf": [
                 { "required": ["ids"], "properties": { "ids": { "type": "array" }, "filter": { "type": "null" } } },
                 { "required": ["filter"], "properties": { "filter": { "type": "object" }, "ids": { "type": "null" } } },

@@ -63,8 +63,8 @@ fn settings_and_terms_have_the_members_that_are_written() {
     }
 }
 
-/// Every member of a change by itself: what the schema permits is read, and what it forbids is not (or is refused by the
-/// domain as impossible).
+/// Every member of a change by itself: what the schema permits is read, and what it forbids is not (or is refused by
+/// the domain as impossible).
 #[test]
 fn each_member_of_a_change_is_read_as_the_schema_says() {
     let samples = [
@@ -123,7 +123,8 @@ fn each_member_of_a_change_is_read_as_the_schema_says() {
     }
 }
 
-/// Values of the right form that the domain refuses beside the default of another member, or because they are no time at all.
+/// Values of the right form that the domain refuses beside the default of another member, or because they are no time
+/// at all.
 fn contradicts(member: &str, sample: &Value) -> bool {
     member == "expiryBasis" && sample == "first_activation"
 }

@@ -1,12 +1,12 @@
-//! Makes the collected schemas true and plain: every member of an answer is always there unless it stands in a table, text of
-//! requests has no U+0000, structs that hold another (`flatten`) are one object, lists have readable names.
+//! Makes the collected schemas true and plain: every member of an answer is always there unless it stands in a table,
+//! text of requests has no U+0000, structs that hold another (`flatten`) are one object, lists have readable names.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
 /// Members of answers that can be absent, by the name of the schema. All others are there, if only as `null`.
-const ABSENT: [(&str, &[&str]); 9] = [
+const ABSENT: &[(&str, &[&str])] = &[
     // A publishable key sees neither; the owner of a license sees no private metadata.
     ("License", &["userId", "privateMetadata"]),
     ("LicenseWithKey", &["userId", "privateMetadata"]),
@@ -18,10 +18,10 @@ const ABSENT: [(&str, &[&str]); 9] = [
     ("HealthComponent", &["latencyMs", "lagEvents", "detail"]),
     // It stands in the history, and not where the state stands elsewhere.
     ("HistoryEntry", &["stateAfter"]),
+    ("Problem", &["errors"]),
+    ("ReplayStep", &["stateAfter"]),
+    ("Sharing", &["detect", "autoSuspend"]),
 ];
-/// The same for schemas that hold another's members.
-const ABSENT_TOO: [(&str, &[&str]); 3] =
-    [("ReplayStep", &["stateAfter"]), ("Problem", &["errors"]), ("Sharing", &["detect", "autoSuspend"])];
 
 /// Mends the schemas one by one.
 pub(super) fn schemas(document: &mut Value) {
@@ -229,11 +229,7 @@ fn without_nul(value: &mut Value) {
 
 /// Every member of an answer is there, but for those of the table.
 fn complete(name: &str, schema: &mut Value) {
-    let absent: &[&str] = ABSENT
-        .iter()
-        .chain(&ABSENT_TOO)
-        .find(|(other, _)| *other == name)
-        .map_or(&[], |(_, members)| members);
+    let absent: &[&str] = ABSENT.iter().find(|(other, _)| *other == name).map_or(&[], |(_, members)| members);
     let Some(members) = schema["properties"].as_object() else { return };
     let required: Vec<&String> = members.keys().filter(|member| !absent.contains(&member.as_str())).collect();
     schema["required"] = json!(required);

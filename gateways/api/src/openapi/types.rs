@@ -1,6 +1,6 @@
-//! Names of schemas that are written by hand: forms of text, and things of the domain, which knows nothing of this document. Each
-//! name is a type that exists in annotations only (`#[schema(value_type = doc::Snowflake)]`); what it stands for is in
-//! `openapi/named.rs`.
+//! Names of schemas that are written by hand: forms of text, and things of the domain, which knows nothing of this
+//! document. Each name is a type that exists in annotations only (`#[schema(value_type = doc::Snowflake)]`); what it
+//! stands for is in `openapi/named.rs`.
 
 use std::borrow::Cow;
 

@@ -44,7 +44,9 @@ const FILTERS: usize = 8;
     operation_id = "audit_log_list",
     tag = "Audit log",
     params(doc::AuditFilters, doc::Paging),
-    responses((status = 200, content((List<AuditBody<'static>> = "application/json"), (String = "application/jsonl"), (String = "text/csv")))),
+    responses((status = 200, content(
+        (List<AuditBody<'static>> = "application/json"), (String = "application/jsonl"), (String = "text/csv")
+    ))),
 )]
 pub(crate) async fn list(read: Read) -> Result<Response, ApiError> {
     let known = if read.form == Form::Json { &MEMBERS[..] } else { &MEMBERS[..FILTERS] };

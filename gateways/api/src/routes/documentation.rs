@@ -1,5 +1,5 @@
-//! `/openapi.json` and `/docs`: the document of this API, made from the code that answers, and a page that shows it. They say
-//! nothing of a tenant, so they are given to everybody. Nothing on the page comes from another server.
+//! `/openapi.json` and `/docs`: the document of this API, made from the code that answers, and a page that shows it.
+//! They say nothing of a tenant, so they are given to everybody. Nothing on the page comes from another server.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};

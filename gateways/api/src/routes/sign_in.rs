@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use crate::answer::stamp;
 use crate::error::{ApiError, Code};
+use crate::extract::checks::TOKEN_MAX;
 use crate::extract::cookies::{self, Name};
 use crate::extract::query::Query;
 use crate::extract::{body, checks};

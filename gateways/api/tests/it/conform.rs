@@ -1,5 +1,5 @@
-//! Every answer that any test here gets is one that the document has: its status, its media type, and its body to the last
-//! member.
+//! Every answer that any test here gets is one that the document has: its status, its media type, and its body to the
+//! last member.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};

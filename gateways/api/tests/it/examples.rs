@@ -1,5 +1,5 @@
-//! Every example of the document is sent, to a world in which it makes sense, and answered as the document says: with its status,
-//! and with a body that its schema describes to the last member.
+//! Every example of the document is sent, to a world in which it makes sense, and answered as the document says: with
+//! its status, and with a body that its schema describes to the last member.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -187,7 +187,7 @@ async fn of_operation(world: &World, operation: &str, ada: DiscordId, bob: Disco
             drop(world.post(&format!("/admin/users/{ADA}/ban")).token("operator").empty().await.ok(200));
         }
         "members_list" => {
-            drop(world.post("/_demo/members/observe").token("operator").json(&observe).await.ok(200))
+            world.post("/_demo/members/observe").token("operator").json(&observe).await.ok(200);
         }
         "members_unblock" => {
             world.post("/_demo/members/observe").token("operator").json(&observe).await.ok(200);
@@ -297,9 +297,10 @@ fn headers(operation: &Operation, answer: &Value, reply: &Reply) -> Result<(), S
     Ok(())
 }
 
-/// With `DCA_UPDATE=1` answers that are missing, and keys and tokens of requests, are written to the examples; the document has
-/// them with the next build.
+/// With `DCA_UPDATE=1` answers that are missing, and keys and tokens of requests, are written to the examples; the
+/// document has them with the next build.
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "whoever runs it sees what is not sent")]
 async fn every_example_is_answered_as_the_document_says() {
     let is_update = std::env::var_os("DCA_UPDATE").is_some_and(|value| value == "1");
     if is_update {

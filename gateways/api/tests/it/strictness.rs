@@ -1,5 +1,5 @@
-//! What the document permits is not malformed, and what it forbids is refused: for every member of every body and of every query,
-//! with values of many kinds in its place.
+//! What the document permits is not malformed, and what it forbids is refused: for every member of every body and of
+//! every query, with values of many kinds in its place.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -8,7 +8,8 @@ use crate::conform::{DOCUMENT, faults};
 use crate::examples::{APART, Operation, credited, operations, world};
 use crate::world::{Reply, World};
 
-/// Codes of 400 that the contract has for requests of the right form: the text is no license key, the log has not got so far.
+/// Codes of 400 that the contract has for requests of the right form: the text is no license key, the log has not got
+/// so far.
 const BEYOND: [&str; 2] = ["MALFORMED_KEY", "POSITION_UNKNOWN"];
 /// Members that no schema can describe: which cursors a list has made.
 const OPAQUE: [&str; 1] = ["cursor"];
