@@ -32,9 +32,12 @@ pub fn name(event: &DomainEvent, after: Option<&License>) -> Option<&'static str
         // To a guild somebody is new when it first sees him.
         DomainEvent::Member(member::Event::Joined { .. }) => Some("user.registered"),
         DomainEvent::Member(member::Event::RolesChanged { .. }) => Some("user.role_changed"),
-        DomainEvent::Member(_) | DomainEvent::Guild(_) | DomainEvent::User(_) | DomainEvent::Session(_) => {
-            None
-        }
+        DomainEvent::Member(_)
+        | DomainEvent::Guild(_)
+        | DomainEvent::User(_)
+        | DomainEvent::Session(_)
+        | DomainEvent::Platform(_)
+        | DomainEvent::Security(_) => None,
     }
 }
 

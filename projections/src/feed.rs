@@ -161,7 +161,11 @@ impl Known {
             DomainEvent::License(event) => of_license(event, after, seal),
             DomainEvent::Member(event) => vec![self.of_member(recorded, event, seal)],
             DomainEvent::Guild(event) => vec![of_guild(recorded, event, seal)?],
-            DomainEvent::User(_) | DomainEvent::Session(_) => Vec::new(),
+            // Facts about security stand in the audit log, for those who may read that.
+            DomainEvent::User(_)
+            | DomainEvent::Session(_)
+            | DomainEvent::Platform(_)
+            | DomainEvent::Security(_) => Vec::new(),
         };
         let event = outside::name(&recorded.event, after.map(|(license, _)| license));
         let id = recorded.metadata.id;

@@ -33,6 +33,9 @@ const PROBLEMS: &[(u16, &str, &str, bool)] = &[
 const APART: &[(&str, &[u16], &[u16])] = &[
     // Whoever has a token of the command line may have no account.
     ("auth_me", &[404], &[]),
+    // A link that makes the first owner of the platform works once.
+    ("auth_begin", &[409], &[]),
+    ("auth_begin_browser", &[409], &[]),
     ("auth_logout", &[], &[404, 422]),
     // A token that was used twice ends the session, and somebody else may do so at the same moment.
     ("auth_refresh", &[409], &[]),

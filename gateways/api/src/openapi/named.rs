@@ -182,22 +182,24 @@ fn of_api() -> Map<String, Value> {
                 },
             } } },
         },
+        "AppliedItem": {
+            "type": "object",
+            "description": "What became of a license.",
+            "required": ["id", "status"],
+            "additionalProperties": false,
+            "properties": {
+                "id": { "$ref": "#/components/schemas/LicenseId" },
+                "status": { "enum": ["changed", "unchanged", "refused", "not_found"] },
+                "code": { "type": "string", "description": "Of a refusal." },
+            },
+        },
         "AppliedAnswer": {
             "type": "object",
             "description": "What became of each license whose terms were others.",
             "required": ["data", "nextCursor"],
             "additionalProperties": false,
             "properties": {
-                "data": { "type": "array", "items": {
-                    "type": "object",
-                    "required": ["id", "status"],
-                    "additionalProperties": false,
-                    "properties": {
-                        "id": { "$ref": "#/components/schemas/LicenseId" },
-                        "status": { "enum": ["changed", "unchanged", "refused", "not_found"] },
-                        "code": { "type": "string", "description": "Of a refusal." },
-                    },
-                } },
+                "data": { "type": "array", "items": { "$ref": "#/components/schemas/AppliedItem" } },
                 "nextCursor": { "type": ["string", "null"], "description": "Where the next order begins." },
                 "dryRun": { "const": true, "description": "Nothing was done." },
             },

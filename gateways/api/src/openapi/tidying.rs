@@ -13,6 +13,8 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("ApiKey", &["key"]),
     ("Verdict", &["nonce"]),
     ("RevokedItem", &["code"]),
+    ("AppliedItem", &["code"]),
+    ("AppliedAnswer", &["dryRun"]),
     ("RevokedList", &["dryRun"]),
     ("Imported", &["dryRun"]),
     ("HealthComponent", &["latencyMs", "lagEvents", "detail"]),

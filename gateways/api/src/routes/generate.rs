@@ -80,7 +80,10 @@ impl Generate {
     operation_id = "licenses_generate",
     tag = "Many licenses",
     request_body = Generate,
-    responses((status = 201, body = List<Keyed<'static>>)),
+    responses((
+        status = 201,
+        content((List<Keyed<'static>> = "application/json"), (String = "application/jsonl"), (String = "text/csv"))
+    )),
 )]
 pub(crate) async fn generate(write: Write) -> Result<Response, ApiError> {
     let mut asked: Generate = write.json()?;

@@ -186,7 +186,7 @@ async fn of_operation(world: &World, operation: &str, ada: DiscordId, bob: Disco
         "users_unban" => {
             drop(world.post(&format!("/admin/users/{ADA}/ban")).token("operator").empty().await.ok(200));
         }
-        "members_list" => {
+        "members_list" | "members_block" => {
             world.post("/_demo/members/observe").token("operator").json(&observe).await.ok(200);
         }
         "members_unblock" => {
