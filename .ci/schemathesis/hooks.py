@@ -17,7 +17,7 @@ PEOPLE = ("/auth/", "/licenses/redeem", "/licenses/transfers/")
 # What a right request may be answered with, beside success: not there, not now, not like this. 400 is what a wrong one gets.
 ACCEPTED = {303, 304, 401, 403, 404, 409, 412, 422}
 # Values that only this server can make, and only for one place: their form is in the document, which ones are good is not.
-OPAQUE_MEMBERS = {"?cursor"}
+OPAQUE_MEMBERS = {"?cursor", "/cursor"}
 OPAQUE_CODES = {"MALFORMED_KEY", "POSITION_UNKNOWN", "SIGN_IN_REFUSED", "STATE_MISMATCH"}
 # What a file of rows must hold, no schema of a text says.
 FILES = {"/admin/licenses/import"}

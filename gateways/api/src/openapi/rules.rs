@@ -38,6 +38,7 @@ fn rules() -> Map<String, Value> {
                 { "required": ["filter"], "properties": { "filter": { "type": "object" }, "ids": { "type": "null" } } },
             ],
         },
+        "PlatformRoleChange": { "required": ["role"] },
         "StaffChange": { "required": ["role"] },
         "TermsRequest": { "properties": { "deactivate": { "maxItems": 1_000 } } },
         "ValidateRequest": {
