@@ -30,8 +30,14 @@ fn a_role_on_the_platform_has_in_every_guild_what_its_rank_has() {
 #[test]
 fn owners_of_the_platform_may_everything_and_auditors_change_nothing() {
     assert_eq!(Permissions::of_platform(PlatformRole::Owner), Permissions::of(|_| true));
-    let reads =
-        [Permission::Read, Permission::Audit, Permission::Checkpoints, Permission::Prove, Permission::Users];
+    let reads = [
+        Permission::Read,
+        Permission::Audit,
+        Permission::Events,
+        Permission::Checkpoints,
+        Permission::Prove,
+        Permission::Users,
+    ];
     assert_eq!(Permissions::of_platform(PlatformRole::Auditor), Permissions::of(|one| reads.contains(&one)));
     assert!(!Permissions::of_platform(PlatformRole::Admin).has(Permission::PlatformRoles));
 }
