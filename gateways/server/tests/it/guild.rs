@@ -108,6 +108,21 @@ async fn the_feed_has_no_gap_and_tells_nothing_twice(engine: Engine) {
     assert_eq!(again, seen);
 }
 
+/// Waits until the list of members, which a sweep goes by, shows that nothing is blocked for somebody.
+async fn unblocked(world: &mut World, guild: &str, user: &str) {
+    let begin = Instant::now();
+    loop {
+        let path = format!("/guilds/{guild}/members?limit=200");
+        let members = world.owner("GET", &path, Value::Null).await.expect(200);
+        let found = members["data"].as_array().unwrap().iter().find(|member| member["userId"] == user);
+        if found.unwrap()["slots"].as_array().unwrap().iter().all(|slot| slot["blocked"] == false) {
+            return;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(40), "{members:#}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 async fn a_blocked_member_gets_no_license_by_a_sweep(engine: Engine) {
     let mut world = World::demo(engine).await;
     let sim = Sim::of(&world).await;
@@ -128,6 +143,7 @@ async fn a_blocked_member_gets_no_license_by_a_sweep(engine: Engine) {
     reconcile(&mut world).await;
     wait_for_live(&mut world, &guild, &user, 0).await;
     world.owner("POST", &format!("{path}/unblock"), json!({ "type": "pro" })).await.expect(200);
+    unblocked(&mut world, &guild, &user).await;
     reconcile(&mut world).await;
     let next = wait_for_live(&mut world, &guild, &user, 1).await;
     assert_ne!(next[0]["id"], first[0]["id"]);

@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
+use crate::{on_engines, on_every_engine_and_two_instances};
 
-on_every_engine_and_two_instances!(
-    ten_thousand_licenses_move_in_whole_or_not_at_all,
-    a_crash_in_an_import_leaves_all_or_nothing,
+on_every_engine_and_two_instances!(ten_thousand_licenses_move_in_whole_or_not_at_all);
+on_engines!(crash_sqlite, crate::world::Engine::Sqlite, a_crash_in_an_import_leaves_all_or_nothing);
+on_engines!(
+    crash_postgres,
+    crate::world::Engine::postgres().await,
+    a_crash_in_an_import_leaves_all_or_nothing
 );
 
 /// How long it may take until everything is shown, under the load of all tests.
