@@ -41,7 +41,7 @@ pub(crate) async fn banner(place: &Place<'_>, commands: &Commands) -> Outcome<St
         format!("  mode      {what}"),
         format!("  data      {data}"),
         format!("  address   {url}"),
-        "  API       docs/API-DESIGN.md; the dashboard comes with a later release".to_owned(),
+        format!("  API       {url}/docs; the dashboard comes with a later release"),
         "  commands  dca-auth --help  -  dca-auth admin token  -  dca-auth status".to_owned(),
     ];
     if *mode == Mode::Demo {
