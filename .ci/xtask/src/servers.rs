@@ -135,7 +135,8 @@ fn postgres(bin: &Path, folder: &Path) -> Result<Server> {
             let mut command = user.command(&bin.join("postgres"));
             command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
             command.arg("-c").arg(format!("unix_socket_directories={}", folder.display()));
-            command.args(["-c", "max_connections=200", "-c", "fsync=on"]);
+            // What killed programs had under way goes on until it notices, and holds its connection until then.
+            command.args(["-c", "max_connections=500", "-c", "fsync=on"]);
             command
         },
         answers: &|port| {
