@@ -145,21 +145,42 @@ impl Product {
         serde_json::from_str(&command::ask(&mut process)?).context("the answer is no JSON")
     }
 
+    /// A position of this log, as an answer names it.
+    fn position(&self, guild: &str, api_key: &str) -> Result<String> {
+        let mut curl = command::clean("curl");
+        curl.args([
+            "--silent",
+            "--show-error",
+            "--noproxy",
+            "*",
+            "--max-time",
+            "30",
+            "--output",
+            "/dev/null",
+        ]);
+        curl.args(["--dump-header", "-", "--header", &format!("X-API-Key: {api_key}")]);
+        let heads = command::ask(curl.arg(format!("{}/guilds/{guild}", self.url)))?;
+        let found = heads.lines().find_map(|line| line.strip_prefix("dca-position: "));
+        found.map(|position| position.trim().to_owned()).context("an answer names no position")
+    }
+
     /// What the configuration of Schemathesis puts into requests.
     fn credentials(&self) -> Result<Vec<(&'static str, String)>> {
         let text = |value: &Value| value.as_str().map(str::to_owned).context("an answer lacks a text");
         let status = self.cli(&["status"])?;
         let guild = text(&status["demo"]["guildId"])?;
         let member = text(&status["demo"]["members"]["grace"])?;
-        let operator = text(&self.cli(&["admin", "token"])?["accessToken"])?;
-        let person = text(&self.cli(&["admin", "token", "--user", &member])?["accessToken"])?;
+        let path = |path: &Path| path.to_string_lossy().into_owned();
         let issued = self.cli(&["apikey", "issue", "--guild", &guild, "--kind", "secret"])?;
+        let api_key = text(&issued["key"])?;
+        let position = self.position(&guild, &api_key)?;
         Ok(vec![
             ("FUZZ_GUILD", guild),
             ("FUZZ_MEMBER", member),
-            ("FUZZ_OPERATOR", operator),
-            ("FUZZ_PERSON", person),
-            ("FUZZ_API_KEY", text(&issued["key"])?),
+            ("FUZZ_POSITION", position),
+            ("FUZZ_BINARY", path(&self.binary)),
+            ("FUZZ_DATA", path(&self.folder.path().join("data"))),
+            ("FUZZ_API_KEY", api_key),
         ])
     }
 }
