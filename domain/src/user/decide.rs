@@ -40,7 +40,8 @@ impl Decide for User {
             Action::Ban => Ok(vec![Event::Banned { at }]),
             Action::Unban if !self.banned => Err(Refusal::NotBanned),
             Action::Unban => Ok(vec![Event::Unbanned { at }]),
-            Action::Erase => Ok(if self.erased { Vec::new() } else { vec![Event::Erased { at }] }),
+            // Each time: what was sealed for him since the last time loses its key as well, and read models must hear of it.
+            Action::Erase => Ok(vec![Event::Erased { at }]),
             Action::Return { .. } if !self.erased => Ok(Vec::new()),
             Action::Return { person } => Ok(vec![Event::Returned { person: person.clone(), at }]),
         }

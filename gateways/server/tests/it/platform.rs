@@ -14,6 +14,7 @@ on_every_engine_and_two_instances!(
     the_printed_link_makes_one_owner,
     a_role_that_is_taken_is_gone_everywhere,
     an_erased_person_is_gone_and_begins_anew,
+    what_is_sealed_after_an_erasure_goes_with_the_next,
 );
 
 /// The claim in the last link that a server printed.
@@ -135,6 +136,21 @@ async fn a_role_that_is_taken_is_gone_everywhere(engine: Engine) {
     site.world.crash().await;
     assert_eq!(site.with_token(&ada, "GET", users).await.code(), "FORBIDDEN", "no restart brings it back");
     site.world.verify().await;
+}
+
+/// Staff give an erased person a license, and erase him again: the read models hear of it.
+async fn what_is_sealed_after_an_erasure_goes_with_the_next(engine: Engine) {
+    let mut world = World::demo(engine).await;
+    let (license, _) = world.generate("pro", 1).await.remove(0);
+    let (path, ada) = (format!("/licenses/{license}"), world.facts.ada.clone());
+    let erase = format!("/admin/users/{ada}/erase");
+    world.owner("POST", &erase, json!({})).await.expect(200);
+    world.owner("POST", &format!("{path}/assign"), json!({ "userId": ada })).await.expect(200);
+    assert_eq!(world.owner("GET", &path, Value::Null).await.expect(200)["userId"], json!(ada));
+    world.verify().await;
+    world.owner("POST", &erase, json!({})).await.expect(200);
+    assert_eq!(world.owner("GET", &path, Value::Null).await.expect(200)["userId"], "erased");
+    world.verify().await;
 }
 
 async fn an_erased_person_is_gone_and_begins_anew(engine: Engine) {
