@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::command::{self, cargo, run};
 use crate::keeper::Kept;
 use crate::steps::Steps;
-use crate::{apart, cluster, deny, prerequisites};
+use crate::{apart, cluster, deny, fuzz, prerequisites};
 
 /// What `cargo xtask test` was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -96,7 +96,13 @@ const BEFORE_TESTS: [Check; 5] = [
     },
 ];
 
-const AFTER_TESTS: [Check; 2] = [
+const AFTER_TESTS: [Check; 3] = [
+    Check {
+        name: "fuzz",
+        remedy: "play it again with `cargo xtask fuzz`; the report above has a curl command for each failure",
+        is_slow: IsSlow::Yes,
+        work: fuzz::check,
+    },
     Check {
         name: "cluster",
         remedy: "play it by hand with `cargo xtask cluster`",
