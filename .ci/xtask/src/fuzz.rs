@@ -68,8 +68,11 @@ fn one(root: &Path, program: &Path, engine: &str, variables: &[(&str, &str)]) ->
     println!("-- over {engine}");
     let product = Product::start(root, variables)?;
     let mut command = command::clean(program);
-    command.current_dir(root).args(["--config-file", ".ci/schemathesis/schemathesis.toml"]);
-    command.args(["run", "docs/openapi.json", "--url", &product.url]);
+    // In a folder of its own, because it keeps what it has found where it is called.
+    command.current_dir(product.folder.path());
+    command.arg("--config-file").arg(root.join(".ci/schemathesis/schemathesis.toml"));
+    command.arg("run").arg(root.join("docs/openapi.json")).args(["--url", &product.url]);
+    command.env("FUZZ_HOOKS", root.join(".ci/schemathesis/hooks.py"));
     let or = |name: &str, usual: &str| std::env::var(name).unwrap_or_else(|_| usual.to_owned());
     command.args(["--seed", &or("DCA_FUZZ_SEED", SEED)]);
     command.args(["--max-examples", &or("DCA_FUZZ_EXAMPLES", EXAMPLES)]);
