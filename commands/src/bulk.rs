@@ -89,7 +89,7 @@ impl Commands {
         for id in order.ids {
             let mut part = Part::new(StreamId::license(id), License::default());
             let generate = Box::new(Generate { id, ..template.clone() });
-            part.decide(&Command { now: context.now, action: Action::Generate(generate) })?;
+            part.decide(context, &Command { now: context.now, action: Action::Generate(generate) })?;
             parts.push(part);
         }
         let mut pending: Vec<&mut dyn Pending> =

@@ -229,7 +229,7 @@ impl Commands {
         }
         let mut part = Part::new(StreamId::license(row.id), License::default());
         for action in actions {
-            part.decide(&Command { now: context.now, action })?;
+            part.decide(context, &Command { now: context.now, action })?;
         }
         Ok(part)
     }

@@ -184,7 +184,7 @@ fn decide(
     }
     let (stream, license_type) = (slot_stream(&license), license.license_type.clone());
     let mut part = Part::new(StreamId::license(id), license);
-    let decided = part.decide(&Command { now: context.now, action: Action::Revoke { category } });
+    let decided = part.decide(context, &Command { now: context.now, action: Action::Revoke { category } });
     if let Err(fate) = fate_of(decided)? {
         return Ok(Err(fate));
     }
@@ -192,7 +192,7 @@ fn decide(
         && member.state.slots.get(&license_type).is_some_and(|slot| slot.license_id == id)
     {
         let action = member::Action::Block { license_type };
-        let decided = member.decide(&member::Command { now: context.now, action });
+        let decided = member.decide(context, &member::Command { now: context.now, action });
         if let Err(fate) = fate_of(decided)? {
             return Ok(Err(fate));
         }

@@ -144,7 +144,7 @@ fn decide(
         has_reason: context.reason.is_some(),
         deactivate: Vec::new(),
     };
-    match part.decide(&Command { now: context.now, action }) {
+    match part.decide(context, &Command { now: context.now, action }) {
         Ok(()) => Ok(TermsFate::Changed),
         Err(CommandError::Refused(refused)) => Ok(TermsFate::Refused(refused)),
         Err(error) => Err(error),

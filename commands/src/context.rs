@@ -6,6 +6,7 @@ use domain::id::GuildId;
 use domain::time::Timestamp;
 use uuid::Uuid;
 
+use crate::rights::Rights;
 use crate::store::IdempotencyKey;
 
 /// The connection that a command comes in.
@@ -13,6 +14,8 @@ use crate::store::IdempotencyKey;
 pub struct Context {
     /// Who causes it.
     pub actor: Actor,
+    /// What he may do. Every decision is checked against it.
+    pub rights: Rights,
     /// The guild whose aggregates it may touch: anything of another guild is not found. `None` is the platform.
     pub tenant: Option<GuildId>,
     /// Random, made by the gateway; ids of events are derived from it.

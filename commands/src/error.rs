@@ -46,6 +46,9 @@ pub enum CommandError {
     /// The presented license key was replaced by a newer one.
     #[error("the license key was superseded")]
     Superseded,
+    /// Whoever asks may not do this. Gateways ask before, so this names a gateway that did not.
+    #[error("whoever asks may not do this")]
+    Forbidden,
     /// The caller saw another version.
     #[error("version {expected} was expected, and it is {actual}")]
     VersionMismatch {

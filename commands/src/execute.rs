@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use domain::aggregate::Decide;
 use domain::event::Metadata;
 use domain::guild::Guild;
 use domain::id::{GuildId, StreamId};
@@ -19,6 +18,7 @@ use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::rights::{About, Guarded};
 use crate::seal::Missing;
 use crate::store::{Append, Appended, Claim, NewEvent, NewIdempotency};
 use crate::{CommandError, Commands, Context};
@@ -38,7 +38,7 @@ pub struct Done<A> {
 }
 
 /// An aggregate as the command layer needs it.
-pub(crate) trait Aggregate: Decide + Clone {
+pub(crate) trait Aggregate: Guarded + Clone {
     /// The guild that it belongs to.
     fn tenant(&self) -> Option<GuildId>;
     /// Whose key seals free text about it.
@@ -129,8 +129,12 @@ impl<A: Aggregate> Part<A> {
         Self { stream, working: state.clone(), state, events: Vec::new() }
     }
 
-    /// Decides one more command of this append.
-    pub(crate) fn decide(&mut self, command: &A::Command) -> Result<(), CommandError> {
+    /// Decides one more command of this append, if whoever causes it may.
+    pub(crate) fn decide(&mut self, context: &Context, command: &A::Command) -> Result<(), CommandError> {
+        // What begins now belongs to the tenant in whose name it is asked for.
+        let guild = self.working.tenant().or(context.tenant);
+        let about = About { guild, owner: self.working.owner() };
+        context.rights.check(&self.working.need(command), about)?;
         let events =
             self.working.decide(command).map_err(|refusal| CommandError::refusal(A::KIND, &refusal))?;
         for event in &events {
@@ -353,7 +357,7 @@ impl Commands {
         order: Order<A>,
     ) -> Result<Done<A>, CommandError> {
         let mut part = Part::new(stream.clone(), state);
-        part.decide(&order.command)?;
+        part.decide(context, &order.command)?;
         let claims =
             order.claims.into_iter().map(|(scope, value)| Claim { scope, value, stream: stream.clone() });
         let appended = self.commit(context, &mut [&mut part], claims.collect(), Vec::new()).await?;

@@ -23,6 +23,7 @@ mod locks;
 mod member;
 mod observe;
 mod platform;
+mod rights;
 pub mod ring;
 pub mod seal;
 mod security;
@@ -41,6 +42,7 @@ pub use error::{CommandError, Refused, RefusedItem};
 pub use execute::Done;
 pub use license::TermsOrder;
 pub use observe::{Losses, Observation, ObserveMember};
+pub use rights::{Held, Rights};
 pub use security::Revealed;
 pub use session::SessionOrder;
 
@@ -204,6 +206,7 @@ impl Context {
     pub fn job(name: &str, command_id: uuid::Uuid, now: domain::time::Timestamp) -> Self {
         Self {
             actor: Actor::Job(name.into()),
+            rights: Rights::Everything,
             tenant: None,
             command_id,
             correlation_id: command_id.to_string(),

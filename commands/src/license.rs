@@ -183,13 +183,13 @@ impl Commands {
         let state: License = self.loaded(context, license).await?;
         let (id, license_type) = (state.id, state.license_type.clone());
         let mut license = Part::new(license.clone(), state);
-        license.decide(&Command { now: context.now, action: Action::Revoke { category } })?;
+        license.decide(context, &Command { now: context.now, action: Action::Revoke { category } })?;
         let mut member = Part::new(member.clone(), self.store().load::<member::Member>(member).await?);
         if member.state.slots.get(&license_type).is_some_and(|slot| slot.license_id == id) {
-            member.decide(&member::Command {
-                now: context.now,
-                action: member::Action::Block { license_type },
-            })?;
+            member.decide(
+                context,
+                &member::Command { now: context.now, action: member::Action::Block { license_type } },
+            )?;
         }
         let parts: &mut [&mut dyn Pending] = &mut [&mut license, &mut member];
         let appended = self.commit(context, parts, Vec::new(), Vec::new()).await?;

@@ -71,7 +71,7 @@ impl Commands {
         };
         let mut member = Part::new(stream.clone(), member);
         let action = Action::Block { license_type: license_type.to_owned() };
-        member.decide(&Command { now: context.now, action })?;
+        member.decide(context, &Command { now: context.now, action })?;
         let mut parts: Vec<&mut dyn Pending> = vec![&mut member];
         parts.extend(license.as_mut().map(|part| part as &mut dyn Pending));
         let appended = self.commit(context, &mut parts, Vec::new(), Vec::new()).await?;
@@ -86,7 +86,7 @@ impl Commands {
         }
         let mut part = Part::new(StreamId::license(id), license);
         let action = license::Action::Revoke { category: RevokeCategory::Manual };
-        part.decide(&license::Command { now: context.now, action })?;
+        part.decide(context, &license::Command { now: context.now, action })?;
         Ok(Some(part))
     }
 }

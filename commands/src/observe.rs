@@ -244,7 +244,7 @@ impl Commands {
             changes: plan.changes.clone(),
         };
         let mut member = Part::new(stream.clone(), member);
-        member.decide(&member::Command { now: context.now, action })?;
+        member.decide(context, &member::Command { now: context.now, action })?;
         self.append_plan(context, sight, member, licenses, plan).await
     }
 
@@ -271,7 +271,7 @@ impl Commands {
                     "the role plan names license {id}, which is in no slot"
                 )));
             };
-            part.decide(&Command { now: context.now, action })?;
+            part.decide(context, &Command { now: context.now, action })?;
         }
         let mut pending: Vec<&mut dyn Pending> = vec![&mut member];
         pending

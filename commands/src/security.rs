@@ -6,10 +6,12 @@ use std::collections::HashMap;
 use domain::event::DomainEvent;
 use domain::id::{GuildId, LicenseId, Pseudonym, StreamId};
 use domain::license::License;
+use domain::rbac::Permission;
 use domain::security::Event;
 use tokio::sync::Mutex;
 
 use crate::execute::{Stamp, program_fault};
+use crate::rights::{About, Guarded as _, Need};
 use crate::seal::Keys;
 use crate::store::{Append, NewEvent};
 use crate::{CommandError, Commands, Context};
@@ -70,6 +72,8 @@ impl Commands {
             return Err(CommandError::NotFound("license"));
         }
         let key_version = license.key.version;
+        let need = Need::Any(&[Permission::RevealOne]);
+        context.rights.check(&need, About { guild: Some(guild), owner: license.owner() })?;
         let event = Event::KeyRevealed { license_id: id, key_version, at: context.now };
         let position = self.record_security(context, vec![(Some(guild), event)]).await?;
         Ok(Revealed { license, position })

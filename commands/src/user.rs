@@ -86,7 +86,7 @@ impl Commands {
         check_version(context, &known)?;
         // Whatever keeps it from being recorded is found before anything is destroyed.
         let mut rehearsal = Part::new(StreamId::platform(), platform);
-        rehearsal.decide(&role_change(context, &id, None, &known))?;
+        rehearsal.decide(context, &role_change(context, &id, None, &known))?;
         // Before the event: a reader who meets it must not find the key any more.
         let subject = Subject::User(id);
         self.vault().destroy(&subject).await?;
@@ -153,10 +153,10 @@ impl Commands {
             return Err(CommandError::NotFound("user"));
         }
         let mut platform = Part::new(StreamId::platform(), self.load_platform().await?);
-        platform.decide(&role_change(context, id, role, &known))?;
+        platform.decide(context, &role_change(context, id, role, &known))?;
         let mut user = Part::new(stream, known);
         if let Some(action) = action {
-            user.decide(&Command { now: context.now, action })?;
+            user.decide(context, &Command { now: context.now, action })?;
         }
         let appended = self.commit(context, &mut [&mut user, &mut platform], Vec::new(), Vec::new()).await?;
         Ok(Done { state: user.state, position: appended.map(|appended| appended.last) })

@@ -10,7 +10,7 @@ use commands::seal::Vault;
 use commands::store::{AppendLimits, EngineConfig, IdempotencyKey, Store, StoreConfig};
 use commands::{
     CommandError, Commands, Context, DeviceOrder, Fate, GenerateOrder, Idempotency, ObserveMember, Parts,
-    REVOKE_MAX, Reach, RevokeOrder, TermsOrder,
+    REVOKE_MAX, Reach, RevokeOrder, Rights, TermsOrder,
 };
 use domain::event::Actor;
 use domain::guild::{Action, RuleId, RuleSource};
@@ -23,9 +23,9 @@ use domain::terms::{OnRoleLoss, TermsChange};
 use domain::time::{Span, Timestamp};
 use uuid::Uuid;
 
-const GUILD: GuildId = GuildId(100_000_000_000_000_001);
+pub(crate) const GUILD: GuildId = GuildId(100_000_000_000_000_001);
 const OWNER: DiscordId = DiscordId(200_000_000_000_000_001);
-const ADA: DiscordId = DiscordId(200_000_000_000_000_002);
+pub(crate) const ADA: DiscordId = DiscordId(200_000_000_000_000_002);
 const PRO: RoleId = RoleId(300_000_000_000_000_001);
 const TEAM: RoleId = RoleId(300_000_000_000_000_002);
 const VIP: RoleId = RoleId(300_000_000_000_000_003);
@@ -42,8 +42,8 @@ impl Floor for LastPosition {
     }
 }
 
-struct World {
-    commands: Commands,
+pub(crate) struct World {
+    pub(crate) commands: Commands,
     floor: Arc<LastPosition>,
     now: AtomicU64,
     _folder: tempfile::TempDir,
@@ -51,7 +51,7 @@ struct World {
 
 impl World {
     /// A store in a file with a guild that maps `Pro` and `VIP` to `pro` (revoke) and `Team` to `team` (suspend).
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test.db");
         let store = Store::open(StoreConfig {
@@ -101,10 +101,11 @@ impl World {
     }
 
     /// A context one second after the one before.
-    fn context(&self) -> Context {
+    pub(crate) fn context(&self) -> Context {
         let now = self.now.fetch_add(1_000, Ordering::SeqCst) as i64;
         Context {
             actor: Actor::Operator,
+            rights: Rights::Everything,
             tenant: Some(GUILD),
             command_id: Uuid::new_v4(),
             correlation_id: "test".to_owned(),
@@ -135,25 +136,29 @@ impl World {
         self.commands.observe(&context, order).await.unwrap().licenses
     }
 
-    async fn generate(&self, license_type: &str, count: usize) -> Vec<License> {
-        let order = GenerateOrder {
-            guild: GUILD,
-            license_type: license_type.to_owned(),
-            ids: (0..count).map(|_| LicenseId(Uuid::new_v4())).collect(),
-            assign_to: None,
-            starts_at: None,
-            metadata: None,
-            private_metadata: None,
-        };
-        self.commands.generate(&self.context(), order).await.unwrap().licenses
+    pub(crate) async fn generate(&self, license_type: &str, count: usize) -> Vec<License> {
+        self.commands.generate(&self.context(), order(license_type, count)).await.unwrap().licenses
     }
 }
 
-fn opened(license: &License) -> OpenedKey {
+/// New licenses without an owner.
+pub(crate) fn order(license_type: &str, count: usize) -> GenerateOrder {
+    GenerateOrder {
+        guild: GUILD,
+        license_type: license_type.to_owned(),
+        ids: (0..count).map(|_| LicenseId(Uuid::new_v4())).collect(),
+        assign_to: None,
+        starts_at: None,
+        metadata: None,
+        private_metadata: None,
+    }
+}
+
+pub(crate) fn opened(license: &License) -> OpenedKey {
     OpenedKey { license: license.id, key: license.key }
 }
 
-fn device(name: &str) -> DeviceOrder {
+pub(crate) fn device(name: &str) -> DeviceOrder {
     DeviceOrder { id: Uuid::new_v4(), device_id: name.to_owned(), name: None, components: Vec::new() }
 }
 

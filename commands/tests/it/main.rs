@@ -7,6 +7,7 @@
 
 mod engines;
 mod handle;
+mod rights;
 mod store_contract;
 mod store_lab;
 mod store_postgres;

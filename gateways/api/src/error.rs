@@ -251,6 +251,12 @@ impl From<CommandError> for ApiError {
         match error {
             CommandError::Refused(refused) => refused.into(),
             CommandError::NotFound(what) => Self::not_found(what),
+            CommandError::Forbidden => {
+                tracing::error!(
+                    "a command was asked for by somebody who may not cause it: its route let him through"
+                );
+                Self::new(Code::Forbidden, "Whoever asks may not do this; ask an admin of the server.")
+            }
             CommandError::Superseded => Self::new(
                 Code::KeySuperseded,
                 "The license has a new key; ask its owner or the staff of the server for it.",

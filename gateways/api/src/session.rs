@@ -3,7 +3,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use commands::Context;
+use commands::{Context, Rights};
 use domain::event::Actor;
 use domain::id::{DiscordId, Pseudonym, SessionId};
 use domain::session::{How, Surface, token as refresh_token};
@@ -94,10 +94,11 @@ impl Tokens {
     }
 }
 
-/// The context of a command about a session.
+/// The context of a command about a session, which follows from a proof that was checked: Discord's word, or a token.
 pub(crate) fn context(actor: Actor, request_id: String, now: Timestamp) -> Context {
     Context {
         actor,
+        rights: Rights::Everything,
         tenant: None,
         command_id: Uuid::new_v4(),
         correlation_id: request_id,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use commands::{Commands, Context};
+use commands::{Commands, Context, Rights};
 use domain::event::Actor;
 use domain::id::{ChannelId, DiscordId, GuildId, Pseudonym};
 use domain::time::Timestamp;
@@ -147,11 +147,12 @@ impl Inner {
         Pseudonym::of(self.commands.ring().as_ref(), user)
     }
 
-    /// The context of something that Discord told.
+    /// The context of something that Discord told: the program follows it, whoever the actor is.
     pub(crate) fn context(&self, actor: Actor, guild: Option<GuildId>) -> Context {
         let command_id = Uuid::new_v4();
         Context {
             actor,
+            rights: Rights::Everything,
             tenant: guild,
             command_id,
             correlation_id: command_id.to_string(),

@@ -9,7 +9,9 @@ mod world;
 use std::collections::BTreeSet;
 
 use commands::store::IdempotencyKey;
-use commands::{CommandError, Commands, Context, DeviceOrder, GenerateOrder, Idempotency, ObserveMember};
+use commands::{
+    CommandError, Commands, Context, DeviceOrder, GenerateOrder, Idempotency, ObserveMember, Rights,
+};
 use domain::credential::ApiKeyKind;
 use domain::event::Actor;
 use domain::guild::{Action, RuleId, RuleSource, SettingsChange, StaffRole};
@@ -89,6 +91,7 @@ impl Player<'_> {
         };
         Context {
             actor: self.actor(step),
+            rights: Rights::Everything,
             tenant: None,
             command_id: Uuid::new_v4(),
             correlation_id: format!("seed-{number}"),

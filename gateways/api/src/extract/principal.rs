@@ -1,13 +1,14 @@
 //! Who asks: the operator, a signed-in person, or an API key. A forged API key is refused by its tag, and one request
 //! too many by its count, before anything is looked up. What a principal may do is decided in `access.rs`.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
+use commands::{Held, Rights};
 use domain::credential::{self, ApiKeyId, ApiKeyKind, Scope};
 use domain::event::Actor;
 use domain::guild::{ApiKey, ApiKeyState, StaffRole};
@@ -47,6 +48,26 @@ pub(crate) struct User {
     pub(crate) session: Option<SessionId>,
     /// What he is on the whole platform.
     pub(crate) platform: Option<PlatformRole>,
+    /// His ranks, as far as this request has asked for them: what commands of it may rest on.
+    found: Found,
+}
+
+/// Ranks in guilds. Clones share them.
+#[derive(Debug, Clone, Default)]
+struct Found(Arc<Mutex<BTreeMap<GuildId, StaffRole>>>);
+
+impl Found {
+    fn keep(&self, guild: GuildId, rank: StaffRole) {
+        if let Ok(mut ranks) = self.0.lock() {
+            ranks.insert(guild, rank);
+        }
+    }
+
+    fn ranks(&self) -> Vec<(GuildId, StaffRole)> {
+        self.0
+            .lock()
+            .map_or_else(|_| Vec::new(), |ranks| ranks.iter().map(|(guild, rank)| (*guild, *rank)).collect())
+    }
 }
 
 /// An API key of a guild, checked.
@@ -69,6 +90,10 @@ impl Scopes {
 
     const fn has(self, scope: Scope) -> bool {
         self.0 >> scope as u16 & 1 == 1
+    }
+
+    fn list(self) -> Vec<Scope> {
+        Scope::ALL.into_iter().filter(|scope| self.has(*scope)).collect()
     }
 }
 
@@ -115,6 +140,22 @@ impl Principal {
         }
     }
 
+    /// What commands of this request may do. A rank that no access check has looked for is not in it.
+    pub(crate) fn rights(&self) -> Rights {
+        match self {
+            Self::Operator => Rights::Everything,
+            Self::User(user) => Rights::Held(Held {
+                account: Some(user.id.clone()),
+                platform: user.platform,
+                ranks: user.found.ranks(),
+                key: None,
+            }),
+            Self::Key(key) => {
+                Rights::Held(Held { key: Some((key.guild, key.scopes.list())), ..Held::default() })
+            }
+        }
+    }
+
     /// The key, where nothing but an API key will do.
     pub(crate) fn key(&self, scope: Scope) -> Result<&Key, ApiError> {
         match self {
@@ -157,7 +198,11 @@ impl User {
         guild: &GuildFacts,
     ) -> Result<Option<StaffRole>, ApiError> {
         let by_platform = self.platform.map(PlatformRole::rank);
-        Ok(self.own_rank(state, guild).await?.max(by_platform))
+        let rank = self.own_rank(state, guild).await?.max(by_platform);
+        if let Some((guild, rank)) = guild.guild.id.zip(rank) {
+            self.found.keep(guild, rank);
+        }
+        Ok(rank)
     }
 
     /// The rank that the guild itself gives.
@@ -287,7 +332,7 @@ async fn of_token(
     };
     let id = Pseudonym::of(state.mac(), account);
     let platform = state.queries().platform_role(&id).await?;
-    Ok(Principal::User(User { id, account, session, platform }))
+    Ok(Principal::User(User { id, account, session, platform, found: Found::default() }))
 }
 
 impl Key {

@@ -38,7 +38,7 @@ impl Read {
     /// The context in which it is recorded that somebody read this.
     pub(crate) fn context(&self, tenant: Option<GuildId>) -> Context {
         let context = session::context(self.principal.actor(), self.request_id.clone(), self.now);
-        Context { tenant, ..context }
+        Context { tenant, rights: self.principal.rights(), ..context }
     }
 
     /// The query of a list without filters, as a page.

@@ -158,6 +158,7 @@ impl Write {
     pub(crate) fn context(&self, tenant: Option<GuildId>, reason: Option<String>) -> Context {
         Context {
             actor: self.principal.actor(),
+            rights: self.principal.rights(),
             tenant,
             command_id: Uuid::new_v4(),
             correlation_id: self.request_id.clone(),

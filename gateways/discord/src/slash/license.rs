@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use commands::{Context, Held, Rights};
 use domain::event::Actor;
 use domain::guild::Guild;
 use domain::id::{GuildId, LicenseId};
@@ -166,7 +167,8 @@ pub(super) async fn reveal(bot: &Inner, asker: &Asker, which: &str) -> Answer {
     let key = domain::key::render(mac, &guild.settings.key_prefix, license.id, license.key)
         .ok_or_else(|| Failed("the key ring lacks the secret of this license".to_owned()))?;
     // Who saw the key, and when, is a fact of the license; it is written before the key is shown.
-    let context = bot.context(Actor::User(user.clone()), Some(id));
+    let rights = Rights::Held(Held { account: Some(user.clone()), ..Held::default() });
+    let context = Context { rights, ..bot.context(Actor::User(user.clone()), Some(id)) };
     let recorded = bot.commands.record_delivery(&context, license.id, "reveal", license.key).await;
     recorded.map_err(|error| Failed(error.to_string()))?;
     forget_delivery(bot, id, &user, license).await?;
