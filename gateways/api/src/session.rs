@@ -124,9 +124,7 @@ pub(crate) async fn open(
 /// Ends every open session of a person whom the platform lets go of.
 pub(crate) async fn end_all(write: &Write, person: &Pseudonym) -> Result<(), ApiError> {
     let queries = write.state.queries();
-    // Until lists show what was begun before.
-    let head = queries.current_head().await?;
-    queries.wait_for(head, write.state.limits().min_position_timeout).await?;
+    write.all_listed().await?;
     loop {
         let open = queries.sessions_of(person, write.now).await?;
         let Some(first) = open.first() else { return Ok(()) };

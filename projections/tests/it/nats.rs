@@ -51,23 +51,30 @@ impl Nats {
     pub(crate) async fn dump(&self) -> String {
         let begin = Instant::now();
         loop {
-            let mut text = String::new();
-            let mut folders = vec![self.folder.path().to_owned()];
-            while let Some(folder) = folders.pop() {
-                for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-                    if entry.is_dir() {
-                        folders.push(entry);
-                    } else if let Ok(bytes) = std::fs::read(&entry) {
-                        text.push_str(&String::from_utf8_lossy(&bytes));
-                    }
-                }
-            }
+            let text = String::from_utf8_lossy(&self.files()).into_owned();
             if text.contains("previousPosition") {
                 return text;
             }
             assert!(begin.elapsed() < Duration::from_secs(30), "nothing was kept");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// Everything that it keeps on disk.
+    pub(crate) fn files(&self) -> Vec<u8> {
+        let (mut bytes, mut folders) = (Vec::new(), vec![self.folder.path().to_owned()]);
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+                let entry = entry.path();
+                // What it deletes meanwhile is not there.
+                if entry.is_dir() {
+                    folders.push(entry)
+                } else {
+                    bytes.extend(std::fs::read(&entry).unwrap_or_default())
+                }
+            }
+        }
+        bytes
     }
 
     /// SIGKILL.

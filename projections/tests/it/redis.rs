@@ -23,7 +23,7 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) async fn start() -> Self {
-        Self::start_with(&["--save", "", "--appendonly", "no"]).await
+        Self::start_with(&["--save", "", "--appendonly", "no", "--rdbcompression", "no"]).await
     }
 
     async fn start_with(arguments: &[&str]) -> Self {
@@ -118,6 +118,16 @@ impl Redis {
     pub(crate) fn dump(&self) -> String {
         let entry = |name: String| format!("{name}|{}", String::from_utf8_lossy(&self.ask(&["GET", &name])));
         self.all_names().into_iter().map(entry).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Redis {
+    /// Everything that it holds, as it would write it to a file; nothing if it is not there any more.
+    pub(crate) fn saved(&self) -> Vec<u8> {
+        match self.child.is_some() && self.try_ask(&["SAVE"]).is_some_and(|answer| answer == b"OK") {
+            true => std::fs::read(self.folder.path().join("dump.rdb")).unwrap(),
+            false => Vec::new(),
+        }
     }
 }
 

@@ -12,13 +12,14 @@ pub(crate) const POSITION: HeaderName = HeaderName::from_static("dca-position");
 /// The position that a read must have reached.
 pub(crate) const MIN_POSITION: HeaderName = HeaderName::from_static("dca-min-position");
 
-/// Waits until the read models show everything up to `DCA-Min-Position`, if the request names one.
-pub(crate) async fn wait(state: &ApiState, headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(value) = headers.get(&MIN_POSITION) else { return Ok(()) };
+/// Waits until the read models show everything up to `DCA-Min-Position`; says whether the request names one.
+pub(crate) async fn wait(state: &ApiState, headers: &HeaderMap) -> Result<bool, ApiError> {
+    let Some(value) = headers.get(&MIN_POSITION) else { return Ok(false) };
     // In a box, because most requests name none and should not carry room for it.
     Box::pin(async move {
         let number = named(state, value).await?;
-        Ok(state.queries().wait_for(number, state.limits().min_position_timeout).await?)
+        state.queries().wait_for(number, state.limits().min_position_timeout).await?;
+        Ok(true)
     })
     .await
 }

@@ -131,6 +131,17 @@ impl Principal {
         }
     }
 
+    /// The same as he is after this process has heard of more: what was taken from him elsewhere is gone.
+    pub(crate) async fn again(self, state: &ApiState, now: Timestamp) -> Result<Self, ApiError> {
+        match self {
+            Self::Operator => Ok(Self::Operator),
+            Self::User(User { account, id, session, .. }) => {
+                User::known(state, account, id, session, now).await.map(Self::User)
+            }
+            Self::Key(key) => Key::known(state, key.kind, key.id, now).await.map(Self::Key),
+        }
+    }
+
     /// As the cause of events, and as the owner of idempotency keys.
     pub(crate) fn actor(&self) -> Actor {
         match self {
@@ -191,6 +202,21 @@ impl Principal {
 }
 
 impl User {
+    /// A person whose token was checked, if his session is open.
+    async fn known(
+        state: &ApiState,
+        account: DiscordId,
+        id: Pseudonym,
+        session: Option<SessionId>,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
+        if let Some(session) = session {
+            session::open(state, session, now).await?;
+        }
+        let platform = state.queries().platform_role(&id).await?;
+        Ok(Self { account, id, session, platform, found: Found::default() })
+    }
+
     /// The rank in a guild, by the guild or by a platform role; `None` is no staff at all.
     pub(crate) async fn rank(
         &self,
@@ -324,21 +350,26 @@ async fn of_token(
     caller.admit(state, Who::User(account))?;
     let session = match claims.sid.as_str() {
         token::LOCAL => None,
-        sid => {
-            let id: SessionId = sid.parse().map_err(|_| not_ours())?;
-            session::open(state, id, now).await?;
-            Some(id)
-        }
+        sid => Some(sid.parse().map_err(|_| not_ours())?),
     };
     let id = Pseudonym::of(state.mac(), account);
-    let platform = state.queries().platform_role(&id).await?;
-    Ok(Principal::User(User { id, account, session, platform, found: Found::default() }))
+    User::known(state, account, id, session, now).await.map(Principal::User)
 }
 
 impl Key {
     async fn of(state: &ApiState, caller: &Caller, text: &str, now: Timestamp) -> Result<Self, ApiError> {
         let (kind, id) = credential::open(state.mac(), text).ok_or_else(not_ours)?;
         caller.admit(state, Who::key(kind, id, caller.address()))?;
+        Self::known(state, kind, id, now).await
+    }
+
+    /// A key whose tag was checked, if its guild has it.
+    async fn known(
+        state: &ApiState,
+        kind: ApiKeyKind,
+        id: ApiKeyId,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
         let guild = id.guild();
         let facts: Option<Arc<GuildFacts>> = state.queries().guild(guild).await?;
         if let Some(key) = facts.as_ref().and_then(|facts| facts.guild.api_key(id)) {

@@ -85,8 +85,11 @@ impl Write {
         let (parts, body) = request.into_parts();
         let now = state.now();
         let caller = Caller::in_parts(&parts.extensions)?;
-        let principal = Principal::of(state, caller, &parts.method, &parts.headers, now).await?;
+        let mut principal = Principal::of(state, caller, &parts.method, &parts.headers, now).await?;
         let heard = position::hear(state, &parts.headers).await?;
+        if heard.is_some() {
+            principal = Box::pin(principal.again(state, now)).await?;
+        }
         let expected_version = if_match(&parts.headers)?;
         let key = idempotency_key(&parts.headers)?;
         let body = body::read_as(kind, state.limits(), &parts.headers, body).await?;
@@ -126,6 +129,13 @@ impl Write {
             }
             None => Ok(()),
         }
+    }
+
+    /// Waits until lists show all that was written before this moment, wherever that was.
+    pub(crate) async fn all_listed(&self) -> Result<(), ApiError> {
+        let queries = self.state.queries();
+        let head = queries.current_head().await?;
+        Ok(queries.wait_for(head, self.state.limits().min_position_timeout).await?)
     }
 
     /// The answer of an earlier write with this idempotency key, for writes that would look for their things anew and

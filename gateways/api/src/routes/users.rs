@@ -229,7 +229,8 @@ pub(crate) async fn erase(ids: PathIds, write: Write) -> Result<Response, ApiErr
         return Ok(answer);
     }
     let facts = known(&write.state, &user).await?;
-    write.listed().await?;
+    // What cannot be undone names all that it concerns.
+    write.all_listed().await?;
     let removed = counted(&write, &user).await?;
     if asked.dry_run {
         let role = write.state.queries().platform().await?.platform.role(&user);

@@ -131,7 +131,7 @@ fn requests(address: SocketAddr, api_key: &str, sample: &[Asked]) -> Vec<(&'stat
         ("history", all("GET", &of("/history"), &nothing)),
         ("asOf", all("GET", &of("?asOf=version:1"), &nothing)),
         ("list", all("GET", &fixed(format!("/licenses?limit={SHOWN}")), &nothing)),
-        ("listByStatus", all("GET", &fixed(format!("/licenses?limit={SHOWN}&status=ACTIVE")), &nothing)),
+        ("listByStatus", all("GET", &fixed(format!("/licenses?limit={SHOWN}&status=active")), &nothing)),
         ("auditLog", all("GET", &fixed(format!("/admin/audit-log?limit={SHOWN}")), &nothing)),
         ("guild", all("GET", &guild(String::new()), &nothing)),
         ("licenseTypes", all("GET", &guild("/license-types".to_owned()), &nothing)),

@@ -18,6 +18,7 @@ mod first_run;
 mod guessing;
 mod guild;
 mod keys;
+mod leaks;
 mod lifecycle;
 mod limits;
 mod moving;

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::leaks::ring_secrets;
 use crate::on_every_engine_and_two_instances;
 use crate::world::{Engine, World};
 
@@ -48,7 +49,9 @@ async fn dump_and_log_hold_no_secret_and_no_person(engine: Engine) {
     world.advance("P1D").await;
     secrets.push(world.token().await);
     secrets.extend([publishable, secret]);
-    secrets.extend(ring_secrets(&world));
+    let ring = ring_secrets(&world.data_dir());
+    assert!(ring.len() > 5);
+    secrets.extend(ring);
     for id in status["demo"]["members"].as_object().unwrap().values() {
         personal.push(id.as_str().unwrap().to_owned());
     }
@@ -70,18 +73,4 @@ async fn dump_and_log_hold_no_secret_and_no_person(engine: Engine) {
         let found = events.iter().find(|event| event.contains(text.as_str()));
         assert!(found.is_none(), "an event names {text}: {}", found.unwrap());
     }
-}
-
-/// Every secret of the key ring.
-fn ring_secrets(world: &World) -> Vec<String> {
-    let text = std::fs::read_to_string(world.data_dir().join("demo/keys/ring.json")).unwrap();
-    let ring: Value = serde_json::from_str(&text).unwrap();
-    let mut found = vec![ring["root"].as_str().unwrap().to_owned()];
-    for list in ring.as_object().unwrap().values() {
-        for entry in list["secrets"].as_array().into_iter().flatten() {
-            found.push(entry["secret"].as_str().unwrap().to_owned());
-        }
-    }
-    assert!(found.len() > 5);
-    found
 }

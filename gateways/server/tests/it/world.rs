@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use crate::leaks;
 use crate::nats::Nats;
 use crate::redis::Redis;
 
@@ -68,7 +69,7 @@ impl Engine {
         }
     }
 
-    fn nats(&self) -> Option<&Nats> {
+    pub(crate) fn nats(&self) -> Option<&Nats> {
         match self {
             Self::Sqlite | Self::Postgres(_) => None,
             Self::PostgresNats(_, nats)
@@ -77,7 +78,7 @@ impl Engine {
         }
     }
 
-    fn redis(&self) -> Option<&Redis> {
+    pub(crate) fn redis(&self) -> Option<&Redis> {
         match self {
             Self::Sqlite | Self::Postgres(_) | Self::PostgresNats(..) => None,
             Self::PostgresNatsRedis(_, _, redis) | Self::TwoInstances(_, _, redis) => Some(redis),
@@ -526,8 +527,26 @@ impl World {
         kept.extend(self.engine.redis().map(Redis::dump));
         kept + &match self.engine.database_url() {
             None => dump_sqlite(&self.data_dir().join(self.mode).join("dca-auth.db")).await,
-            Some(url) => dump_postgres(url).await,
+            Some(url) => dump_postgres(url).await.unwrap(),
         }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // A test that has failed already says why.
+        if std::thread::panicking() {
+            return;
+        }
+        if let Some(mut server) = self.server.take() {
+            server.child.start_kill().ok();
+            while matches!(server.child.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        // It is searched by itself, with its own log.
+        drop(self.second.take());
+        leaks::search(self.root.path(), &self.data_dir(), &self.engine);
     }
 }
 
@@ -556,21 +575,20 @@ async fn dump_sqlite(path: &Path) -> String {
     lines.join("\n")
 }
 
-async fn dump_postgres(url: &str) -> String {
+/// Every row of every table, as text.
+pub(crate) async fn dump_postgres(url: &str) -> sqlx::Result<String> {
     use sqlx::{Connection as _, Row as _};
-    let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
+    let mut connection = sqlx::PgConnection::connect(url).await?;
     let names = "SELECT quote_ident(table_schema) || '.' || quote_ident(table_name) FROM information_schema.tables \
                  WHERE table_schema NOT IN ('pg_catalog', 'information_schema') AND table_type = 'BASE TABLE' ORDER BY 1";
     let mut lines = Vec::new();
-    for table in sqlx::query(names).fetch_all(&mut connection).await.unwrap() {
+    for table in sqlx::query(names).fetch_all(&mut connection).await? {
         let table: String = table.get(0);
-        for row in sqlx::query(&format!("SELECT t::text FROM {table} AS t"))
-            .fetch_all(&mut connection)
-            .await
-            .unwrap()
+        for row in
+            sqlx::query(&format!("SELECT t::text FROM {table} AS t")).fetch_all(&mut connection).await?
         {
             lines.push(format!("{table}|{}", row.get::<String, _>(0)));
         }
     }
-    lines.join("\n")
+    Ok(lines.join("\n"))
 }
