@@ -1,7 +1,6 @@
 //! What is known of a request before it is read: where it comes from and of what kind it is; and, once that is counted, how
 //! its sender stands with his limit. Who he is, `extract/principal.rs` finds out.
 
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::Request;
@@ -10,6 +9,7 @@ use axum::http::Extensions;
 use crate::error::ApiError;
 use crate::proxies::{Address, Origin};
 use crate::rates::{Class, Standing, Who};
+use crate::serve::Peer;
 use crate::state::ApiState;
 
 /// Where a request comes from, and how its sender stands.
@@ -22,7 +22,7 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// The sender of a request that came over a connection from `peer`.
-    pub(crate) fn of(state: &ApiState, peer: Option<IpAddr>, request: &Request) -> Self {
+    pub(crate) fn of(state: &ApiState, peer: Option<Peer>, request: &Request) -> Self {
         Self {
             origin: state.proxies().origin(peer, request.headers()),
             class: Class::of(request.method(), request.uri().path()),

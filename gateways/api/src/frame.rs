@@ -4,7 +4,6 @@
 //! nothing about who may do what.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -29,7 +28,7 @@ use crate::error::{ApiError, Code};
 use crate::problem;
 use crate::rates::{Class, Standing, Who};
 use crate::routes::validate;
-use crate::serve::ToPeer;
+use crate::serve::{Peer, ToPeer};
 use crate::state::ApiState;
 
 /// Where programs ask whether a key is valid.
@@ -96,7 +95,7 @@ pub struct Framed {
     /// Whether validations are answered here.
     validates: bool,
     /// Who is at the other end of the connection that this serves.
-    peer: Option<IpAddr>,
+    peer: Option<Peer>,
 }
 
 impl Framed {
@@ -106,7 +105,7 @@ impl Framed {
 }
 
 impl ToPeer for Framed {
-    fn to_peer(&self, peer: IpAddr) -> Self {
+    fn to_peer(&self, peer: Peer) -> Self {
         Self { peer: Some(peer), ..self.clone() }
     }
 }

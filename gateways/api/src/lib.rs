@@ -22,6 +22,7 @@ mod routes;
 mod serve;
 mod session;
 pub mod state;
+mod tls;
 pub mod token;
 
 use axum::routing::{get, post};
@@ -37,9 +38,10 @@ pub use proxies::{Cidr, ForwardedBy, Proxies};
 pub use rates::{Rate, Rates};
 pub use refusals::{keep_refusals, write_refusals};
 pub use routes::sign_in::sign_in_link;
-pub use serve::{Connections, ToPeer, serve};
+pub use serve::{Connections, Peer, ToPeer, serve};
 pub use session::SessionRules;
 pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
+pub use tls::{Certificate, CertificateError, Renewal, Tls};
 pub use token::{TokenKeys, mint};
 
 use crate::routes::{

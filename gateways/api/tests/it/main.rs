@@ -35,5 +35,6 @@ mod serve;
 mod slots;
 mod staff;
 mod strictness;
+mod tls;
 mod validate;
 mod world;
