@@ -24,6 +24,7 @@ mod session;
 pub mod state;
 mod tls;
 pub mod token;
+mod version;
 
 use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;

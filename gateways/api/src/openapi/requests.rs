@@ -46,6 +46,11 @@ pub(super) fn parameters() -> Value {
             "Kept with the events and named in the log. Anything but 1 to 128 printable ASCII characters is replaced.",
             json!({ "type": "string" }),
         ),
+        "Version": header(
+            "DCA-Version",
+            "The version to answer in. Without it that of the API key counts, else the newest. One that there is not is refused.",
+            json!({ "$ref": "#/components/schemas/ApiVersion" }),
+        ),
         "IdempotencyKey": header(
             "Idempotency-Key",
             "A repeat within 24 hours is answered as the first time, with `Idempotency-Replayed: true` and without effect.",
@@ -90,7 +95,7 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Map<String, Val
     if is_write && takes_cookie(operation) {
         added.push(common("CsrfToken"));
     }
-    added.push(common("RequestId"));
+    added.extend([common("Version"), common("RequestId")]);
     let own = operation.remove("parameters").and_then(|own| own.as_array().cloned()).unwrap_or_default();
     operation.insert("parameters".to_owned(), own.into_iter().chain(added).collect());
 }

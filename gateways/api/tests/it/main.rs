@@ -37,4 +37,5 @@ mod staff;
 mod strictness;
 mod tls;
 mod validate;
+mod versions;
 mod world;
