@@ -119,6 +119,7 @@ pub(crate) fn public_routes() -> OpenApiRouter<ApiState> {
         // about all of this
         .routes(routes!(documentation::document))
         .routes(routes!(documentation::page))
+        .routes(routes!(documentation::errors))
         .routes(routes!(documentation::asset))
 }
 

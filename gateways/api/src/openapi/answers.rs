@@ -101,6 +101,7 @@ const VERSIONED: &[&str] = &[
     "api_keys_revoke",
     "documentation_get",
     "documentation_page",
+    "documentation_errors",
     "documentation_asset",
 ];
 /// Operations whose answers name a position and no version.

@@ -14,7 +14,7 @@ const IN_PATHS: &[(&str, &str, &str, &str)] = &[
     ("/guilds/{guild}/api-keys/", "id", "ApiKeyId", "The API key, by its id."),
     ("/guilds/{guild}/role-rules/", "id", "Uuid", "The role rule."),
     ("/licenses/", "id", "LicenseId", "The license."),
-    ("/docs/", "asset", "Asset", "A file of the page."),
+    ("/docs/", "asset", "Asset", "A file of the pages."),
     ("", "id", "Word", "The thing, by its id."),
 ];
 
