@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use api::Certificate;
 use domain::time::{Span, Timestamp};
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::config::Tls;
@@ -22,11 +23,14 @@ const AHEAD: Span = Span::days(14);
 /// And so often.
 const REMIND: Duration = Duration::from_secs(86_400);
 
+/// More is read of no file: whatever it is, it is no certificate.
+const FILE_MAX_BYTES: u64 = 1 << 20;
+
 /// What stands in the two files.
 #[derive(PartialEq, Eq)]
 struct Content {
-    chain: Vec<u8>,
-    key: Vec<u8>,
+    chain: Zeroizing<Vec<u8>>,
+    key: Zeroizing<Vec<u8>>,
 }
 
 /// The certificate that is served, and where the next one comes from.
@@ -162,16 +166,21 @@ fn content(tls: &Tls) -> Outcome<Content> {
     Ok(Content { chain, key })
 }
 
-fn read(path: &Path, what: &str, name: &str, check: impl Fn(&File) -> Outcome<()>) -> Outcome<Vec<u8>> {
+fn read(
+    path: &Path,
+    what: &str,
+    name: &str,
+    check: impl Fn(&File) -> Outcome<()>,
+) -> Outcome<Zeroizing<Vec<u8>>> {
     let unreadable = |error| {
         Failure::new(format!("the TLS {what} file {} cannot be read: {error}", path.display())).help(format!(
             "Put it there, readable by the user of this process, or name another one in `{name}`."
         ))
     };
-    let mut file = File::open(path).map_err(unreadable)?;
+    let file = File::open(path).map_err(unreadable)?;
     check(&file)?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(unreadable)?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(FILE_MAX_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
 }
 
