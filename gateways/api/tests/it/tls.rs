@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Certificate, CertificateError, Connections, Tls};
+use api::{Certificate, CertificateError, Connections, Renewal, Tls};
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::World;
@@ -18,39 +18,56 @@ use crate::world::World;
 /// How long anything may take under the load of all tests.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A certificate that vouches for itself.
+fn made() -> (Certificate, CertificateDer<'static>) {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate =
+        Certificate::read(cert.pem().as_bytes(), signing_key.serialize_pem().as_bytes()).unwrap();
+    assert_eq!(certificate.der(), &cert.der()[..]);
+    (certificate, cert.der().clone())
+}
+
+fn trusting(certificates: &[&CertificateDer<'static>]) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    for own in certificates {
+        roots.add((*own).clone()).unwrap();
+    }
+    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+}
+
 struct Site {
     _world: World,
     address: std::net::SocketAddr,
     own: CertificateDer<'static>,
+    renewal: Renewal,
     closing: CancellationToken,
     served: tokio::task::JoinHandle<()>,
 }
 
 impl Site {
     async fn start(connections: Connections) -> Self {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let certificate =
-            Certificate::read(cert.pem().as_bytes(), signing_key.serialize_pem().as_bytes()).unwrap();
-        assert_eq!(certificate.der(), &cert.der()[..]);
-        let (tls, _) = Tls::new(&certificate);
+        let (certificate, own) = made();
+        let (tls, renewal) = Tls::new(&certificate);
         let world = World::bare(crate::world::Config::default()).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, closing) = (listener.local_addr().unwrap(), CancellationToken::new());
         let service = world.router.clone();
         let served = tokio::spawn(api::serve(listener, service, connections, Some(tls), closing.clone()));
-        Self { _world: world, address, own: cert.der().clone(), closing, served }
+        Self { _world: world, address, own, renewal, closing, served }
     }
 
     /// A handshake, which the other side may never answer.
     async fn connect(&self, alpn: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.own.clone()).unwrap();
-        let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let mut config = trusting(&[&self.own]);
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        self.connect_as(&Arc::new(config)).await
+    }
+
+    /// The same by a client that remembers its sessions.
+    async fn connect_as(&self, client: &Arc<ClientConfig>) -> std::io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+        TlsConnector::from(Arc::clone(client)).connect(name, stream).await
     }
 
     async fn silent(&self) -> TcpStream {
@@ -91,6 +108,24 @@ async fn a_handshake_takes_a_place_and_gives_it_back_in_time() {
     let mut stream = tokio::time::timeout(PATIENCE, site.connect(&[])).await.expect("a place").unwrap();
     assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
     assert_eq!(silent.read(&mut [0]).await.unwrap(), 0, "closed without a word");
+}
+
+#[tokio::test]
+async fn a_session_that_began_with_another_certificate_is_not_resumed() {
+    let site = Site::start(Connections::default()).await;
+    let (fresh, own) = made();
+    let client = Arc::new(trusting(&[&site.own, &own]));
+    let shaken = async || {
+        let mut stream = site.connect_as(&client).await.unwrap();
+        // What the next session is resumed with comes before the answer.
+        assert!(ask(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
+        let (_, connection) = stream.get_ref();
+        (connection.handshake_kind().unwrap(), connection.peer_certificates().unwrap()[0].clone())
+    };
+    assert_eq!(shaken().await, (HandshakeKind::Full, site.own.clone()));
+    assert_eq!(shaken().await, (HandshakeKind::Resumed, site.own.clone()));
+    site.renewal.replace(&fresh);
+    assert_eq!(shaken().await, (HandshakeKind::Full, own));
 }
 
 #[test]
