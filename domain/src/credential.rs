@@ -135,6 +135,44 @@ impl FromStr for Scope {
     }
 }
 
+/// A version of the HTTP API, by the day on which it became one: `2026-11-01`. Which there are, the API knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ApiVersion([u8; 10]);
+
+impl ApiVersion {
+    /// Its name in the API.
+    pub fn as_str(&self) -> &str {
+        // Digits and hyphens, because nothing else is parsed.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl FromStr for ApiVersion {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        // There are other ways to write a day, and this is the only one that is taken.
+        let is_day = text.parse::<chrono::NaiveDate>().is_ok_and(|day| day.to_string() == text);
+        text.as_bytes()
+            .try_into()
+            .ok()
+            .filter(|_| is_day)
+            .map(Self)
+            .ok_or_else(|| InvalidId::new(text, "a version of the API (a day such as 2026-11-01)"))
+    }
+}
+
+impl Serialize for ApiVersion {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for ApiVersion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 /// The public part of an API key: the guild's snowflake (8 bytes) and four random bytes; 24 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ApiKeyId([u8; ID]);

@@ -51,6 +51,7 @@ const OWNERS: &[(&[&str], &[&str])] = &[
     (&["sqlx", "postgres-es", "sqlite-es"], &["commands", "projections"]),
     (&["anyhow"], &["server", "xtask"]),
     (&["jsonwebtoken"], &["api"]),
+    (&["rustls", "tokio-rustls"], &["api", "client"]),
 ];
 
 /// All that the rules may be built from: nothing that has a clock, a socket or a file.

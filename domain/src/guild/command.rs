@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::state::{ExistingLicenses, RuleId, RuleSource, SettingsChange, StaffRole};
-use crate::credential::{ApiKeyId, ApiKeyKind, Scope};
+use crate::credential::{ApiKeyId, ApiKeyKind, ApiVersion, Scope};
 use crate::id::{GuildId, RoleId};
 use crate::private::Person;
 use crate::terms::TermsChange;
@@ -106,6 +106,8 @@ pub enum Action {
         name: Option<String>,
         /// Until when it works.
         expires_at: Option<Timestamp>,
+        /// The version of the API that it asks in; `None` for the first one.
+        version: Option<ApiVersion>,
     },
     /// Revoke an API key.
     RevokeApiKey {

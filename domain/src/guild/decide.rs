@@ -48,9 +48,14 @@ impl Decide for Guild {
             Action::ChangeStaff { person, role, granted_by } => {
                 self.change_staff(person, *role, *granted_by, at)
             }
-            Action::IssueApiKey { id, kind, scopes, name, expires_at } => {
-                let draft =
-                    access::KeyDraft { id: *id, kind: *kind, name: name.clone(), expires_at: *expires_at };
+            Action::IssueApiKey { id, kind, scopes, name, expires_at, version } => {
+                let draft = access::KeyDraft {
+                    id: *id,
+                    kind: *kind,
+                    name: name.clone(),
+                    expires_at: *expires_at,
+                    version: *version,
+                };
                 self.issue_api_key(guild, draft, scopes.as_deref(), at)
             }
             Action::RevokeApiKey { id } => self.revoke_api_key(*id, at),

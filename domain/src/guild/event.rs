@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::state::{ExistingLicenses, RuleId, RuleSource, Settings, StaffRole};
-use crate::credential::{ApiKeyId, ApiKeyKind, Scope};
+use crate::credential::{ApiKeyId, ApiKeyKind, ApiVersion, Scope};
 use crate::id::{GuildId, RoleId};
 use crate::private::{Person, Private, PrivateFields};
 use crate::terms::Terms;
@@ -130,6 +130,9 @@ pub enum Event {
         /// Until when it works.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<Timestamp>,
+        /// The version of the API that it asks in; absent of the first one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        api_version: Option<ApiVersion>,
         /// When.
         at: Timestamp,
     },

@@ -110,13 +110,14 @@ fn access(guild: &mut Guild, event: &Event) -> Applied {
             guild.staff.remove(&person.id);
             Some(*at)
         }
-        Event::ApiKeyIssued { key_id, kind, scopes, label, expires_at, at } => {
+        Event::ApiKeyIssued { key_id, kind, scopes, label, expires_at, api_version, at } => {
             let key = ApiKey {
                 id: *key_id,
                 kind: *kind,
                 scopes: scopes.clone(),
                 name: label.clone(),
                 expires_at: *expires_at,
+                version: *api_version,
                 created_at: *at,
                 revoked_at: None,
             };

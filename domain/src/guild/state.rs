@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::credential::{ApiKeyId, ApiKeyKind, Scope};
+use crate::credential::{ApiKeyId, ApiKeyKind, ApiVersion, Scope};
 use crate::id::{ChannelId, GuildId, Pseudonym, RoleId};
 use crate::key::Prefix;
 use crate::private::{Person, Private};
@@ -204,6 +204,9 @@ pub struct ApiKey {
     pub name: Option<String>,
     /// Until when it works.
     pub expires_at: Option<Timestamp>,
+    /// The version of the API that it asks in, if it names none; `None` is the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<ApiVersion>,
     /// When it was issued.
     pub created_at: Timestamp,
     /// When it was revoked.

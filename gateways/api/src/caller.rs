@@ -1,16 +1,17 @@
-//! What is known of a request before it is read: where it comes from and of what kind it is; and, once that is counted, how
-//! its sender stands with his limit. Who he is, `extract/principal.rs` finds out.
+//! What is known of a request before it is read: where it comes from, of what kind it is and in which version of the API it
+//! asks; and, once that is counted, how its sender stands with his limit. Who he is, `extract/principal.rs` finds out.
 
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::Request;
-use axum::http::Extensions;
+use axum::http::{Extensions, HeaderMap};
 
 use crate::error::ApiError;
 use crate::proxies::{Address, Origin};
 use crate::rates::{Class, Standing, Who};
+use crate::serve::Peer;
 use crate::state::ApiState;
+use crate::version::Version;
 
 /// Where a request comes from, and how its sender stands.
 #[derive(Debug)]
@@ -18,16 +19,41 @@ pub(crate) struct Caller {
     pub(crate) origin: Origin,
     class: Class,
     standing: OnceLock<Standing>,
+    /// The version that the request names; else that of its API key, once that is known.
+    version: OnceLock<Version>,
 }
 
 impl Caller {
     /// The sender of a request that came over a connection from `peer`.
-    pub(crate) fn of(state: &ApiState, peer: Option<IpAddr>, request: &Request) -> Self {
+    pub(crate) fn of(state: &ApiState, peer: Option<Peer>, request: &Request) -> Self {
         Self {
             origin: state.proxies().origin(peer, request.headers()),
             class: Class::of(request.method(), request.uri().path()),
             standing: OnceLock::new(),
+            version: OnceLock::new(),
         }
+    }
+
+    /// Takes the version that the request names.
+    ///
+    /// # Errors
+    /// 400 if there is none of that name.
+    pub(crate) fn hear_version(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        if let Some(version) = Version::asked(headers)? {
+            self.pin(version);
+        }
+        Ok(())
+    }
+
+    /// Takes the version of the API key, unless the request has named one.
+    pub(crate) fn pin(&self, version: Version) {
+        // The first one that is heard counts.
+        let _ = self.version.set(version);
+    }
+
+    /// In which version the request is answered.
+    pub(crate) fn version(&self) -> Version {
+        self.version.get().copied().unwrap_or(Version::NEWEST)
     }
 
     /// The sender of a request whose parts have it.

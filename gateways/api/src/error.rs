@@ -2,6 +2,7 @@
 //! in `frame.rs`, which knows the request's id; nothing of the inside (addresses, SQL, panics) ever stands in it.
 
 mod code;
+pub(crate) mod page;
 
 use std::borrow::Cow;
 

@@ -1,10 +1,9 @@
-//! What surrounds every request, in one service: request id, host list, secrets in addresses, time limit, panics,
+//! What surrounds every request, in one service: request id, host list, secrets in addresses, version, time limit, panics,
 //! security headers, how its sender stands with his limits, and the bodies of errors. One by hand instead of seven layers by
 //! composition, and validation past the router, because it passes through here a hundred thousand times a second. It decides
 //! nothing about who may do what.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -29,8 +28,9 @@ use crate::error::{ApiError, Code};
 use crate::problem;
 use crate::rates::{Class, Standing, Who};
 use crate::routes::validate;
-use crate::serve::ToPeer;
+use crate::serve::{Peer, ToPeer};
 use crate::state::ApiState;
+use crate::version;
 
 /// Where programs ask whether a key is valid.
 pub(crate) const VALIDATE: &str = "/licenses/validate";
@@ -96,7 +96,7 @@ pub struct Framed {
     /// Whether validations are answered here.
     validates: bool,
     /// Who is at the other end of the connection that this serves.
-    peer: Option<IpAddr>,
+    peer: Option<Peer>,
 }
 
 impl Framed {
@@ -106,7 +106,7 @@ impl Framed {
 }
 
 impl ToPeer for Framed {
-    fn to_peer(&self, peer: IpAddr) -> Self {
+    fn to_peer(&self, peer: Peer) -> Self {
         Self { peer: Some(peer), ..self.clone() }
     }
 }
@@ -124,7 +124,10 @@ impl Service<Request> for Framed {
     fn call(&mut self, mut request: Request) -> Self::Future {
         let id = RequestId::of(request.headers());
         let caller = Caller::of(&self.state, self.peer, &request);
-        if let Err(refused) = admit(&self.state, &request).and_then(|()| caller.admit_address(&self.state)) {
+        let admitted = admit(&self.state, &request)
+            .and_then(|()| caller.hear_version(request.headers()))
+            .and_then(|()| caller.admit_address(&self.state));
+        if let Err(refused) = admitted {
             let answer = finished(&self.state, refused.into_response(), &caller, id);
             return Box::pin(std::future::ready(Ok(answer)));
         }
@@ -244,6 +247,7 @@ fn finished(state: &ApiState, mut response: Response, caller: &Caller, id: Reque
     if let Some(standing) = standing {
         state.limiter().tell(standing, headers);
     }
+    headers.insert(version::HEADER, caller.version().header());
     headers.insert(REQUEST_ID, id.0);
     response
 }

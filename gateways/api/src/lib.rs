@@ -22,7 +22,9 @@ mod routes;
 mod serve;
 mod session;
 pub mod state;
+mod tls;
 pub mod token;
+mod version;
 
 use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;
@@ -37,9 +39,10 @@ pub use proxies::{Cidr, ForwardedBy, Proxies};
 pub use rates::{Rate, Rates};
 pub use refusals::{keep_refusals, write_refusals};
 pub use routes::sign_in::sign_in_link;
-pub use serve::{Connections, ToPeer, serve};
+pub use serve::{Connections, Peer, ToPeer, serve};
 pub use session::SessionRules;
 pub use state::{ApiState, Clock, Hosts, Limits, Mode, Parts};
+pub use tls::{Certificate, CertificateError, Renewal, Tls};
 pub use token::{TokenKeys, mint};
 
 use crate::routes::{
@@ -116,6 +119,7 @@ pub(crate) fn public_routes() -> OpenApiRouter<ApiState> {
         // about all of this
         .routes(routes!(documentation::document))
         .routes(routes!(documentation::page))
+        .routes(routes!(documentation::errors))
         .routes(routes!(documentation::asset))
 }
 

@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use axum::http::{HeaderMap, HeaderName, header};
 
+use crate::serve::Peer;
+
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -77,25 +79,27 @@ impl Proxies {
     }
 
     /// Where a request comes from that `peer` brings.
-    pub(crate) fn origin(&self, peer: Option<IpAddr>, headers: &HeaderMap) -> Origin {
+    pub(crate) fn origin(&self, peer: Option<Peer>, headers: &HeaderMap) -> Origin {
         match peer {
             None => Origin { address: Address::Unknown, is_https: false },
-            Some(peer) if self.ranges.is_empty() || !self.trusts(peer) => {
-                Origin { address: peer.into(), is_https: false }
+            Some(Peer { address, is_tls }) if self.ranges.is_empty() || !self.trusts(address) => {
+                Origin { address: address.into(), is_https: is_tls }
             }
-            Some(peer) => {
-                let (address, is_https) = match self.by {
+            Some(Peer { address: proxy, is_tls }) => {
+                let (address, proto) = match self.by {
                     ForwardedBy::XForwardedFor => {
-                        (self.nearest_stranger(peer, listed(headers, &FOR)), says_https(headers))
+                        let proto = listed(headers, &PROTO).next().flatten();
+                        (self.nearest_stranger(proxy, listed(headers, &FOR)), proto)
                     }
                     ForwardedBy::Forwarded => {
                         let elements = || listed(headers, &header::FORWARDED);
                         let said = elements().map(|element| element.and_then(|one| member(one, "for")));
                         let proto = elements().next().flatten().and_then(|one| member(one, "proto"));
-                        let is_https = proto.is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
-                        (self.nearest_stranger(peer, said), is_https)
+                        (self.nearest_stranger(proxy, said), proto)
                     }
                 };
+                // Over TLS with a proxy that says nothing, that is all that is known.
+                let is_https = proto.map_or(is_tls, |proto| proto.eq_ignore_ascii_case("https"));
                 Origin { address: address.into(), is_https }
             }
         }
@@ -126,10 +130,6 @@ fn listed<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item =
     })
 }
 
-fn says_https(headers: &HeaderMap) -> bool {
-    listed(headers, &PROTO).next().flatten().is_some_and(|proto| proto.eq_ignore_ascii_case("https"))
-}
-
 /// The value of a member of one element of `Forwarded`, without its quotes.
 fn member<'h>(element: &'h str, name: &str) -> Option<&'h str> {
     let pair = |pair: &'h str| pair.split_once('=').map(|(known, value)| (known.trim(), value.trim()));
@@ -147,7 +147,7 @@ fn node(text: &str) -> Option<IpAddr> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) address: Address,
-    /// Whether a proxy of ours took it over TLS.
+    /// Whether a proxy of ours took it over TLS, or this process itself.
     pub(crate) is_https: bool,
 }
 
@@ -192,7 +192,7 @@ mod tests {
         for (name, value) in given {
             headers.append(*name, value.parse().unwrap());
         }
-        let origin = proxies.origin(Some(peer.parse().unwrap()), &headers);
+        let origin = proxies.origin(Some(Peer { address: peer.parse().unwrap(), is_tls: false }), &headers);
         (origin.address, origin.is_https)
     }
 
@@ -268,6 +268,22 @@ mod tests {
         ] {
             let found = seen(&proxies, "10.0.0.1", &[("forwarded", said)]);
             assert_eq!(found, (at(expected.0), expected.1), "{said}");
+        }
+    }
+
+    #[test]
+    fn over_tls_with_this_process_it_is_https_unless_a_proxy_says_otherwise() {
+        for by in [ForwardedBy::XForwardedFor, ForwardedBy::Forwarded] {
+            let https = |peer: &str, given: &[(&'static str, &'static str)]| {
+                let headers = given.iter().map(|(name, value)| {
+                    (HeaderName::from_static(name), header::HeaderValue::from_static(value))
+                });
+                let peer = Peer { address: peer.parse().unwrap(), is_tls: true };
+                proxies(by).origin(Some(peer), &headers.collect()).is_https
+            };
+            let plain = [("x-forwarded-proto", "http"), ("forwarded", "for=198.51.100.1;proto=http")];
+            assert!(https("203.0.113.7", &[]) && https("203.0.113.7", &plain), "a stranger's word");
+            assert!(https("10.0.0.1", &[]) && !https("10.0.0.1", &plain), "a proxy's word");
         }
     }
 

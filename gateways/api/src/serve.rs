@@ -1,5 +1,6 @@
-//! Serves the API on a listener: a limited number of connections, each with limits for the head of a request, answers
-//! without delay, and an end that lets requests in flight finish. What is answered is no business of this file.
+//! Serves the API on a listener, plain or over TLS: a limited number of connections, each with limits for the head of a
+//! request, answers without delay, and an end that lets requests in flight finish. What is answered is no business of this
+//! file.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -14,10 +15,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
+
+use crate::tls::Tls;
 
 /// Pause after the system could not give a connection, for example because no file is left.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -33,31 +37,52 @@ pub struct Connections {
     pub head_timeout: Duration,
     /// Bytes of the head of a request. It is looked at when more has come, so twice as much may pass in one piece.
     pub head_max_bytes: usize,
+    /// Within this time TLS must be agreed upon, where it is spoken.
+    pub handshake_timeout: Duration,
 }
 
 impl Default for Connections {
     fn default() -> Self {
-        Self { max: 12_000, head_timeout: Duration::from_secs(75), head_max_bytes: 64 * 1024 }
+        Self {
+            max: 12_000,
+            head_timeout: Duration::from_secs(75),
+            head_max_bytes: 64 * 1024,
+            handshake_timeout: Duration::from_secs(10),
+        }
     }
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Where it is.
+    pub address: IpAddr,
+    /// Whether it speaks TLS with this process.
+    pub is_tls: bool,
 }
 
 /// A service that is told who is at the other end of a connection.
 pub trait ToPeer: Clone {
     /// The service of one connection.
     #[must_use]
-    fn to_peer(&self, peer: IpAddr) -> Self;
+    fn to_peer(&self, peer: Peer) -> Self;
 }
 
 /// Routes by themselves do not ask.
 impl ToPeer for axum::Router {
-    fn to_peer(&self, _: IpAddr) -> Self {
+    fn to_peer(&self, _: Peer) -> Self {
         self.clone()
     }
 }
 
-/// Answers until `closing` is cancelled and the last request is answered.
-pub async fn serve<S>(listener: TcpListener, service: S, limits: Connections, closing: CancellationToken)
-where
+/// Answers until `closing` is cancelled and the last request is answered; with `tls` to those only who speak it.
+pub async fn serve<S>(
+    listener: TcpListener,
+    service: S,
+    limits: Connections,
+    tls: Option<Tls>,
+    closing: CancellationToken,
+) where
     S: Service<Request, Response = Response, Error = Infallible> + ToPeer + Send + 'static,
     S::Future: Send,
 {
@@ -65,11 +90,23 @@ where
     while let Some(Some((stream, peer, place))) =
         closing.run_until_cancelled(accept(&listener, &places)).await
     {
-        let connection = connection(stream, service.to_peer(peer.ip()), limits, closing.clone());
-        tokio::spawn(async move {
-            connection.await;
-            drop(place);
-        });
+        let service = service.to_peer(Peer { address: peer.ip(), is_tls: tls.is_some() });
+        let closing = closing.clone();
+        // Two tasks, so that a plain connection does not have the size of one over TLS. A place is kept from the first byte of
+        // a handshake on.
+        match tls.clone() {
+            None => tokio::spawn(async move {
+                connection(stream, service, limits, closing).await;
+                drop(place);
+            }),
+            Some(tls) => tokio::spawn(async move {
+                let handshake = tls.handshake(stream, limits.handshake_timeout);
+                if let Some(Some(stream)) = closing.run_until_cancelled(handshake).await {
+                    connection(stream, service, limits, closing).await;
+                }
+                drop(place);
+            }),
+        };
     }
     // Nobody new is taken while the last ones are answered.
     drop(listener);
@@ -101,8 +138,9 @@ async fn accept(
 }
 
 /// One connection to its end.
-async fn connection<S>(stream: TcpStream, service: S, limits: Connections, closing: CancellationToken)
+async fn connection<I, S>(stream: I, service: S, limits: Connections, closing: CancellationToken)
 where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {

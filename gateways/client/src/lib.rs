@@ -3,6 +3,7 @@
 
 mod error;
 mod license;
+mod pin;
 
 pub use error::{Error, FieldProblem, Problem};
 pub use license::{ActivateRequest, Activated, Component, DeviceRequest, ValidateRequest, Validation};
@@ -110,6 +111,31 @@ impl Client {
     /// # Errors
     /// [`Error::Setup`] if the TLS library cannot be started or the credential is not plain ASCII.
     pub fn new(base: &str, credential: Credential, timeout: Duration) -> Result<Self, Error> {
+        Self::built(reqwest::Client::builder(), base, credential, timeout)
+    }
+
+    /// The same for a server whose own certificate (DER) is known: no other one is taken, whoever vouches for it, and this
+    /// one under any name and after its end. What is asked goes there directly, past any proxy.
+    ///
+    /// # Errors
+    /// Those of [`Client::new`].
+    pub fn pinned(
+        base: &str,
+        credential: Credential,
+        timeout: Duration,
+        certificate: &[u8],
+    ) -> Result<Self, Error> {
+        let tls = pin::to(certificate).map_err(|e| Error::Setup(e.to_string()))?;
+        let builder = reqwest::Client::builder().use_preconfigured_tls(tls).no_proxy();
+        Self::built(builder, base, credential, timeout)
+    }
+
+    fn built(
+        builder: reqwest::ClientBuilder,
+        base: &str,
+        credential: Credential,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
         let mut headers = HeaderMap::new();
         let secret = |text: &str| {
             let mut value = HeaderValue::from_str(text)
@@ -126,7 +152,7 @@ impl Client {
                 headers.insert(AUTHORIZATION, secret(&format!("Bearer {token}"))?);
             }
         }
-        let http = reqwest::Client::builder()
+        let http = builder
             .timeout(timeout)
             .default_headers(headers)
             .user_agent(concat!("dca-auth-client/", env!("CARGO_PKG_VERSION")))

@@ -59,6 +59,12 @@ pub(crate) struct Serve {
     /// Address range of a reverse proxy that speaks TLS to the world; repeat for more
     #[arg(long, value_name = "CIDR")]
     pub(crate) trusted_proxy: Vec<String>,
+    /// Speak TLS: the certificate and those of its issuers, in PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The key of that certificate, in PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
 }
 
 /// Every command.

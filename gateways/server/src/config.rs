@@ -18,7 +18,7 @@ use std::time::Duration;
 use commands::store::{AppendLimits, Pooler};
 
 pub(crate) use discord::{Application, Discord, Place};
-pub(crate) use http::Http;
+pub(crate) use http::{Http, Tls};
 pub(crate) use layers::{Inputs, Layers, Problem};
 pub(crate) use print::{print_json, print_text};
 use read::Reader;

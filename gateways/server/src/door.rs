@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use client::{Answer, Client, Credential, Download, Method};
+use data_encoding::BASE64;
 use domain::time::Timestamp;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(3600);
 /// The way to the data.
 pub(crate) struct Door {
     client: Client,
+    /// What the server says about itself.
+    run: Run,
     /// The server inside this process, if none runs elsewhere.
     local: Option<Process>,
 }
@@ -50,9 +53,9 @@ impl Door {
         let folder = folder(config)?;
         match find(&folder, command).await? {
             Found::Served(run) => {
-                let now = time_at(&run.url, folder.mode()).await?;
+                let now = time_at(&run, folder.mode()).await?;
                 let token = token(config, &folder, api::token::OPERATOR, now)?;
-                Ok(Self { client: connect(&run.url, token)?, local: None })
+                Ok(Self { client: connect(&run, token)?, run, local: None })
             }
             Found::Free(lock) => {
                 let listener = process::listen(([127, 0, 0, 1], 0).into()).await?;
@@ -62,7 +65,8 @@ impl Door {
                 process.catch_up().await?;
                 process.open_doors(config).await?;
                 let token = token(config, &folder, api::token::OPERATOR, process.assembled().clock.now())?;
-                Ok(Self { client: connect(process.url(), token)?, local: Some(process) })
+                let run = process::run(process.url());
+                Ok(Self { client: connect(&run, token)?, run, local: Some(process) })
             }
         }
     }
@@ -101,9 +105,7 @@ impl Door {
     /// # Errors
     /// If the key is no plain text.
     pub(crate) fn with_key(&self, api_key: &str) -> Outcome<Client> {
-        let credential = Credential::ApiKey(api_key.to_owned());
-        Client::new(self.url(), credential, CALL_TIMEOUT)
-            .attempt(|| format!("no connection to {}", self.url()))
+        client(&self.run, Credential::ApiKey(api_key.to_owned()), CALL_TIMEOUT)
     }
 
     /// Waits until reads show everything up to `position`.
@@ -161,7 +163,7 @@ pub(crate) fn folder(config: &Config) -> Outcome<Folder> {
 /// If the ring cannot be read, or the demo's database cannot be opened.
 pub(crate) async fn token_now(config: &Config, folder: &Folder, subject: &str) -> Outcome<String> {
     let now = match find(folder, "admin token").await? {
-        Found::Served(run) => time_at(&run.url, folder.mode()).await?,
+        Found::Served(run) => time_at(&run, folder.mode()).await?,
         Found::Free(lock) if lock.folder().mode() == Mode::Demo => {
             let assembled = assemble::open(config, &Roles::all(), lock.folder()).await?;
             let now = assembled.clock.now();
@@ -173,30 +175,30 @@ pub(crate) async fn token_now(config: &Config, folder: &Folder, subject: &str) -
     token(config, folder, subject, now)
 }
 
-/// Whether the server at `url` takes traffic.
+/// Whether a server takes traffic.
 ///
 /// # Errors
 /// If it does not, or does not answer within five seconds.
-pub(crate) async fn is_ready(url: &str) -> Outcome<()> {
-    visitor(url)?.call(Method::Get, "/ready", None).await.map(|_| ()).map_err(|error| {
+pub(crate) async fn is_ready(run: &Run) -> Outcome<()> {
+    visitor(run)?.call(Method::Get, "/ready", None).await.map(|_| ()).map_err(|error| {
         Failure::new(format!("the server does not take traffic: {}", failure(error).what()))
             .help("It may be starting or stopping; GET /health says more.")
     })
 }
 
-/// The time of the server at `url`: a demo's clock may be ahead of the system's.
-async fn time_at(url: &str, mode: Mode) -> Outcome<Timestamp> {
+/// The time of a server: a demo's clock may be ahead of the system's.
+async fn time_at(run: &Run, mode: Mode) -> Outcome<Timestamp> {
     if mode == Mode::Live {
         return Ok(Clock::default().now());
     }
-    let answer = visitor(url)?.call(Method::Get, "/_demo/clock", None).await.map_err(failure)?;
+    let answer = visitor(run)?.call(Method::Get, "/_demo/clock", None).await.map_err(failure)?;
     let now = answer.body["now"].as_str().unwrap_or_default();
-    now.parse().attempt(|| format!("the clock of {url} cannot be read"))
+    now.parse().attempt(|| format!("the clock of {} cannot be read", run.url))
 }
 
 /// A client without a credential, for what anybody may ask.
-fn visitor(url: &str) -> Outcome<Client> {
-    Client::new(url, Credential::None, VISIT_TIMEOUT).attempt(|| format!("no connection to {url}"))
+fn visitor(run: &Run) -> Outcome<Client> {
+    client(run, Credential::None, VISIT_TIMEOUT)
 }
 
 fn token(config: &Config, folder: &Folder, subject: &str, now: Timestamp) -> Outcome<String> {
@@ -204,8 +206,24 @@ fn token(config: &Config, folder: &Folder, subject: &str, now: Timestamp) -> Out
     Ok(api::mint(&keys::token_keys(&ring)?, subject, now))
 }
 
-fn connect(url: &str, token: String) -> Outcome<Client> {
-    Client::new(url, Credential::Bearer(token), CALL_TIMEOUT).attempt(|| format!("no connection to {url}"))
+fn connect(run: &Run, token: String) -> Outcome<Client> {
+    client(run, Credential::Bearer(token), CALL_TIMEOUT)
+}
+
+/// A client of a server of this machine. Over TLS it is known by the certificate that it wrote into the folder, which only
+/// the owner of the folder can write: what others vouch for does not count, nor does the name, because it is asked by its
+/// address.
+fn client(run: &Run, credential: Credential, timeout: Duration) -> Outcome<Client> {
+    let client = match &run.certificate {
+        None => Client::new(&run.url, credential, timeout),
+        Some(text) => {
+            let certificate = BASE64.decode(text.as_bytes());
+            let certificate =
+                certificate.attempt(|| "the certificate in run.json cannot be read".to_owned())?;
+            Client::pinned(&run.url, credential, timeout, &certificate)
+        }
+    };
+    client.attempt(|| format!("no connection to {}", run.url))
 }
 
 async fn find(folder: &Folder, command: &str) -> Outcome<Found> {

@@ -70,6 +70,14 @@ impl Failure {
         &self.what
     }
 
+    /// What happened and what to do, on one line of a log.
+    pub(crate) fn line(&self) -> String {
+        match &self.help {
+            Some(help) => format!("{}; {help}", self.what),
+            None => self.what.clone(),
+        }
+    }
+
     /// With which code the process ends.
     pub(crate) const fn exit(&self) -> Exit {
         self.exit

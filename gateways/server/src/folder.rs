@@ -34,6 +34,9 @@ pub(crate) struct Run {
     pub(crate) pid: u32,
     /// Its version.
     pub(crate) version: String,
+    /// Its own certificate, DER in base64; absent if it does not speak TLS. Commands take no other one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<String>,
 }
 
 /// Who holds the lock.

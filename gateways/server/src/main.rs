@@ -6,6 +6,7 @@ mod assemble;
 mod banner;
 mod bench;
 mod bot;
+mod certificate;
 mod cli;
 mod clock;
 mod config;
@@ -30,6 +31,7 @@ mod shutdown;
 mod telemetry;
 mod verify;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -93,7 +95,7 @@ fn inputs(cli: &Cli) -> Outcome<Inputs> {
         None => cli.serve.clone(),
         Some(_) if cli.serve != cli::Serve::default() => {
             return Err(Failure::usage(
-                "--demo, --listen and --trusted-proxy belong to `serve`, and stand after it",
+                "--demo, --listen, --role, --trusted-proxy, --tls-cert and --tls-key belong to `serve`, and stand after it",
             )
             .help("For example `dca-auth serve --listen 127.0.0.1:9000`."));
         }
@@ -102,17 +104,16 @@ fn inputs(cli: &Cli) -> Outcome<Inputs> {
     };
     let mut flags = Vec::new();
     let mut flag = |key, text: Option<String>, name| flags.extend(text.map(|text| (key, text, name)));
-    flag(
-        "data_dir",
-        cli.common.data_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()),
-        "--data-dir",
-    );
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+    flag("data_dir", path(&cli.common.data_dir), "--data-dir");
     flag("mode", cli.common.mode.map(|mode| mode.to_string()), "--mode");
     flag("mode", serve.demo.then(|| "demo".to_owned()), "--demo");
     flag("listen", serve.listen.map(|address| address.to_string()), "--listen");
     flag("role", Some(serve.role.join(",")).filter(|roles| !roles.is_empty()), "--role");
     let proxies = serve.trusted_proxy.join(",");
     flag("http.trusted_proxies", Some(proxies).filter(|list| !list.is_empty()), "--trusted-proxy");
+    flag("http.tls_cert", path(&serve.tls_cert), "--tls-cert");
+    flag("http.tls_key", path(&serve.tls_key), "--tls-key");
     // A variable whose name or value is not text cannot be one of ours.
     let env = std::env::vars_os()
         .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use api::{Code, Component, InteractionError, KeyWish, Operator, OperatorError};
 use commands::ring::{List, SecretId};
 use commands::store::StoreError;
+use data_encoding::BASE64;
 use discord::{InteractionRefused, Reach};
 use domain::id::{DiscordId, GuildId, RoleId};
 use domain::time::{Span, Timestamp};
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assemble::Assembled;
 use crate::bot::Discord;
+use crate::certificate::Certificates;
 use crate::failure::Outcome;
 use crate::folder::{Lock, Run};
 use crate::health::{Health, dispensable};
@@ -42,8 +44,8 @@ pub(crate) struct Host {
     jobs: Jobs,
     ready: AtomicBool,
     draining: CancellationToken,
-    /// The folder and what it says about this server; `None` for the server inside a command.
-    announced: Option<(Arc<Lock>, Run)>,
+    /// What others are told of this server; `None` for the server inside a command.
+    announced: Option<Announced>,
     /// One verify, rebuild or reconcile at a time.
     long: Long,
     /// One move of the clock at a time.
@@ -54,6 +56,16 @@ pub(crate) struct Host {
     health: Health,
 }
 
+/// What commands of this machine are told of a server.
+pub(crate) struct Announced {
+    /// The folder that says it.
+    pub(crate) lock: Arc<Lock>,
+    /// What does not change while it runs.
+    pub(crate) run: Run,
+    /// What does; `None` without TLS.
+    pub(crate) certificate: Option<Arc<Certificates>>,
+}
+
 impl Host {
     /// The process; `announced` is where it says that it serves, `long_wait` how long one request waits for work that
     /// takes long, `keys` who keeps the key ring and who retires secrets of it.
@@ -61,7 +73,7 @@ impl Host {
         assembled: Arc<Assembled>,
         jobs: Jobs,
         draining: CancellationToken,
-        announced: Option<(Arc<Lock>, Run)>,
+        announced: Option<Announced>,
         long_wait: Duration,
         discord: Discord,
         keys: (Arc<RingKeeper>, Arc<Retiring>),
@@ -96,10 +108,14 @@ impl Host {
     /// # Errors
     /// If `run.json` cannot be written.
     pub(crate) fn announce(&self) -> Outcome<()> {
-        match &self.announced {
-            Some((lock, run)) => lock.announce(run),
-            None => Ok(()),
-        }
+        let Some(Announced { lock, run, certificate }) = &self.announced else { return Ok(()) };
+        let certificate = certificate.as_ref().map(|certificate| BASE64.encode(&certificate.der()));
+        lock.announce(&Run { certificate, ..run.clone() })
+    }
+
+    /// The certificate that the server is known by; `None` without TLS.
+    pub(crate) fn certificate(&self) -> Option<&Arc<Certificates>> {
+        self.announced.as_ref()?.certificate.as_ref()
     }
 
     async fn move_clock(&self, by: Span) -> Result<Timestamp, OperatorError> {
@@ -183,10 +199,10 @@ impl Host {
     fn status_now(&self, position: i64, parked: &[Parked]) -> Value {
         let engine = &self.assembled.engine;
         let demo = self.assembled.mode == Mode::Demo;
-        let url = self.announced.as_ref().map(|(_, run)| &run.url);
+        let run = self.announced.as_ref().map(|announced| &announced.run);
         json!({
-            "url": url,
-            "metricsUrl": self.announced.as_ref().and_then(|(_, run)| run.metrics_url.as_ref()),
+            "url": run.map(|run| &run.url),
+            "metricsUrl": run.and_then(|run| run.metrics_url.as_ref()),
             "version": env!("CARGO_PKG_VERSION"),
             "mode": self.assembled.mode.as_str(),
             "position": position,
@@ -232,6 +248,7 @@ impl Operator for Host {
             let mut components = self.health.of(&self.assembled).await;
             components.push(self.discord.health(self.assembled.simulated).await);
             components.push(self.keeper.health().await);
+            components.extend(self.certificate().map(|kept| dispensable("certificate", kept.trouble())));
             let (engine, queries) = (self.assembled.engine, &self.assembled.queries);
             if engine.bus == "nats" {
                 components.push(dispensable("bus", queries.bus_trouble()));

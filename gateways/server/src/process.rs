@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assemble::{self, Assembled};
 use crate::bot::Starting;
+use crate::certificate::Certificates;
 use crate::config::Config;
 use crate::failure::{Attempt as _, Failure, Outcome};
 use crate::folder::{Lock, Run};
 use crate::jobs::Jobs;
 use crate::keys;
 use crate::mode::Mode;
-use crate::operator::Host;
+use crate::operator::{Announced, Host};
 use crate::retire::Retiring;
 use crate::ring_keeper::{Ended, Name, RingKeeper};
 use crate::role::{Role, Roles};
@@ -79,12 +80,17 @@ impl Process {
     ) -> Outcome<Self> {
         // A command has nobody else who would show it what it did.
         let roles = if purpose == Purpose::Serve { config.roles.clone() } else { Roles::all() };
+        let (certificate, tls) = certificate(config, purpose)?;
         let assembled = Arc::new(assemble::open(config, &roles, lock.folder()).await?);
         let lock = Arc::new(lock);
         make_demo(&assembled).await?;
         let address = listener.local_addr().attempt(|| "the address cannot be read".to_owned())?;
-        let url = format!("http://{}", reachable(address));
-        let announced = (purpose == Purpose::Serve).then(|| (Arc::clone(&lock), run(&url)));
+        let url = format!("{}://{}", if tls.is_some() { "https" } else { "http" }, reachable(address));
+        let announced = (purpose == Purpose::Serve).then(|| Announced {
+            lock: Arc::clone(&lock),
+            run: run(&url),
+            certificate,
+        });
         let jobs = Jobs::new(
             assembled.commands.clone(),
             assembled.queries.clone(),
@@ -97,17 +103,9 @@ impl Process {
         let holder = keys::random_hex::<8>()?;
         let retiring = Arc::new(Retiring::new(assembled.clone(), keeper.clone(), config.jobs, holder));
         let (discord, hosted) = Starting::open(config, &roles, lock.folder(), &assembled).await?.into_parts();
-        let wait = long_wait(config);
-        let keys = (Arc::clone(&keeper), Arc::clone(&retiring));
-        let host = Arc::new(Host::new(
-            Arc::clone(&assembled),
-            jobs.clone(),
-            draining,
-            announced,
-            wait,
-            discord,
-            keys,
-        ));
+        let (wait, keys) = (long_wait(config), (Arc::clone(&keeper), Arc::clone(&retiring)));
+        let (halves, own_jobs) = (Arc::clone(&assembled), jobs.clone());
+        let host = Arc::new(Host::new(halves, own_jobs, draining, announced, wait, discord, keys));
         hosted.by(&host);
         let stopping = CancellationToken::new();
         let mut background = JoinSet::new();
@@ -115,7 +113,7 @@ impl Process {
         assembled.queries.prepare().await.attempt(|| "the read models cannot be read".to_owned())?;
         background.spawn(keeper.run(stopping.clone()));
         follow(config, &roles, &assembled, purpose, &mut background, &stopping)?;
-        let state = api_state(config, &assembled, &host, address)?;
+        let state = api_state(config, &assembled, &host, address, &url)?;
         let router = match roles.has(Role::Api) {
             true => api::router(state.clone()),
             false => api::operator_router(state.clone(), roles.has(Role::Bot)),
@@ -123,7 +121,7 @@ impl Process {
         if purpose == Purpose::Serve {
             background.spawn(api::keep_refusals(state.clone(), stopping.clone()));
         }
-        let http = tokio::spawn(api::serve(listener, router, config.http.connections, closing.clone()));
+        let http = tokio::spawn(api::serve(listener, router, config.http.connections, tls, closing.clone()));
         let jobs = Some(jobs).filter(|_| purpose == Purpose::Serve);
         Ok(Self {
             assembled,
@@ -177,7 +175,12 @@ impl Process {
             }
         }
         self.host.set_ready();
-        self.host.announce()
+        self.host.announce()?;
+        if let Some(certificate) = self.host.certificate() {
+            self.background
+                .spawn(Arc::clone(certificate).keep(Arc::clone(&self.host), self.stopping.clone()));
+        }
+        Ok(())
     }
 
     /// Where it answers.
@@ -288,13 +291,25 @@ fn copy_and_seal(
     Ok(())
 }
 
+/// The certificate that a server has, and what it offers on its listener. A command asks itself, without TLS.
+fn certificate(config: &Config, purpose: Purpose) -> Outcome<(Option<Arc<Certificates>>, Option<api::Tls>)> {
+    match &config.http.tls {
+        Some(tls) if purpose == Purpose::Serve => {
+            let (certificate, offer) = Certificates::open(tls)?;
+            Ok((Some(Arc::new(certificate)), Some(offer)))
+        }
+        _ => Ok((None, None)),
+    }
+}
+
 /// What a server at `url` says about itself.
-fn run(url: &str) -> Run {
+pub(crate) fn run(url: &str) -> Run {
     Run {
         url: url.to_owned(),
         metrics_url: None,
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        certificate: None,
     }
 }
 
@@ -345,6 +360,7 @@ fn api_state(
     assembled: &Arc<Assembled>,
     host: &Arc<Host>,
     address: SocketAddr,
+    url: &str,
 ) -> Outcome<api::ApiState> {
     let clock = assembled.clock.clone();
     Ok(api::ApiState::new(api::Parts {
@@ -353,11 +369,7 @@ fn api_state(
         clock: Arc::new(move || clock.now()),
         tokens: keys::token_keys(assembled.commands.ring())?,
         identity: host.discord().identity(config)?,
-        public_url: config
-            .http
-            .public_url
-            .clone()
-            .unwrap_or_else(|| format!("http://{}", reachable(address))),
+        public_url: config.http.public_url.clone().unwrap_or_else(|| url.to_owned()),
         sessions: config.sessions,
         operator: Arc::clone(host) as Arc<dyn api::Operator>,
         mode: match assembled.mode {

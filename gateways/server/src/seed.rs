@@ -257,6 +257,7 @@ impl Player<'_> {
                 scopes: None,
                 name: Some("Game client".to_owned()),
                 expires_at: None,
+                version: None,
             },
         };
         self.commands.guild(context, GUILD, action).await.map(|_| ())

@@ -55,7 +55,7 @@ pub(crate) async fn serve(config: &Config) -> Outcome<()> {
     served
 }
 
-/// An address that others can reach needs TLS in front, and never shows a demo.
+/// An address that others can reach needs TLS, here or in front, and never shows a demo.
 fn check_address(config: &Config, mode: Mode) -> Outcome<()> {
     let address = config.listen;
     if address.ip().is_loopback() {
@@ -65,9 +65,10 @@ fn check_address(config: &Config, mode: Mode) -> Outcome<()> {
         return Err(Failure::new(format!("a demo is not served on {address}, where others can reach it"))
             .help("Listen on a loopback address, for example --listen 127.0.0.1:8420, or serve live data with --mode live."));
     }
-    if config.http.trusted_proxies.is_empty() {
+    if config.http.tls.is_none() && config.http.trusted_proxies.is_empty() {
         return Err(Failure::new(format!("{address} is not loopback, and keys and tokens would cross the network unencrypted"))
-            .help("Put a reverse proxy that speaks TLS in front and state its addresses with --trusted-proxy CIDR, or listen on 127.0.0.1."));
+            .help("Give it a certificate with --tls-cert FILE --tls-key FILE, or put a reverse proxy that speaks TLS in front and \
+                   state its addresses with --trusted-proxy CIDR, or listen on 127.0.0.1."));
     }
     Ok(())
 }

@@ -126,6 +126,22 @@ fn an_unknown_name_or_version_is_told_with_its_place() {
     assert!(why.contains("newer release"), "{why}");
 }
 
+/// `apiVersion` came later than the event; keys from before are of the first version of the API.
+#[test]
+fn an_api_key_without_a_version_still_loads_and_one_with_it_names_it() {
+    let golden = include_str!("../../../tests/golden/guild/guild.api_key_issued.v1.json");
+    let before: guild::Event = serde_json::from_str(golden).unwrap();
+    assert!(matches!(before, guild::Event::ApiKeyIssued { api_version: None, .. }), "{before:?}");
+    let mut value: serde_json::Value = serde_json::from_str(golden).unwrap();
+    value["apiVersion"] = "2026-11-01".into();
+    let since: guild::Event = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&since).unwrap(), value);
+    for wrong in ["2026-13-01", "2026-1-01", "+026-11-01", "tomorrow", ""] {
+        value["apiVersion"] = wrong.into();
+        assert!(serde_json::from_value::<guild::Event>(value.clone()).is_err(), "{wrong}");
+    }
+}
+
 #[test]
 fn a_payload_or_metadata_of_another_shape_is_told() {
     let row = stored(&mut registered(), &metadata());

@@ -1,7 +1,7 @@
 //! Who may do what in a guild: staff and API keys. No key material comes here.
 
 use super::{Decision, check, room_for_one};
-use crate::credential::{ApiKeyId, ApiKeyKind, Scope};
+use crate::credential::{ApiKeyId, ApiKeyKind, ApiVersion, Scope};
 use crate::guild::event::Event;
 use crate::guild::refusal::Refusal;
 use crate::guild::state::{Guild, StaffRole};
@@ -15,6 +15,7 @@ pub(super) struct KeyDraft {
     pub(super) kind: ApiKeyKind,
     pub(super) name: Option<String>,
     pub(super) expires_at: Option<Timestamp>,
+    pub(super) version: Option<ApiVersion>,
 }
 
 impl Guild {
@@ -48,7 +49,7 @@ impl Guild {
         scopes: Option<&[Scope]>,
         at: Timestamp,
     ) -> Decision {
-        let KeyDraft { id, kind, name, expires_at } = draft;
+        let KeyDraft { id, kind, name, expires_at, version } = draft;
         let refuse = |pointer, problem| Err(Refusal::InvalidValue { pointer, problem });
         if id.guild() != guild {
             return refuse("id", "must begin with the id of this guild");
@@ -58,8 +59,9 @@ impl Guild {
             check::name(name)?;
         }
         if let Some(known) = self.api_keys.get(&id) {
-            let facts = (known.kind, &known.scopes, &known.name, known.expires_at, known.revoked_at);
-            let repeated = facts == (kind, &scopes, &name, expires_at, None);
+            let facts =
+                (known.kind, &known.scopes, &known.name, known.expires_at, known.version, known.revoked_at);
+            let repeated = facts == (kind, &scopes, &name, expires_at, version, None);
             return if repeated {
                 Ok(Vec::new())
             } else {
@@ -71,7 +73,8 @@ impl Guild {
         }
         let unrevoked = self.api_keys.values().filter(|key| key.revoked_at.is_none()).count();
         room_for_one(unrevoked, check::API_KEYS_MAX, "API keys")?;
-        Ok(vec![Event::ApiKeyIssued { key_id: id, kind, scopes, label: name, expires_at, at }])
+        let (key_id, label, api_version) = (id, name, version);
+        Ok(vec![Event::ApiKeyIssued { key_id, kind, scopes, label, expires_at, api_version, at }])
     }
 
     pub(super) fn revoke_api_key(&self, id: ApiKeyId, at: Timestamp) -> Decision {

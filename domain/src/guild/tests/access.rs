@@ -84,7 +84,8 @@ fn id(n: u8) -> ApiKeyId {
 }
 
 fn issue(kind: ApiKeyKind, scopes: Option<&[Scope]>) -> Action {
-    Action::IssueApiKey { id: id(1), kind, scopes: scopes.map(<[_]>::to_vec), name: None, expires_at: None }
+    let scopes = scopes.map(<[_]>::to_vec);
+    Action::IssueApiKey { id: id(1), kind, scopes, name: None, expires_at: None, version: None }
 }
 
 fn issued(n: u8, kind: ApiKeyKind, scopes: &[Scope]) -> Event {
@@ -94,6 +95,7 @@ fn issued(n: u8, kind: ApiKeyKind, scopes: &[Scope]) -> Event {
         scopes: scopes.to_vec(),
         label: None,
         expires_at: None,
+        api_version: None,
         at: T1,
     }
 }
@@ -145,6 +147,7 @@ fn a_key_has_a_name_an_end_and_its_guild() {
         scopes: None,
         name: name.map(Into::into),
         expires_at,
+        version: None,
     };
     invalid("name")(given([]).when(ask(draft(id(1), Some(""), None))).inspect_result());
     invalid("expiresAt")(given([]).when(ask(draft(id(1), None, Some(T1)))).inspect_result());
@@ -154,6 +157,15 @@ fn a_key_has_a_name_an_end_and_its_guild() {
     let guild = folded(given([]).when(ask(draft(id(1), Some("ci"), Some(end)))).inspect_result().unwrap());
     let key = guild.api_key(id(1)).unwrap();
     assert_eq!((key.name.as_deref(), key.expires_at, key.revoked_at), (Some("ci"), Some(end), None));
+}
+
+#[test]
+fn a_key_keeps_the_version_that_it_was_issued_in() {
+    let version = "2026-11-01".parse().ok();
+    let action =
+        Action::IssueApiKey { id: id(1), kind: Secret, scopes: None, name: None, expires_at: None, version };
+    let guild = folded(given([]).when(ask(action)).inspect_result().unwrap());
+    assert!(version.is_some() && guild.api_key(id(1)).unwrap().version == version);
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn an_api_key_works_until_its_end_or_its_revocation() {
         scopes: vec![Scope::Validate],
         label: None,
         expires_at: Some(T1),
+        api_version: None,
         at: T0,
     };
     let guild = folded([issued.clone()]);

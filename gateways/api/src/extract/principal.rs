@@ -24,6 +24,7 @@ use crate::rates::Who;
 use crate::session;
 use crate::state::ApiState;
 use crate::token::{self, TokenError};
+use crate::version::Version;
 
 /// Header of an API key.
 const API_KEY: &str = "x-api-key";
@@ -373,20 +374,23 @@ impl Key {
         let guild = id.guild();
         let facts: Option<Arc<GuildFacts>> = state.queries().guild(guild).await?;
         if let Some(key) = facts.as_ref().and_then(|facts| facts.guild.api_key(id)) {
-            return Self::checked(key, kind, guild, now);
+            return Self::checked(key, kind, caller, now);
         }
         // The tag proves that we made the key, so the read model may only not have it yet: the log decides.
         let from_log = Box::pin(state.commands().load_guild(guild)).await?;
         let unknown = || not_ours().about_key(id);
-        from_log.api_key(id).ok_or_else(unknown).and_then(|key| Self::checked(key, kind, guild, now))
+        from_log.api_key(id).ok_or_else(unknown).and_then(|key| Self::checked(key, kind, caller, now))
     }
 
-    fn checked(key: &ApiKey, kind: ApiKeyKind, guild: GuildId, now: Timestamp) -> Result<Self, ApiError> {
+    fn checked(key: &ApiKey, kind: ApiKeyKind, caller: &Caller, now: Timestamp) -> Result<Self, ApiError> {
         if key.kind != kind {
             return Err(not_ours());
         }
         match key.usable_at(now) {
-            Ok(()) => Ok(Self { id: key.id, kind, guild, scopes: Scopes::of(&key.scopes) }),
+            Ok(()) => {
+                caller.pin(Version::of_key(key.version));
+                Ok(Self { id: key.id, kind, guild: key.id.guild(), scopes: Scopes::of(&key.scopes) })
+            }
             Err(ApiKeyState::Revoked) => Err(not_ours().about_key(key.id)),
             Err(ApiKeyState::Expired) => {
                 let detail = "This API key has expired; issue a new one.";

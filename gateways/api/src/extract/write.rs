@@ -30,6 +30,7 @@ use crate::frame::{REPLAYED, RequestId};
 use crate::recipe::{Outcome, Recipe};
 use crate::render::Audience;
 use crate::state::ApiState;
+use crate::version::Version;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_KEY_MAX: usize = 255;
@@ -41,6 +42,8 @@ pub(crate) struct Write {
     pub(crate) principal: Principal,
     pub(crate) now: Timestamp,
     pub(crate) uri: Uri,
+    /// The version of the API that it is answered in.
+    pub(crate) version: Version,
     /// In which form an answer of many is asked for.
     form: Form,
     body: Bytes,
@@ -86,6 +89,7 @@ impl Write {
         let now = state.now();
         let caller = Caller::in_parts(&parts.extensions)?;
         let mut principal = Principal::of(state, caller, &parts.method, &parts.headers, now).await?;
+        let version = caller.version();
         let heard = position::hear(state, &parts.headers).await?;
         if heard.is_some() {
             principal = Box::pin(principal.again(state, now)).await?;
@@ -110,6 +114,7 @@ impl Write {
             principal,
             now,
             uri: parts.uri,
+            version,
             form: Form::of(&parts.headers),
             body,
             request_id,

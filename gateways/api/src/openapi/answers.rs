@@ -101,6 +101,7 @@ const VERSIONED: &[&str] = &[
     "api_keys_revoke",
     "documentation_get",
     "documentation_page",
+    "documentation_errors",
     "documentation_asset",
 ];
 /// Operations whose answers name a position and no version.
@@ -132,6 +133,10 @@ pub(super) fn headers() -> Value {
     let free = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
     json!({
         "RequestId": { "description": "The id of the request.", "required": true, "schema": { "type": "string" } },
+        "Version": {
+            "description": "The version that it is answered in.", "required": true,
+            "schema": reference("schemas", "ApiVersion"),
+        },
         "ETag": header("The version of what is shown.", "^\"[0-9a-zA-Z-]+\"$"),
         "Position": header("What is shown holds everything up to here.", "^[0-9a-f]{16}\\.[0-9]+$"),
         "Replayed": header("This answer was given before.", "^true$"),
@@ -158,6 +163,7 @@ pub(super) fn problems() -> Value {
             .collect();
         let mut headers = json!({
             "X-Request-Id": reference("headers", "RequestId"),
+            "DCA-Version": reference("headers", "Version"),
             "RateLimit": reference("headers", "RateLimit"),
             "RateLimit-Policy": reference("headers", "RateLimitPolicy"),
         });
@@ -247,6 +253,7 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Map<String, Val
         let mut add =
             |name: &str, schema: &str| headers.insert(name.to_owned(), reference("headers", schema));
         add("X-Request-Id", "RequestId");
+        add("DCA-Version", "Version");
         if is_counted {
             add("RateLimit", "RateLimit");
             add("RateLimit-Policy", "RateLimitPolicy");

@@ -30,6 +30,9 @@ One credential a request: an API key of a guild (`X-API-Key`), or a person's acc
 of a browser). A credential or a license key in an address is refused. What is not the caller's own is answered as if it were not \
 there.
 
+A change that breaks programs makes a new version, named by its day, and those before it are still spoken. A request is answered \
+in the version of `DCA-Version`, else in the one that its API key was issued in, else in the newest; every answer names it.
+
 Requests are limited by kind and caller; answers say how a caller stands (`RateLimit`). The head of a request beyond 64 KiB or 100 \
 headers is answered 431 without a body.";
 

@@ -5,6 +5,8 @@ use domain::credential::Scope;
 use domain::verdict::Code as Verdict;
 use serde_json::{Map, Value, json};
 
+use crate::version::Version;
+
 /// A Discord id of at most 19 digits, as all are until 2090.
 const SNOWFLAKE: &str = "^[1-9][0-9]{0,18}$";
 const PERSON: &str = "^([1-9][0-9]{0,19}|erased|unreadable)$";
@@ -169,6 +171,7 @@ fn of_domain() -> Map<String, Value> {
 /// Things of the API that no struct of ours stands for.
 fn of_api() -> Map<String, Value> {
     object(json!({
+        "ApiVersion": one_of("A version of this API, by its day.", Version::ALL.map(Version::as_str)),
         "KeySet": {
             "type": "object",
             "description": "Public keys (RFC 7517; Ed25519 as in RFC 8037).",

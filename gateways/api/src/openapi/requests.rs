@@ -14,7 +14,7 @@ const IN_PATHS: &[(&str, &str, &str, &str)] = &[
     ("/guilds/{guild}/api-keys/", "id", "ApiKeyId", "The API key, by its id."),
     ("/guilds/{guild}/role-rules/", "id", "Uuid", "The role rule."),
     ("/licenses/", "id", "LicenseId", "The license."),
-    ("/docs/", "asset", "Asset", "A file of the page."),
+    ("/docs/", "asset", "Asset", "A file of the pages."),
     ("", "id", "Word", "The thing, by its id."),
 ];
 
@@ -45,6 +45,11 @@ pub(super) fn parameters() -> Value {
             "X-Request-Id",
             "Kept with the events and named in the log. Anything but 1 to 128 printable ASCII characters is replaced.",
             json!({ "type": "string" }),
+        ),
+        "Version": header(
+            "DCA-Version",
+            "The version to answer in. Without it that of the API key counts, else the newest. One that there is not is refused.",
+            json!({ "$ref": "#/components/schemas/ApiVersion" }),
         ),
         "IdempotencyKey": header(
             "Idempotency-Key",
@@ -90,7 +95,7 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Map<String, Val
     if is_write && takes_cookie(operation) {
         added.push(common("CsrfToken"));
     }
-    added.push(common("RequestId"));
+    added.extend([common("Version"), common("RequestId")]);
     let own = operation.remove("parameters").and_then(|own| own.as_array().cloned()).unwrap_or_default();
     operation.insert("parameters".to_owned(), own.into_iter().chain(added).collect());
 }

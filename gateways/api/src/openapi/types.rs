@@ -36,6 +36,7 @@ named!(
     AggregateKind,
     ApiKeyId,
     ApiKeyKind,
+    ApiVersion,
     AppliedAnswer,
     AsOf,
     CommonInstant,

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::instant::Instant;
 use crate::openapi::types as doc;
+use crate::version::Version;
 
 /// A guild.
 #[derive(Serialize, ToSchema)]
@@ -215,6 +216,9 @@ pub(crate) struct ApiKeyBody<'a> {
     name: Option<&'a str>,
     #[schema(value_type = Option<doc::Time>)]
     expires_at: Option<Instant>,
+    /// In which version it is answered when a request names none.
+    #[schema(value_type = doc::ApiVersion)]
+    version: &'static str,
     #[schema(value_type = doc::Time)]
     created_at: Instant,
     #[schema(value_type = Option<doc::Time>)]
@@ -233,6 +237,7 @@ impl<'a> ApiKeyBody<'a> {
             scopes: &key.scopes,
             name: key.name.as_deref(),
             expires_at: key.expires_at.map(Instant),
+            version: Version::of_key(key.version).as_str(),
             created_at: key.created_at.into(),
             revoked_at: key.revoked_at.map(Instant),
             key: None,

@@ -59,7 +59,7 @@ struct Issue {
 
 /// Issues an API key.
 ///
-/// 201 with the API key and, this once, the key itself.
+/// 201 with the API key and, this once, the key itself. It keeps the version of the API that this request is answered in.
 #[utoipa::path(
     post,
     path = "/guilds/{guild}/api-keys",
@@ -77,7 +77,8 @@ pub(crate) async fn issue(ids: PathIds, write: Write) -> Result<Response, ApiErr
     getrandom::fill(&mut random).map_err(|_| ApiError::unavailable())?;
     let id = ApiKeyId::new(guild, random);
     let Issue { kind, scopes, name, expires_at } = asked;
-    let action = Action::IssueApiKey { id, kind, scopes, name, expires_at };
+    let version = write.version.stored();
+    let action = Action::IssueApiKey { id, kind, scopes, name, expires_at, version };
     act(&write, guild, Recipe::ApiKey { guild, api_key: id, created: Created::Now }, action).await
 }
 

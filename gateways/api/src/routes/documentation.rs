@@ -1,5 +1,6 @@
-//! `/openapi.json` and `/docs`: the document of this API, made from the code that answers, and a page that shows it.
-//! They say nothing of a tenant, so they are given to everybody. Nothing on the page comes from another server.
+//! `/openapi.json` and `/docs`: the document of this API, made from the code that answers, a page that shows it, and a page
+//! that says what each code means. They say nothing of a tenant, so they are given to everybody. Nothing on the pages comes
+//! from another server.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -11,14 +12,18 @@ use axum::response::Response;
 use sha2::{Digest, Sha256};
 use utoipa_swagger_ui::{Config, serve};
 
-use crate::error::ApiError;
+use crate::error::{self, ApiError};
 use crate::extract::path::PathIds;
 use crate::extract::query::Query;
 use crate::openapi;
 
-/// The files of the page that come from its makers; there are more, which it does not need.
+/// The files of the document's page that come from its makers; there are more, which it does not need.
 const TAKEN: [&str; 3] = ["favicon-32x32.png", "swagger-ui-bundle.js", "swagger-ui.css"];
-/// What the page may do: load its own files, and ask this server.
+/// What the page of codes may do: load its picture and its style. It runs nothing.
+const READING: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+/// What the other page may do: load its own files, and ask this server.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'",
@@ -29,6 +34,7 @@ struct Fixed {
     body: Bytes,
     kind: HeaderValue,
     tag: HeaderValue,
+    policy: HeaderValue,
 }
 
 impl Fixed {
@@ -36,7 +42,7 @@ impl Fixed {
         let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(&body)[..16]);
         // Media types and hexadecimal digits always make values.
         let value = |text: &str| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
-        Self { body, kind: value(kind), tag: value(&format!("\"{hash}\"")) }
+        Self { body, kind: value(kind), tag: value(&format!("\"{hash}\"")), policy: POLICY }
     }
 
     /// The answer: 304 to whoever has it already.
@@ -47,7 +53,7 @@ impl Fixed {
         let headers = response.headers_mut();
         headers.insert(ETAG, self.tag.clone());
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-        headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+        headers.insert(CONTENT_SECURITY_POLICY, self.policy.clone());
         if known.split(',').map(str::trim).any(is_it) {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         } else {
@@ -64,6 +70,10 @@ static PAGE: LazyLock<Fixed> = LazyLock::new(|| {
     let page = include_bytes!("../openapi/page/index.html");
     Fixed::new(Bytes::from_static(page), "text/html; charset=utf-8")
 });
+static ERRORS: LazyLock<Fixed> = LazyLock::new(|| {
+    let page = Fixed::new(Bytes::from(error::page::page()), "text/html; charset=utf-8");
+    Fixed { policy: READING, ..page }
+});
 static ASSETS: LazyLock<BTreeMap<&str, Fixed>> = LazyLock::new(|| {
     let config = Arc::new(Config::default());
     let taken = |name: &'static str| {
@@ -71,8 +81,10 @@ static ASSETS: LazyLock<BTreeMap<&str, Fixed>> = LazyLock::new(|| {
         Some((name, Fixed::new(Bytes::from(file.bytes.into_owned()), &file.content_type)))
     };
     let start = Bytes::from_static(include_bytes!("../openapi/page/start.js"));
-    let own = ("start.js", Fixed::new(start, "text/javascript"));
-    TAKEN.into_iter().filter_map(taken).chain([own]).collect()
+    let style = Bytes::from_static(include_bytes!("../openapi/page/errors.css"));
+    let own =
+        [("start.js", Fixed::new(start, "text/javascript")), ("errors.css", Fixed::new(style, "text/css"))];
+    TAKEN.into_iter().filter_map(taken).chain(own).collect()
 });
 
 /// Shows this document.
@@ -103,7 +115,21 @@ pub(crate) async fn page(headers: HeaderMap, uri: Uri) -> Result<Response, ApiEr
     Ok(PAGE.answer(&headers))
 }
 
-/// Shows a file of that page.
+/// Shows what each code means and what helps; the `type` of a problem leads here.
+#[utoipa::path(
+    get,
+    path = "/docs/errors",
+    operation_id = "documentation_errors",
+    tag = "Documentation",
+    responses((status = 200, body = String, content_type = "text/html"), (status = 304)),
+    security(()),
+)]
+pub(crate) async fn errors(headers: HeaderMap, uri: Uri) -> Result<Response, ApiError> {
+    Query::none(&uri)?;
+    Ok(ERRORS.answer(&headers))
+}
+
+/// Shows a file of these pages.
 #[utoipa::path(
     get,
     path = "/docs/{asset}",

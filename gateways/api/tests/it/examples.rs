@@ -141,7 +141,8 @@ pub(crate) async fn world(operation: &str) -> World {
     act(Action::ChangeStaff { person, role: Some(StaffRole::Auditor), granted_by: StaffRole::Owner }).await;
     let id = ApiKeyId::new(GUILD, [0, 0, 0, 1]);
     let name = Some("Web shop".to_owned());
-    act(Action::IssueApiKey { id, kind: ApiKeyKind::Secret, scopes: None, name, expires_at: None }).await;
+    let (kind, version) = (ApiKeyKind::Secret, None);
+    act(Action::IssueApiKey { id, kind, scopes: None, name, expires_at: None, version }).await;
     for (license, of, owner) in
         [(LICENSE, "pro", Some(ada)), (UNOWNED, "pro", None), (OFFERED, "team", Some(ada))]
     {

@@ -35,5 +35,7 @@ mod serve;
 mod slots;
 mod staff;
 mod strictness;
+mod tls;
 mod validate;
+mod versions;
 mod world;

@@ -58,6 +58,7 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("GET", "/.well-known/jwks.json", Public),
     ("GET", "/openapi.json", Public),
     ("GET", "/docs", Public),
+    ("GET", "/docs/errors", Public),
     ("GET", "/docs/{asset}", Public),
     ("GET", "/_demo/clock", Public),
     ("GET", "/auth/discord", Proof),

@@ -100,6 +100,37 @@ async fn the_page_is_whole_and_has_a_policy_of_its_own() {
     world.get("/docs/oauth2-redirect.html").empty().await.problem(404);
 }
 
+/// What the `type` of a problem leads to: every code of the manual has its anchor on the page, letter for letter.
+#[tokio::test]
+async fn the_page_of_codes_has_an_anchor_for_each_and_runs_nothing() {
+    let world = World::bare(Config::default()).await;
+    let page = world.get("/docs/errors").empty().await;
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    let policy = page.header("content-security-policy").unwrap().to_owned();
+    assert!(
+        policy.starts_with("default-src 'none'; style-src 'self'; ") && !policy.contains("script"),
+        "{policy}"
+    );
+    let tag = page.header("etag").unwrap().to_owned();
+    let text = page.ok(200).as_str().unwrap().to_owned();
+    assert_eq!(world.get("/docs/errors").header("if-none-match", &tag).empty().await.status, 304);
+    assert!(!text.contains("://") && !text.contains("<script") && !text.contains("style="), "{text}");
+    let manual = include_str!("../../../../docs/ERRORS.md");
+    let codes: Vec<&str> = manual.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert!(codes.len() > 100, "{codes:?}");
+    for code in &codes {
+        assert_eq!(text.matches(&format!("<h2 id=\"{code}\">{code}</h2>")).count(), 1, "{code}");
+        assert_eq!(text.matches(&format!("id=\"{code}\"")).count(), 1, "{code} leads to two places");
+    }
+    let refused = world.get("/nowhere").empty().await;
+    assert_eq!(refused.problem(404), "NOT_FOUND");
+    let (path, anchor) = refused.body["type"].as_str().unwrap().split_once('#').unwrap();
+    assert_eq!(path, "/docs/errors");
+    assert!(text.contains(&format!("id=\"{anchor}\"")), "{anchor}");
+    let style = world.get("/docs/errors.css").empty().await;
+    assert!(text.contains("href=\"/docs/errors.css\"") && style.header("content-type") == Some("text/css"));
+}
+
 /// Two structs with one name would be one schema, and nobody would see which.
 #[test]
 fn every_schema_has_a_name_of_its_own() {

@@ -26,7 +26,8 @@ impl Site {
         let world = World::bare(Config { limits, ..Config::default() }).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, closing) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let served = tokio::spawn(api::serve(listener, world.router.clone(), connections, closing.clone()));
+        let served =
+            tokio::spawn(api::serve(listener, world.router.clone(), connections, None, closing.clone()));
         Self { world, address, closing, served }
     }
 

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::Framed;
 use api::operator::{Component, Condition, InteractionError, Operator, OperatorError};
-use api::{ApiState, Code, Hosts, KeyWish, Limits, Mode, Parts, Proxies, Rates, ToPeer, TokenKeys, mint};
+use api::{
+    ApiState, Code, Hosts, KeyWish, Limits, Mode, Parts, Peer, Proxies, Rates, ToPeer, TokenKeys, mint,
+};
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use commands::ring::{KeyRing, Random, os_random};
@@ -139,8 +141,10 @@ impl Ask<'_> {
     pub(crate) async fn raw(self, body: impl Into<Body>) -> Reply {
         let request = self.request.body(body.into()).unwrap();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let router =
-            self.peer.map_or_else(|| self.world.router.clone(), |peer| self.world.router.to_peer(peer));
+        let router = self.peer.map_or_else(
+            || self.world.router.clone(),
+            |address| self.world.router.to_peer(Peer { address, is_tls: false }),
+        );
         let response = router.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 1 << 26).await.unwrap();

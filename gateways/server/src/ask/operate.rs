@@ -254,7 +254,7 @@ async fn healthcheck(config: &Config, format: Format) -> Outcome<()> {
         return Err(unsound(format!("no server runs on {}", folder.path().display()))
             .help("Start it with `dca-auth`."));
     };
-    door::is_ready(&run.url).await?;
+    door::is_ready(&run).await?;
     answer(format, &json!({ "ready": true, "url": run.url }), |_| format!("ready at {}", run.url));
     Ok(())
 }

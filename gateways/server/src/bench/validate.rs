@@ -216,7 +216,7 @@ pub(super) async fn ready(config: &crate::config::Config, mode: crate::mode::Mod
     let (folder, begin) = (crate::folder::Folder::new(&config.data_dir, mode), Instant::now());
     loop {
         if let Some(run) = folder.run()
-            && door::is_ready(&run.url).await.is_ok()
+            && door::is_ready(&run).await.is_ok()
         {
             return Door::open(config, "bench").await;
         }
@@ -280,6 +280,6 @@ pub(super) async fn floor(body_bytes: usize, connections: usize) -> Outcome<()> 
     output::say(&format!("http://{address}"));
     let router = api::floor::router(format!("{:body_bytes$}", "{}").into_bytes());
     let limits = api::Connections { max: connections * 2, ..api::Connections::default() };
-    api::serve(listener, router, limits, CancellationToken::new()).await;
+    api::serve(listener, router, limits, None, CancellationToken::new()).await;
     Ok(())
 }

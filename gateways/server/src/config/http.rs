@@ -1,6 +1,9 @@
 //! The sections `http`, `limits` and `sessions`: by which names the server is reached, who stands in front of it, what one
 //! request, one caller and one sign-in may take.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use super::DAY_MS;
 use super::read::Reader;
 
@@ -11,6 +14,8 @@ pub(crate) struct Http {
     pub(crate) hosts: Vec<String>,
     /// Where browsers reach this server; `None` is the address that it listens on.
     pub(crate) public_url: Option<String>,
+    /// TLS, if this process speaks it itself.
+    pub(crate) tls: Option<Tls>,
     /// Address ranges of proxies in front.
     pub(crate) trusted_proxies: Vec<api::Cidr>,
     /// The header in which they say for whom they ask.
@@ -23,6 +28,35 @@ pub(crate) struct Http {
     pub(crate) rates: api::Rates,
 }
 
+/// Where the certificate is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tls {
+    /// The file with the certificate and those of its issuers.
+    pub(crate) certificate: PathBuf,
+    /// The file with its key.
+    pub(crate) key: PathBuf,
+    /// How often both are looked at.
+    pub(crate) poll: Duration,
+}
+
+/// Both files or none of them.
+fn tls(r: &mut Reader<'_>) -> Option<Tls> {
+    let (certificate, key) = (r.text("http.tls_cert"), r.text("http.tls_key"));
+    let poll = r.millis("http.tls_poll_ms", 50..=3_600_000);
+    match (certificate.is_empty(), key.is_empty()) {
+        (false, false) => Some(Tls { certificate: certificate.into(), key: key.into(), poll }),
+        (true, true) => None,
+        (false, true) => {
+            r.refuse("http.tls_key", "must name the file of the key that belongs to `http.tls_cert`");
+            None
+        }
+        (true, false) => {
+            r.refuse("http.tls_cert", "must name the file of the certificate that belongs to `http.tls_key`");
+            None
+        }
+    }
+}
+
 /// `localhost`, `127.0.0.1` or `[::1]`, perhaps with a port.
 fn is_loopback_name(host: &str) -> bool {
     let named = ["localhost", "127.0.0.1", "[::1]"].into_iter().find_map(|name| host.strip_prefix(name));
@@ -32,7 +66,7 @@ fn is_loopback_name(host: &str) -> bool {
 }
 
 /// Scheme, host and port of a page; without TLS on this machine only.
-fn public_url(r: &mut Reader<'_>) -> Option<String> {
+fn public_url(r: &mut Reader<'_>, speaks_tls: bool) -> Option<String> {
     let text = r.text("http.public_url");
     let url = text.trim().trim_end_matches('/').to_owned();
     if url.is_empty() {
@@ -50,6 +84,11 @@ fn public_url(r: &mut Reader<'_>) -> Option<String> {
         let what = "must be like https://auth.example.org: a scheme, a host, perhaps a port, and no path; http:// is for \
                     addresses of this machine only";
         r.refuse("http.public_url", what);
+    } else if speaks_tls && !url.starts_with("https://") {
+        r.refuse(
+            "http.public_url",
+            "must begin with https://, because this process speaks TLS (http.tls_cert)",
+        );
     }
     Some(url)
 }
@@ -58,15 +97,18 @@ fn public_url(r: &mut Reader<'_>) -> Option<String> {
 pub(super) fn http(r: &mut Reader<'_>) -> Http {
     let headers =
         [("x-forwarded-for", api::ForwardedBy::XForwardedFor), ("forwarded", api::ForwardedBy::Forwarded)];
+    let tls = tls(r);
     Http {
         hosts: r.list("http.hosts", "names such as auth.example.org"),
-        public_url: public_url(r),
+        public_url: public_url(r, tls.is_some()),
+        tls,
         trusted_proxies: r.list("http.trusted_proxies", "address ranges such as 10.0.0.0/8"),
         forwarded: r.word("http.forwarded_header", &headers, api::ForwardedBy::default()),
         connections: api::Connections {
             max: r.number("http.connections_max", 1..=1_000_000),
             head_timeout: r.millis("http.head_timeout_ms", 100..=3_600_000),
             head_max_bytes: r.number("http.head_max_bytes", 8_192..=1_048_576),
+            handshake_timeout: r.millis("http.handshake_timeout_ms", 100..=600_000),
         },
         limits: api::Limits {
             body_max_bytes: r.number("http.body_max_bytes", 1_024..=16_777_216),

@@ -126,6 +126,26 @@ fn secrets_come_from_files_too_and_are_never_shown() {
 }
 
 #[test]
+fn a_certificate_needs_its_key_and_an_address_with_tls() {
+    let read = |given: &[(&str, &str)]| Config::read(&Layers::collect(&inputs(given, &[])).unwrap());
+    assert_eq!(read(&[]).unwrap().http.tls, None);
+    let (cert, key) = (("DCA_HTTP_TLS_CERT", "a.pem"), ("DCA_HTTP_TLS_KEY", "b.pem"));
+    let tls = read(&[cert, key]).unwrap().http.tls.unwrap();
+    assert_eq!((tls.certificate.to_str(), tls.key.to_str()), (Some("a.pem"), Some("b.pem")));
+    for (given, says) in [
+        (&[cert][..], "`http.tls_key` must name the file of the key"),
+        (&[key], "`http.tls_cert` must name the file of the certificate"),
+        (
+            &[cert, key, ("DCA_HTTP_PUBLIC_URL", "http://localhost")],
+            "`http.public_url` must begin with https://",
+        ),
+    ] {
+        let found = problems(&inputs(given, &[]));
+        assert!(found.len() == 1 && found[0].starts_with(says), "{found:?}");
+    }
+}
+
+#[test]
 fn roles_are_words_and_none_is_all() {
     let read = |given: &[(&str, &str)]| Config::read(&Layers::collect(&inputs(given, &[])).unwrap());
     assert!(read(&[]).unwrap().roles.is_whole());

@@ -38,6 +38,8 @@ mod secrets;
 mod sign_in;
 mod simulation;
 mod tenants;
+mod tls;
+mod versions;
 
 /// Makes a test of each function, once on each set of engines.
 macro_rules! on_every_engine {

@@ -184,6 +184,11 @@ impl World {
         }
     }
 
+    /// Takes this certificate for its server's from now on, and no other one.
+    pub(crate) fn trust(&mut self, certificate: &str) {
+        self.http = crate::tls::trusting(certificate).build().unwrap();
+    }
+
     /// Sets a variable for every process of this world from now on.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
