@@ -182,6 +182,20 @@ fn of_api() -> Map<String, Value> {
                 },
             } } },
         },
+        "ProgramKeySet": {
+            "type": "object",
+            "description": "Public keys that programs check with (RFC 7517; Ed25519 as in RFC 8037).",
+            "required": ["keys"],
+            "properties": { "keys": { "type": "array", "items": {
+                "type": "object",
+                "required": ["kty", "crv", "alg", "use", "kid", "x", "purpose"],
+                "properties": {
+                    "kty": { "const": "OKP" }, "crv": { "const": "Ed25519" }, "alg": { "const": "EdDSA" },
+                    "use": { "const": "sig" }, "kid": { "type": "string" }, "x": { "type": "string" },
+                    "purpose": { "enum": ["certificate", "answer"], "description": "What it signs." },
+                },
+            } } },
+        },
         "AppliedItem": {
             "type": "object",
             "description": "What became of a license.",

@@ -64,6 +64,7 @@ named!(
     Person,
     PlatformRole,
     Position,
+    ProgramKeySet,
     Reason,
     RevokeCategory,
     RevokeMode,

@@ -9,6 +9,7 @@ mod audit_log;
 mod audit_trail;
 mod bad_input;
 mod bulk_revoke;
+mod certificates;
 mod conform;
 mod conventions;
 mod credentials;

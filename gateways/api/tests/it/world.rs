@@ -296,6 +296,7 @@ impl World {
             "activate",
             "heartbeat",
             "deactivate",
+            "certificate",
             "licenses:read",
             "licenses:write",
             "licenses:revoke",

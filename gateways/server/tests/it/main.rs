@@ -24,6 +24,7 @@ mod moving;
 #[path = "../../../../projections/tests/it/nats.rs"]
 mod nats;
 mod observe;
+mod offline;
 mod past;
 mod pgbouncer;
 mod platform;
