@@ -1,15 +1,17 @@
-//! What is known of a request before it is read: where it comes from and of what kind it is; and, once that is counted, how
-//! its sender stands with his limit. Who he is, `extract/principal.rs` finds out.
+//! What is known of a request before it is read: where it comes from, of what kind it is, and whether its answer is to be
+//! signed; and, once that is counted, how its sender stands with his limit. Who he is, `extract/principal.rs` finds out.
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::Request;
 use axum::http::Extensions;
+use axum::http::request::Parts;
 
 use crate::error::ApiError;
 use crate::proxies::{Address, Origin};
 use crate::rates::{Class, Standing, Who};
+use crate::signature::Wish;
 use crate::state::ApiState;
 
 /// Where a request comes from, and how its sender stands.
@@ -18,6 +20,10 @@ pub(crate) struct Caller {
     pub(crate) origin: Origin,
     class: Class,
     standing: OnceLock<Standing>,
+    /// How the answer is to be signed, as it was asked for; or why that cannot be.
+    asked: Result<Option<Box<Wish>>, ApiError>,
+    /// The same where the guild wishes it.
+    unasked: OnceLock<Box<Wish>>,
 }
 
 impl Caller {
@@ -27,6 +33,8 @@ impl Caller {
             origin: state.proxies().origin(peer, request.headers()),
             class: Class::of(request.method(), request.uri().path()),
             standing: OnceLock::new(),
+            asked: Wish::asked(request.method(), request.uri(), request.headers()),
+            unasked: OnceLock::new(),
         }
     }
 
@@ -38,6 +46,34 @@ impl Caller {
 
     pub(crate) fn address(&self) -> Address {
         self.origin.address
+    }
+
+    /// Refuses a wish for a signature that cannot be met.
+    ///
+    /// # Errors
+    /// 400.
+    pub(crate) fn admit_wish(&self) -> Result<(), ApiError> {
+        self.asked.as_ref().map(|_| ()).map_err(Clone::clone)
+    }
+
+    /// From here on the answer is signed: the guild of the API key wishes so.
+    pub(crate) fn sign_unasked(&self, parts: &Parts) {
+        // A request has one credential, and is found to be its guild's once.
+        let _ = self.unasked.set(Wish::unasked(parts));
+    }
+
+    /// How the answer is to be signed, if it is.
+    pub(crate) fn wish(&self) -> Option<&Wish> {
+        let asked = self.asked.as_ref().ok().and_then(Option::as_deref);
+        asked.or_else(|| self.unasked.get().map(|wish| &**wish))
+    }
+
+    /// Refuses a body other than the one that the signature of the answer would be bound to.
+    ///
+    /// # Errors
+    /// 400.
+    pub(crate) fn check_body(&self, body: &[u8]) -> Result<(), ApiError> {
+        self.asked.as_ref().ok().and_then(Option::as_deref).map_or(Ok(()), |wish| wish.check_body(body))
     }
 
     /// Counts a request whose sender is known by his address alone: signing in.

@@ -21,6 +21,7 @@ mod render;
 mod routes;
 mod serve;
 mod session;
+mod signature;
 pub mod state;
 pub mod token;
 

@@ -33,6 +33,7 @@ mod platform;
 mod reveal;
 mod security;
 mod serve;
+mod signed;
 mod slots;
 mod staff;
 mod strictness;

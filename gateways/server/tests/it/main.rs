@@ -36,6 +36,7 @@ mod rotation;
 mod scale;
 mod secrets;
 mod sign_in;
+mod signed;
 mod simulation;
 mod tenants;
 
