@@ -46,7 +46,7 @@ impl Commands {
         key: OpenedKey,
         order: DeviceOrder,
     ) -> Result<Activated, CommandError> {
-        let claim = self.claim(key.license, &order);
+        let claim = self.claim(key.license, &order.device_id, &order.components);
         let streams = [StreamId::license(key.license)];
         let attempt = || Box::pin(self.activate_once(context, key, &streams[0], &order, &claim)) as _;
         let done: Done<License> = self.retried(context, &streams, attempt).await?;
@@ -83,18 +83,21 @@ impl Commands {
     }
 
     /// Hashes the components of a device under the license's own key.
-    fn claim(&self, license: LicenseId, order: &DeviceOrder) -> DeviceClaim {
+    pub(crate) fn claim(
+        &self,
+        license: LicenseId,
+        device_id: &str,
+        components: &[(String, String)],
+    ) -> DeviceClaim {
         let mac: &dyn Mac = self.ring().as_ref();
-        let mut components: Vec<Component> = order
-            .components
-            .iter()
-            .map(|(name, value)| Component::hashed(mac, license, name, value))
-            .collect();
+        let mut components: Vec<Component> =
+            components.iter().map(|(name, value)| Component::hashed(mac, license, name, value)).collect();
         components.sort();
-        DeviceClaim { device_id: order.device_id.clone(), components }
+        DeviceClaim { device_id: device_id.to_owned(), components }
     }
 
-    async fn owner_banned(&self, license: &License) -> Result<bool, CommandError> {
+    /// Whether the owner is banned; nobody is not.
+    pub(crate) async fn owner_banned(&self, license: &License) -> Result<bool, CommandError> {
         match &license.owner {
             Some(owner) => Ok(self.load_user(&owner.id).await?.banned),
             None => Ok(false),

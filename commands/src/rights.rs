@@ -146,7 +146,7 @@ impl Guarded for License {
             Action::Transfer { .. } => Need::Staff(Permission::Transfer),
             Action::Revoke { category: RevokeCategory::RoleLost } => Need::Program,
             Action::Revoke { .. } => Need::Any(&[Permission::Revoke]),
-            Action::IssueLease { .. } => Need::Key(Scope::Certificate),
+            Action::IssueLease { .. } => Need::Any(&[Permission::Certify]),
             Action::ReleaseLease { .. } => Need::Any(&[Permission::Devices]),
             Action::RecordDelivery { .. } => Need::Any(&[Permission::RevealOne]),
             Action::Assign { how: AssignedHow::Role, .. }

@@ -67,7 +67,7 @@ struct KeyedHashes {
 
 /// Every purpose, in the order of [`KeyRing::purposes`], with the HKDF label that its key is derived under.
 /// A changed label changes every pseudonym, id or API key of every deployment.
-const PURPOSES: [(Purpose, &str); 10] = [
+const PURPOSES: [(Purpose, &str); 11] = [
     (Purpose::SubjectPepper, "dca-auth/subject-pepper/v1"),
     (Purpose::Alias, "dca-auth/alias/v1"),
     (Purpose::RoleLicense, "dca-auth/role-license/v1"),
@@ -78,6 +78,7 @@ const PURPOSES: [(Purpose, &str); 10] = [
     (Purpose::SignIn, "dca-auth/sign-in/v1"),
     (Purpose::Csrf, "dca-auth/csrf/v1"),
     (Purpose::PlatformClaim, "dca-auth/platform-claim/v1"),
+    (Purpose::Certificate, "dca-auth/certificate/v1"),
 ];
 
 const fn place(purpose: Purpose) -> usize {
@@ -92,6 +93,7 @@ const fn place(purpose: Purpose) -> usize {
         Purpose::SignIn => 7,
         Purpose::Csrf => 8,
         Purpose::PlatformClaim => 9,
+        Purpose::Certificate => 10,
     }
 }
 

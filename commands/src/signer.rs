@@ -54,6 +54,15 @@ impl Signer {
         Self::new(ring.list(purpose.list()).active_secret().bytes())
     }
 
+    /// The key of `purpose` with this id, whether active or not; `None` if the ring has none.
+    pub fn known(ring: &KeyRing, purpose: SigningPurpose, key_id: &str) -> Option<Self> {
+        let list = ring.list(purpose.list());
+        list.entries()
+            .iter()
+            .map(|entry| Self::new(entry.secret.bytes()))
+            .find(|signer| signer.key_id == key_id)
+    }
+
     /// The key of the log's checkpoints (record 0014 in docs/decisions).
     pub fn of_log(ring: &KeyRing) -> Self {
         Self::new(&ring.log_secret())
@@ -113,6 +122,9 @@ pub struct PublicKey {
     pub kid: String,
     /// base64url of the public key, 32 bytes.
     pub x: String,
+    /// What it signs, in a set of several purposes: whoever checks one kind takes the keys of that kind alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<&'static str>,
 }
 
 impl KeySet {
@@ -128,6 +140,16 @@ impl KeySet {
                 .collect(),
         }
     }
+
+    /// What programs check with: offline licenses and signed answers.
+    pub fn of_programs(ring: &KeyRing) -> Self {
+        let of = |purpose, named| {
+            let named = move |key| PublicKey { purpose: Some(named), ..key };
+            Self::of(ring, purpose).keys.into_iter().map(named)
+        };
+        let certificates = of(SigningPurpose::Certificates, "certificate");
+        Self { keys: certificates.chain(of(SigningPurpose::Responses, "answer")).collect() }
+    }
 }
 
 impl PublicKey {
@@ -139,6 +161,7 @@ impl PublicKey {
             used_for: "sig",
             kid: signer.key_id.clone(),
             x: BASE64URL_NOPAD.encode(&signer.public_key()),
+            purpose: None,
         }
     }
 }

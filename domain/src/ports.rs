@@ -31,6 +31,8 @@ pub enum Purpose {
     Csrf,
     /// Claims of the platform's ownership in a printed sign-in link.
     PlatformClaim,
+    /// Salts of the fingerprints in offline licenses.
+    Certificate,
 }
 
 /// Keyed hashes under the ring.

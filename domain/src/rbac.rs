@@ -19,6 +19,8 @@ pub enum Permission {
     Moderate,
     /// Rename and free devices.
     Devices,
+    /// Issue offline licenses.
+    Certify,
     /// Make, assign, renew, rekey and change licenses; types, rules, members and settings.
     Manage,
     /// Hand a license on: staff at once, the owner by an offer.
@@ -64,11 +66,12 @@ pub struct GivenBy {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Read,
         Self::Audit,
         Self::Moderate,
         Self::Devices,
+        Self::Certify,
         Self::Manage,
         Self::Transfer,
         Self::Revoke,
@@ -94,6 +97,7 @@ impl Permission {
             Self::Audit => in_guild(Auditor, Some(Scope::AuditRead), false),
             Self::Moderate => in_guild(Moderator, Some(Scope::LicensesWrite), false),
             Self::Devices => in_guild(Moderator, Some(Scope::LicensesWrite), true),
+            Self::Certify => in_guild(Moderator, Some(Scope::Certificate), true),
             Self::Manage => in_guild(Admin, Some(Scope::LicensesWrite), false),
             Self::Transfer => in_guild(Admin, Some(Scope::LicensesWrite), true),
             Self::Revoke | Self::Confirm => in_guild(Admin, Some(Scope::LicensesRevoke), false),

@@ -10,6 +10,8 @@ use super::{KeySet, Signer, SigningPurpose, verify};
 use crate::ring::os_random;
 use crate::ring::tests::{MADE_AT, assert_gives_nothing_away, known_ring};
 
+mod certificates;
+
 const PURPOSES: [SigningPurpose; 3] =
     [SigningPurpose::AccessTokens, SigningPurpose::Responses, SigningPurpose::Certificates];
 

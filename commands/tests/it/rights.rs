@@ -1,12 +1,15 @@
 //! The second door: a command that nobody asked about on its way is refused where it is decided, and leaves no event.
 
-use commands::{CommandError, Context, Held, Rights};
+use commands::{CommandError, Context, Held, LeaseOrder, Rights, TermsOrder};
 use domain::credential::Scope;
 use domain::event::Actor;
 use domain::guild::{Action, SettingsChange, StaffRole};
 use domain::id::{DiscordId, GuildId, Pseudonym};
 use domain::license::{Authority, Hold, RevokeCategory};
 use domain::platform::PlatformRole;
+use domain::terms::TermsChange;
+use domain::time::Span;
+use uuid::Uuid;
 
 use crate::handle::{ADA, GUILD, World, device, opened, order};
 
@@ -96,6 +99,42 @@ async fn an_owner_frees_his_devices_as_the_owner_and_not_as_staff() {
     let taken = commands.redeem(&with(&world, stranger), opened(&unowned), ADA).await;
     assert_eq!(taken.unwrap_err(), CommandError::Forbidden);
     commands.redeem(&with(&world, owner), opened(&unowned), ADA).await.unwrap();
+}
+
+#[tokio::test]
+async fn offline_licenses_are_issued_by_owner_staff_and_keys_with_the_scope() {
+    let world = World::new().await;
+    let license = world.generate("pro", 1).await.remove(0);
+    let commands = &world.commands;
+    commands.assign(&world.context(), license.id, ADA).await.unwrap();
+    let terms = TermsOrder {
+        terms: TermsChange { offline_lease_max: Some(Some(Span::days(7))), ..TermsChange::default() },
+        ..TermsOrder::default()
+    };
+    commands.change_terms(&world.context(), license.id, terms).await.unwrap();
+    commands.activate(&world.context(), opened(&license), device("laptop")).await.unwrap();
+    let issue = async |held: &Held| {
+        let order =
+            LeaseOrder { id: Uuid::new_v4(), device_id: "laptop".to_owned(), components: vec![], ttl: None };
+        commands.issue_lease(&with(&world, held.clone()), license.id, order).await
+    };
+    let owner = Held { account: Some(pseudonym(&world, ADA)), ..Held::default() };
+    let stranger = Held { account: Some(pseudonym(&world, DiscordId(9))), ..Held::default() };
+    let writes = key(&[Scope::Activate, Scope::LicensesWrite]);
+    for low in [&Held::default(), &stranger, &writes, &ranked(StaffRole::Auditor)] {
+        assert_eq!(issue(low).await.unwrap_err(), CommandError::Forbidden, "{low:?}");
+    }
+    let mut last = Uuid::nil();
+    for held in [&owner, &key(&[Scope::Certificate]), &ranked(StaffRole::Moderator)] {
+        last = issue(held).await.unwrap().state.ledger.leases.last().unwrap().id;
+    }
+    // Taking one back frees a slot, which is the right of whoever frees devices.
+    let release =
+        async |held: &Held| commands.release_lease(&with(&world, held.clone()), license.id, last).await;
+    for low in [&stranger, &key(&[Scope::Certificate]), &ranked(StaffRole::Auditor)] {
+        assert_eq!(release(low).await.unwrap_err(), CommandError::Forbidden, "{low:?}");
+    }
+    assert!(release(&writes).await.unwrap().state.ledger.leases.is_empty());
 }
 
 #[tokio::test]

@@ -60,8 +60,14 @@ fn no_key_gives_credentials_or_touches_people() {
 }
 
 #[test]
-fn the_owner_of_a_license_may_four_things_with_it() {
-    let own = [Permission::Read, Permission::Devices, Permission::Transfer, Permission::RevealOne];
+fn the_owner_of_a_license_may_five_things_with_it() {
+    let own = [
+        Permission::Read,
+        Permission::Devices,
+        Permission::Certify,
+        Permission::Transfer,
+        Permission::RevealOne,
+    ];
     assert_eq!(Permissions::of_owner(), Permissions::of(|one| own.contains(&one)));
     assert!(!Permissions::of_owner().and(Permissions::of_rank(StaffRole::Moderator)).has(Permission::Manage));
 }

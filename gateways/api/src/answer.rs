@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use axum::http::header::ETAG;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use commands::signer::{Signer, SigningPurpose};
+use domain::certificate::{self, Issue};
 use domain::device::DeviceClaim;
 use domain::guild::Guild;
 use domain::id::{LicenseId, StreamId};
@@ -24,7 +26,7 @@ use crate::keyed;
 use crate::open;
 use crate::recipe::{Created, Lot, Outcome, Recipe, Subject, activated, api_key_text};
 use crate::render::guild::{ApiKeyBody, GuildBody, MemberBody, RuleBody, TypeBody};
-use crate::render::license::{DeviceBody, ImportedBody, LicenseAndDevice, LicenseBody};
+use crate::render::license::{CertificateBody, DeviceBody, ImportedBody, LicenseAndDevice, LicenseBody};
 use crate::render::user::{ErasedBody, UserBody};
 use crate::render::{Audience, List, json};
 use crate::routes::staff;
@@ -102,6 +104,18 @@ async fn of_license(
             let answer = LicenseAndDevice { license: body(), device: Some(device(found, seen)) };
             Ok(json(status(created), &answer))
         }
+        Recipe::Certificate { lease, at, key, fingerprint, .. } => {
+            let lease = license.ledger.leases.iter().find(|one| one.id == *lease);
+            let lease = lease.ok_or_else(ApiError::internal)?;
+            let known = license.devices.iter().find(|device| device.device_id == lease.device_id);
+            let found = known.ok_or_else(ApiError::internal)?;
+            let seen = last_seen(state, license.id).await.get(&found.id).copied();
+            let issuer = state.tokens().issuer();
+            let issue = Issue { issuer, lease, at: *at, fingerprint };
+            let certificate = certificate(state, license, &issue, key)?;
+            let answer = CertificateBody::new(certificate, lease, body(), device(found, seen));
+            Ok(json(StatusCode::CREATED, &answer))
+        }
         Recipe::Device { device: text, .. } => {
             let found = license.device(text).ok_or_else(ApiError::internal)?;
             let seen = last_seen(state, license.id).await.get(&found.id).copied();
@@ -109,6 +123,21 @@ async fn of_license(
         }
         _ => Ok(json(StatusCode::OK, &body())),
     }
+}
+
+/// The text of an offline license. The ring keeps every key; should it have lost the one of the issue, the active one signs.
+fn certificate(
+    state: &ApiState,
+    license: &License,
+    issue: &Issue<'_>,
+    key: &str,
+) -> Result<String, ApiError> {
+    let (ring, purpose) = (state.commands().ring(), SigningPurpose::Certificates);
+    let signer = Signer::known(ring, purpose, key).unwrap_or_else(|| Signer::active(ring, purpose));
+    certificate::render(state.mac(), &signer, license, issue).map_err(|error| {
+        tracing::error!(%error, "a certificate has no JSON form");
+        ApiError::internal()
+    })
 }
 
 /// When the devices of a license were last in use, by our id. It decorates answers and is not worth failing one.

@@ -1,15 +1,18 @@
-//! What is known of a request before it is read: where it comes from, of what kind it is and in which version of the API it
-//! asks; and, once that is counted, how its sender stands with his limit. Who he is, `extract/principal.rs` finds out.
+//! What is known of a request before it is read: where it comes from, of what kind it is, in which version of the API it asks,
+//! and whether its answer is to be signed; and, once that is counted, how its sender stands with his limit. Who he is,
+//! `extract/principal.rs` finds out.
 
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
 
 use crate::error::ApiError;
 use crate::proxies::{Address, Origin};
 use crate::rates::{Class, Standing, Who};
 use crate::serve::Peer;
+use crate::signature::Wish;
 use crate::state::ApiState;
 use crate::version::Version;
 
@@ -21,6 +24,10 @@ pub(crate) struct Caller {
     standing: OnceLock<Standing>,
     /// The version that the request names; else that of its API key, once that is known.
     version: OnceLock<Version>,
+    /// How the answer is to be signed, as it was asked for; or why that cannot be.
+    asked: Result<Option<Box<Wish>>, ApiError>,
+    /// The same where the guild wishes it.
+    unasked: OnceLock<Box<Wish>>,
 }
 
 impl Caller {
@@ -31,6 +38,8 @@ impl Caller {
             class: Class::of(request.method(), request.uri().path()),
             standing: OnceLock::new(),
             version: OnceLock::new(),
+            asked: Wish::asked(request.method(), request.uri(), request.headers()),
+            unasked: OnceLock::new(),
         }
     }
 
@@ -64,6 +73,34 @@ impl Caller {
 
     pub(crate) fn address(&self) -> Address {
         self.origin.address
+    }
+
+    /// Refuses a wish for a signature that cannot be met.
+    ///
+    /// # Errors
+    /// 400.
+    pub(crate) fn admit_wish(&self) -> Result<(), ApiError> {
+        self.asked.as_ref().map(|_| ()).map_err(Clone::clone)
+    }
+
+    /// From here on the answer is signed: the guild of the API key wishes so.
+    pub(crate) fn sign_unasked(&self, parts: &Parts) {
+        // A request has one credential, and is found to be its guild's once.
+        let _ = self.unasked.set(Wish::unasked(parts));
+    }
+
+    /// How the answer is to be signed, if it is.
+    pub(crate) fn wish(&self) -> Option<&Wish> {
+        let asked = self.asked.as_ref().ok().and_then(Option::as_deref);
+        asked.or_else(|| self.unasked.get().map(|wish| &**wish))
+    }
+
+    /// Refuses a body other than the one that the signature of the answer would be bound to.
+    ///
+    /// # Errors
+    /// 400.
+    pub(crate) fn check_body(&self, body: &[u8]) -> Result<(), ApiError> {
+        self.asked.as_ref().ok().and_then(Option::as_deref).map_or(Ok(()), |wish| wish.check_body(body))
     }
 
     /// Counts a request whose sender is known by his address alone: signing in.

@@ -1,7 +1,7 @@
 //! What surrounds every request, in one service: request id, host list, secrets in addresses, version, time limit, panics,
-//! security headers, how its sender stands with his limits, and the bodies of errors. One by hand instead of seven layers by
-//! composition, and validation past the router, because it passes through here a hundred thousand times a second. It decides
-//! nothing about who may do what.
+//! security headers, how its sender stands with his limits, the bodies of errors, and the signature of an answer. One by hand
+//! instead of seven layers by composition, and validation past the router, because it passes through here a hundred thousand
+//! times a second. It decides nothing about who may do what.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -29,6 +29,7 @@ use crate::problem;
 use crate::rates::{Class, Standing, Who};
 use crate::routes::validate;
 use crate::serve::{Peer, ToPeer};
+use crate::signature;
 use crate::state::ApiState;
 use crate::version;
 
@@ -126,12 +127,12 @@ impl Service<Request> for Framed {
         let caller = Caller::of(&self.state, self.peer, &request);
         let admitted = admit(&self.state, &request)
             .and_then(|()| caller.hear_version(request.headers()))
-            .and_then(|()| caller.admit_address(&self.state));
-        if let Err(refused) = admitted {
-            let answer = finished(&self.state, refused.into_response(), &caller, id);
-            return Box::pin(std::future::ready(Ok(answer)));
-        }
+            .and_then(|()| caller.admit_wish());
         let state = self.state.clone();
+        if let Err(refused) = admitted.and_then(|()| caller.admit_address(&state)) {
+            let answer = async move { Ok(finished(&state, refused.into_response(), &caller, id).await) };
+            return Box::pin(answer);
+        }
         // Without the router, which would cost a tenth of what a validation takes.
         if self.validates && request.method() == Method::POST && request.uri().path() == VALIDATE {
             return Box::pin(validated(state, caller, request, id));
@@ -151,7 +152,7 @@ async fn validated(
 ) -> Result<Response, Infallible> {
     let answer = async { validate::answer(&state, &caller, request).await.into_response() };
     let response = in_time(answer, &id, state.limits().request_timeout).await;
-    Ok(finished(&state, response, &caller, id))
+    Ok(finished(&state, response, &caller, id).await)
 }
 
 async fn routed(
@@ -167,7 +168,7 @@ async fn routed(
         }
     };
     let response = in_time(answer, &id, state.limits().request_timeout).await;
-    Ok(finished(&state, response, &caller, id))
+    Ok(finished(&state, response, &caller, id).await)
 }
 
 /// An answer within its time, whatever happens on the way to it.
@@ -226,8 +227,18 @@ fn holds_secret(uri: &Uri) -> bool {
     })
 }
 
+/// The whole answer, signed if somebody wishes so.
+async fn finished(state: &ApiState, response: Response, caller: &Caller, id: RequestId) -> Response {
+    let response = headed(state, response, caller, id);
+    match caller.wish() {
+        // In a box of its own: who wishes nothing pays nothing for it.
+        Some(wish) => Box::pin(signature::sign(state.answer_keys(), wish, state.now(), response)).await,
+        None => response,
+    }
+}
+
 /// Writes the body of an error, if it is one, and the headers that every answer has.
-fn finished(state: &ApiState, mut response: Response, caller: &Caller, id: RequestId) -> Response {
+fn headed(state: &ApiState, mut response: Response, caller: &Caller, id: RequestId) -> Response {
     let mut standing = caller.standing();
     if let Some(mut error) = response.extensions_mut().remove::<ApiError>() {
         state.refusals().note(&error, caller.address(), state.now());

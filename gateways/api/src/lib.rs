@@ -21,6 +21,7 @@ mod render;
 mod routes;
 mod serve;
 mod session;
+mod signature;
 pub mod state;
 mod tls;
 pub mod token;
@@ -46,10 +47,10 @@ pub use tls::{Certificate, CertificateError, Renewal, Tls};
 pub use token::{TokenKeys, mint};
 
 use crate::routes::{
-    activate, analytics, api_keys, apply_terms, audit_log, audit_trail, bulk_revoke, demo, devices,
-    documentation, export, feed, generate, guild_roles, guilds, heartbeat, held_removals, history, import,
-    interactions, key_ring, license_types, licenses, lifecycle, operations, operator as admin, past, redeem,
-    reveal, role_rules, rule_preview, sessions, sign_in, staff, terms, transfer, users, validate,
+    activate, analytics, api_keys, apply_terms, audit_log, audit_trail, bulk_revoke, certificates, demo,
+    devices, documentation, export, feed, generate, guild_roles, guilds, heartbeat, held_removals, history,
+    import, interactions, key_ring, license_types, licenses, lifecycle, operations, operator as admin, past,
+    redeem, reveal, role_rules, rule_preview, sessions, sign_in, staff, terms, transfer, users, validate,
 };
 
 /// The whole API as a service.
@@ -73,6 +74,7 @@ pub(crate) fn public_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(activate::deactivate))
         .routes(routes!(heartbeat::heartbeat))
         .routes(routes!(redeem::redeem))
+        .routes(routes!(certificates::issue_with_key))
         // one license
         .routes(routes!(licenses::list))
         .routes(routes!(licenses::one))
@@ -83,6 +85,9 @@ pub(crate) fn public_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(licenses::devices))
         .routes(routes!(devices::rename))
         .routes(routes!(devices::free))
+        .routes(routes!(certificates::issue))
+        .routes(routes!(certificates::release))
+        .routes(routes!(certificates::keys))
         .routes(routes!(lifecycle::assign))
         .routes(routes!(lifecycle::suspend))
         .routes(routes!(lifecycle::resume))

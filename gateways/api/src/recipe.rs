@@ -8,6 +8,7 @@ use commands::{
     Activated, Application, CommandError, Commands, Done, Fate, Generated, Imported, Revocation, Revoked,
     TermsFate,
 };
+use domain::certificate::Fingerprint;
 use domain::credential::{self, ApiKeyId};
 use domain::device::{DeviceClaim, Recognition, recognise};
 use domain::guild::{Guild, RuleId};
@@ -15,6 +16,7 @@ use domain::id::{GuildId, LicenseId, Pseudonym, StreamId};
 use domain::license::{Device, License};
 use domain::member::Member;
 use domain::platform::PlatformRole;
+use domain::time::Timestamp;
 use domain::user::User;
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,16 @@ pub(crate) enum Recipe {
         /// What it is recognised by otherwise; the components are hashes.
         device_id: String,
         components: Vec<domain::device::Component>,
+    },
+    /// An offline license, with the license and the device. What it is made of beside the license stands here, so that a
+    /// repeat has the same text: the components are hashes under keys of the ring.
+    Certificate {
+        license: LicenseId,
+        lease: Uuid,
+        at: Timestamp,
+        /// Id of the key that signs it.
+        key: String,
+        fingerprint: Fingerprint,
     },
     /// A device of a license, by our id or the client's.
     Device { license: LicenseId, device: String },
@@ -337,7 +349,10 @@ impl Recipe {
     pub(crate) async fn load(&self, commands: &Commands, versions: &Value) -> Result<Subject, CommandError> {
         let version = |stream: StreamId| versions.get(stream.to_string()).and_then(Value::as_u64);
         match self {
-            Self::License { license } | Self::Activation { license, .. } | Self::Device { license, .. } => {
+            Self::License { license }
+            | Self::Activation { license, .. }
+            | Self::Certificate { license, .. }
+            | Self::Device { license, .. } => {
                 let loaded = match version(StreamId::license(*license)) {
                     Some(version) => commands.load_license_at(*license, version).await?,
                     None => commands.load_license(*license).await?,

@@ -18,6 +18,7 @@ use crate::proxies::Proxies;
 use crate::rates::{Limiter, Rates};
 use crate::refusals::Refusals;
 use crate::session::SessionRules;
+use crate::signature::AnswerKeys;
 use crate::token::TokenKeys;
 
 /// Where the instant of every request comes from; the demo's clock can be moved forward.
@@ -123,6 +124,7 @@ pub struct ApiState {
 struct Inner {
     parts: Parts,
     seal_log: SealLog,
+    answer_keys: AnswerKeys,
     limiter: Limiter,
     refusals: Refusals,
     in_flight: Mutex<HashSet<IdempotencyKey>>,
@@ -133,9 +135,10 @@ impl ApiState {
     pub fn new(parts: Parts) -> Self {
         let sign = Arc::new(Signer::of_log(parts.commands.ring()));
         let seal_log = SealLog::new(&parts.queries, sign);
+        let answer_keys = AnswerKeys::new(parts.commands.ring());
         let limiter = Limiter::new(&parts.rates, parts.queries.shared_limits());
         let (refusals, in_flight) = (Refusals::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { parts, seal_log, limiter, refusals, in_flight }) }
+        Self { inner: Arc::new(Inner { parts, seal_log, answer_keys, limiter, refusals, in_flight }) }
     }
 
     /// The instant of a request: asked once each.
@@ -153,6 +156,10 @@ impl ApiState {
 
     pub(crate) fn seal_log(&self) -> &SealLog {
         &self.inner.seal_log
+    }
+
+    pub(crate) fn answer_keys(&self) -> &AnswerKeys {
+        &self.inner.answer_keys
     }
 
     pub(crate) fn mac(&self) -> &dyn Mac {

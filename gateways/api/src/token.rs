@@ -109,6 +109,11 @@ impl TokenKeys {
         Ok(Self { issuer, rules, ring: Arc::clone(ring), drawn })
     }
 
+    /// `iss` of everything that this server signs.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// The keys as the ring has them now. A ring that cannot be drawn from (which no ring that was read is) leaves those
     /// that were drawn before.
     fn drawn(&self) -> Arc<Drawn> {
@@ -265,6 +270,18 @@ mod tests {
         format!("{text}.{signature}")
     }
 
+    /// An offline license as it is issued.
+    fn certificate(ring: &KeyRing) -> String {
+        use domain::certificate::{Fingerprint, Issue, render};
+        use domain::license::{Lease, License};
+        let lease = Lease { id: uuid::Uuid::nil(), device_id: "pc".to_owned(), until: NOW.after(LIFETIME) };
+        let fingerprint = Fingerprint::default();
+        let issue =
+            Issue { issuer: "https://auth.example", lease: &lease, at: NOW, fingerprint: &fingerprint };
+        let signer = Signer::active(ring, SigningPurpose::Certificates);
+        render(ring, &signer, &License::default(), &issue).unwrap()
+    }
+
     /// What a token says that is good in every member.
     fn good() -> Value {
         let iat = NOW.ms() / 1_000;
@@ -309,7 +326,8 @@ mod tests {
             header(json!({ "kid": null })),
             header(json!({ "alg": "none" })),
             header(json!({ "alg": "ES256" })),
-            // Keys of this server, and for other things.
+            // Keys of this server, and for other things; the first is an offline license in every member.
+            certificate(&ring),
             forged(&ring, SigningPurpose::Certificates, &json!({}), &good()),
             forged(&ring, SigningPurpose::Responses, &json!({}), &good()),
         ];

@@ -29,6 +29,8 @@ pub(crate) const AUDIT: Right = Permission::Audit;
 pub(crate) const MODERATE: Right = Permission::Moderate;
 /// Rename and free devices.
 pub(crate) const DEVICES: Right = Permission::Devices;
+/// Issue offline licenses.
+pub(crate) const CERTIFY: Right = Permission::Certify;
 /// Generate, assign, renew, rekey, change; types and rules.
 pub(crate) const MANAGE: Right = Permission::Manage;
 /// Hand on: staff at once, the owner by an offer.

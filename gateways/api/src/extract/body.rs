@@ -17,6 +17,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use super::query::Query;
+use crate::caller::Caller;
 use crate::error::{ApiError, Code};
 use crate::state::{ApiState, Limits};
 
@@ -66,6 +67,7 @@ pub(crate) async fn sent(state: &ApiState, request: Request) -> Result<(Parts, B
     Query::none(request.uri())?;
     let (parts, body) = request.into_parts();
     let bytes = read(state.limits(), &parts.headers, body).await?;
+    Caller::in_parts(&parts.extensions)?.check_body(&bytes)?;
     Ok((parts, bytes))
 }
 

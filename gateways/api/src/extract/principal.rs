@@ -120,12 +120,12 @@ impl Principal {
     pub(crate) async fn of(
         state: &ApiState,
         caller: &Caller,
-        method: &Method,
-        headers: &HeaderMap,
+        parts: &Parts,
         now: Timestamp,
     ) -> Result<Self, ApiError> {
+        let (method, headers) = (&parts.method, &parts.headers);
         match presented(headers)? {
-            Presented::ApiKey(text) => Key::of(state, caller, text, now).await.map(Self::Key),
+            Presented::ApiKey(text) => Key::of(state, caller, parts, text, now).await.map(Self::Key),
             // In boxes of their own: the hot path is an API key's.
             Presented::Token(text) => Box::pin(of_token(state, caller, text, now)).await,
             Presented::Nothing => Box::pin(of_cookie(state, caller, method, headers, now)).await,
@@ -133,13 +133,19 @@ impl Principal {
     }
 
     /// The same as he is after this process has heard of more: what was taken from him elsewhere is gone.
-    pub(crate) async fn again(self, state: &ApiState, now: Timestamp) -> Result<Self, ApiError> {
+    pub(crate) async fn again(
+        self,
+        state: &ApiState,
+        caller: &Caller,
+        parts: &Parts,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
         match self {
             Self::Operator => Ok(Self::Operator),
             Self::User(User { account, id, session, .. }) => {
                 User::known(state, account, id, session, now).await.map(Self::User)
             }
-            Self::Key(key) => Key::known(state, key.kind, key.id, now).await.map(Self::Key),
+            Self::Key(key) => Key::known(state, caller, parts, (key.kind, key.id), now).await.map(Self::Key),
         }
     }
 
@@ -358,26 +364,39 @@ async fn of_token(
 }
 
 impl Key {
-    async fn of(state: &ApiState, caller: &Caller, text: &str, now: Timestamp) -> Result<Self, ApiError> {
+    async fn of(
+        state: &ApiState,
+        caller: &Caller,
+        parts: &Parts,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
         let (kind, id) = credential::open(state.mac(), text).ok_or_else(not_ours)?;
         caller.admit(state, Who::key(kind, id, caller.address()))?;
-        Self::known(state, kind, id, now).await
+        Self::known(state, caller, parts, (kind, id), now).await
     }
 
     /// A key whose tag was checked, if its guild has it.
     async fn known(
         state: &ApiState,
-        kind: ApiKeyKind,
-        id: ApiKeyId,
+        caller: &Caller,
+        parts: &Parts,
+        (kind, id): (ApiKeyKind, ApiKeyId),
         now: Timestamp,
     ) -> Result<Self, ApiError> {
         let guild = id.guild();
         let facts: Option<Arc<GuildFacts>> = state.queries().guild(guild).await?;
+        if facts.as_ref().is_some_and(|facts| facts.guild.settings.sign_answers) {
+            caller.sign_unasked(parts);
+        }
         if let Some(key) = facts.as_ref().and_then(|facts| facts.guild.api_key(id)) {
             return Self::checked(key, kind, caller, now);
         }
         // The tag proves that we made the key, so the read model may only not have it yet: the log decides.
         let from_log = Box::pin(state.commands().load_guild(guild)).await?;
+        if from_log.settings.sign_answers {
+            caller.sign_unasked(parts);
+        }
         let unknown = || not_ours().about_key(id);
         from_log.api_key(id).ok_or_else(unknown).and_then(|key| Self::checked(key, kind, caller, now))
     }
@@ -405,7 +424,7 @@ impl FromRequestParts<ApiState> for Principal {
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let caller = Caller::in_parts(&parts.extensions)?;
-        Self::of(state, caller, &parts.method, &parts.headers, state.now()).await
+        Self::of(state, caller, parts, state.now()).await
     }
 }
 

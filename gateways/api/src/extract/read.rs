@@ -59,9 +59,9 @@ impl FromRequestParts<ApiState> for Read {
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
         let now = state.now();
         let caller = Caller::in_parts(&parts.extensions)?;
-        let mut principal = Principal::of(state, caller, &parts.method, &parts.headers, now).await?;
+        let mut principal = Principal::of(state, caller, parts, now).await?;
         if position::wait(state, &parts.headers).await? {
-            principal = Box::pin(principal.again(state, now)).await?;
+            principal = Box::pin(principal.again(state, caller, parts, now)).await?;
         }
         let request_id =
             parts.extensions.get::<RequestId>().map_or_else(String::new, |id| id.text().to_owned());

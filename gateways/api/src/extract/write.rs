@@ -88,15 +88,16 @@ impl Write {
         let (parts, body) = request.into_parts();
         let now = state.now();
         let caller = Caller::in_parts(&parts.extensions)?;
-        let mut principal = Principal::of(state, caller, &parts.method, &parts.headers, now).await?;
+        let mut principal = Principal::of(state, caller, &parts, now).await?;
         let version = caller.version();
         let heard = position::hear(state, &parts.headers).await?;
         if heard.is_some() {
-            principal = Box::pin(principal.again(state, now)).await?;
+            principal = Box::pin(principal.again(state, caller, &parts, now)).await?;
         }
         let expected_version = if_match(&parts.headers)?;
         let key = idempotency_key(&parts.headers)?;
         let body = body::read_as(kind, state.limits(), &parts.headers, body).await?;
+        caller.check_body(&body)?;
         let repeat = key.map(|key| Repeat {
             payload_hash: payload_hash(parts.method.as_str(), &parts.uri, &body),
             key: IdempotencyKey {

@@ -62,6 +62,9 @@ const VERSIONED: &[&str] = &[
     "licenses_devices",
     "devices_rename",
     "devices_free",
+    "certificates_issue_with_key",
+    "certificates_issue",
+    "certificates_release",
     "licenses_assign",
     "licenses_suspend",
     "licenses_resume",
@@ -127,6 +130,10 @@ const COOKIES: &[(&str, &str)] = &[
     ("sessions_end", "204"),
 ];
 
+/// What a signed answer has, whatever it answers.
+const SIGNED: [(&str, &str); 3] =
+    [("Content-Digest", "ContentDigest"), ("Signature-Input", "SignatureInput"), ("Signature", "Signature")];
+
 /// Headers of answers.
 pub(super) fn headers() -> Value {
     let header = |description: &str, pattern: &str| json!({ "description": description, "schema": { "type": "string", "pattern": pattern } });
@@ -146,6 +153,9 @@ pub(super) fn headers() -> Value {
         "Challenge": { "description": "What is asked for.", "required": true, "schema": { "type": "string" } },
         "Location": { "description": "Where to go.", "required": true, "schema": { "type": "string" } },
         "Cookies": free("The cookies of a session."),
+        "ContentDigest": header("SHA-256 of the body, where the answer is signed.", "^sha-256=:[A-Za-z0-9+/]{43}=:$"),
+        "SignatureInput": free("What is signed, and how, if it was asked for or the guild wishes so."),
+        "Signature": free("The signature."),
     })
 }
 
@@ -167,6 +177,9 @@ pub(super) fn problems() -> Value {
             "RateLimit": reference("headers", "RateLimit"),
             "RateLimit-Policy": reference("headers", "RateLimitPolicy"),
         });
+        for (name, schema) in SIGNED {
+            headers[name] = reference("headers", schema);
+        }
         if *retries {
             headers["Retry-After"] = reference("headers", "RetryAfter");
         }
@@ -254,6 +267,9 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Map<String, Val
             |name: &str, schema: &str| headers.insert(name.to_owned(), reference("headers", schema));
         add("X-Request-Id", "RequestId");
         add("DCA-Version", "Version");
+        for (name, schema) in SIGNED {
+            add(name, schema);
+        }
         if is_counted {
             add("RateLimit", "RateLimit");
             add("RateLimit-Policy", "RateLimitPolicy");

@@ -110,7 +110,12 @@ fn settings() -> Vec<Member> {
             "The channel in which the bot reports.",
         ),
         member("locale", No, one_of(&["en", "de"]), "Language of messages without a recipient of their own."),
-        member("signAnswers", No, json!({ "type": "boolean" }), "Whether every validation answer is signed."),
+        member(
+            "signAnswers",
+            No,
+            json!({ "type": "boolean" }),
+            "Whether every answer to an API key of the guild is signed.",
+        ),
         member(
             "expiringAhead",
             Yes,

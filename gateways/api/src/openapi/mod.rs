@@ -41,6 +41,7 @@ const TAGS: &[(&str, &str)] = &[
     ("Validation", "What programs ask with a license key."),
     ("Licenses", "One license: what it is, what it was, what staff and owner do with it."),
     ("Devices", "The devices that a license is active on."),
+    ("Offline licenses", "Certificates that a program checks without asking, and the keys to check with."),
     ("Many licenses", "Making, ending, importing and exporting many licenses at once."),
     ("Guilds", "A Discord server that uses this service, and its settings."),
     ("License types", "The templates that licenses take their terms from."),

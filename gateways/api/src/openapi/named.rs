@@ -20,7 +20,7 @@ const UUID: &str = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}
 
 /// Every schema of this file by its name.
 pub(super) fn all() -> Map<String, Value> {
-    [forms(), words(), of_domain(), of_api()].into_iter().flatten().collect()
+    [forms(), words(), of_domain(), of_api(), key_sets()].into_iter().flatten().collect()
 }
 
 fn text(description: &str, pattern: &str) -> Value {
@@ -172,19 +172,6 @@ fn of_domain() -> Map<String, Value> {
 fn of_api() -> Map<String, Value> {
     object(json!({
         "ApiVersion": one_of("A version of this API, by its day.", Version::ALL.map(Version::as_str)),
-        "KeySet": {
-            "type": "object",
-            "description": "Public keys (RFC 7517; Ed25519 as in RFC 8037).",
-            "required": ["keys"],
-            "properties": { "keys": { "type": "array", "items": {
-                "type": "object",
-                "required": ["kty", "crv", "alg", "use", "kid", "x"],
-                "properties": {
-                    "kty": { "const": "OKP" }, "crv": { "const": "Ed25519" }, "alg": { "const": "EdDSA" },
-                    "use": { "const": "sig" }, "kid": { "type": "string" }, "x": { "type": "string" },
-                },
-            } } },
-        },
         "AppliedItem": {
             "type": "object",
             "description": "What became of a license.",
@@ -235,6 +222,39 @@ fn of_api() -> Map<String, Value> {
                 "code": { "type": "string", "pattern": "^[A-Z][A-Z_]*$" },
                 "detail": { "type": "string" },
             },
+        },
+    }))
+}
+
+/// Public keys, as others check with them.
+fn key_sets() -> Map<String, Value> {
+    object(json!({
+        "KeySet": {
+            "type": "object",
+            "description": "Public keys (RFC 7517; Ed25519 as in RFC 8037).",
+            "required": ["keys"],
+            "properties": { "keys": { "type": "array", "items": {
+                "type": "object",
+                "required": ["kty", "crv", "alg", "use", "kid", "x"],
+                "properties": {
+                    "kty": { "const": "OKP" }, "crv": { "const": "Ed25519" }, "alg": { "const": "EdDSA" },
+                    "use": { "const": "sig" }, "kid": { "type": "string" }, "x": { "type": "string" },
+                },
+            } } },
+        },
+        "ProgramKeySet": {
+            "type": "object",
+            "description": "Public keys that programs check with (RFC 7517; Ed25519 as in RFC 8037).",
+            "required": ["keys"],
+            "properties": { "keys": { "type": "array", "items": {
+                "type": "object",
+                "required": ["kty", "crv", "alg", "use", "kid", "x", "purpose"],
+                "properties": {
+                    "kty": { "const": "OKP" }, "crv": { "const": "Ed25519" }, "alg": { "const": "EdDSA" },
+                    "use": { "const": "sig" }, "kid": { "type": "string" }, "x": { "type": "string" },
+                    "purpose": { "enum": ["certificate", "answer"], "description": "What it signs." },
+                },
+            } } },
         },
     }))
 }

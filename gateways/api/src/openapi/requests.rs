@@ -67,6 +67,12 @@ pub(super) fn parameters() -> Value {
              `POSITION_UNKNOWN`.",
             text("^[0-9a-f]{16}\\.[0-9]{1,18}$"),
         ),
+        "AcceptSignature": header(
+            "Accept-Signature",
+            "Sign the answer (RFC 9421): a label, `()`, a random `nonce`. It is bound to method, path, query and, with a \
+             `Content-Digest` of the request, to the body.",
+            text("^[a-z*][a-z0-9_.*-]{0,31}=\\(\\)(;created)?(;nonce=\"[A-Za-z0-9_-]{1,64}\")?(;tag=\"dca-auth\")?$"),
+        ),
         "CsrfToken": header(
             "X-CSRF-Token",
             "The value of the cookie `__Host-dca_csrf`; needed with the cookie of a browser and nowhere else.",
@@ -95,7 +101,7 @@ pub(super) fn complete(path: &str, method: &str, operation: &mut Map<String, Val
     if is_write && takes_cookie(operation) {
         added.push(common("CsrfToken"));
     }
-    added.extend([common("Version"), common("RequestId")]);
+    added.extend([common("Version"), common("AcceptSignature"), common("RequestId")]);
     let own = operation.remove("parameters").and_then(|own| own.as_array().cloned()).unwrap_or_default();
     operation.insert("parameters".to_owned(), own.into_iter().chain(added).collect());
 }

@@ -19,6 +19,7 @@ fn rules() -> Map<String, Value> {
     let rules = json!({
         "ActivateRequest": { "properties": { "components": components } },
         "ApiKeyOrder": { "properties": { "scopes": { "minItems": 1 } } },
+        "CertificateWithKeyRequest": { "properties": { "components": components } },
         "HeartbeatRequest": { "properties": { "components": components } },
         "RenewRequest": {
             "description": "`for` or `until`, or neither: then it is renewed for the duration of its terms.",

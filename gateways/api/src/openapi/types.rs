@@ -65,6 +65,7 @@ named!(
     Person,
     PlatformRole,
     Position,
+    ProgramKeySet,
     Reason,
     RevokeCategory,
     RevokeMode,

@@ -1,7 +1,7 @@
 //! Licenses and devices as answers show them.
 
 use domain::id::{GuildId, LicenseId};
-use domain::license::{Device, License, Personal, Status};
+use domain::license::{Device, Lease, License, Personal, Status};
 use domain::private::Unsealed;
 use domain::time::Timestamp;
 use serde::Serialize;
@@ -143,6 +143,34 @@ pub(crate) struct LicenseAndDevice<'a> {
     pub(crate) device: Option<DeviceBody<'a>>,
 }
 
+/// An offline license, with what it is of.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Certificate)]
+pub(crate) struct CertificateBody<'a> {
+    /// The text that a program takes along: a JWS in compact form (docs/OFFLINE.md).
+    certificate: String,
+    /// Its `jti`: what takes it back.
+    lease_id: Uuid,
+    /// When it ends, in milliseconds; its `exp` is rounded down to the second.
+    #[schema(value_type = doc::Time)]
+    lease_until: Instant,
+    license: LicenseBody<'a>,
+    device: DeviceBody<'a>,
+}
+
+impl<'a> CertificateBody<'a> {
+    /// The text of a lease, with the license and the device.
+    pub(crate) fn new(
+        certificate: String,
+        lease: &Lease,
+        license: LicenseBody<'a>,
+        device: DeviceBody<'a>,
+    ) -> Self {
+        Self { certificate, lease_id: lease.id, lease_until: lease.until.into(), license, device }
+    }
+}
+
 /// A new license with its key, which only the answer to its making shows unasked.
 #[derive(Serialize, ToSchema)]
 #[schema(as = LicenseWithKey)]
@@ -166,7 +194,7 @@ pub(crate) struct ImportedBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::license::{Lease, Stage};
+    use domain::license::Stage;
     use serde_json::{Value, json};
 
     const NOW: Timestamp = Timestamp(1_800_000_000_000);

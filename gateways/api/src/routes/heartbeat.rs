@@ -52,10 +52,11 @@ pub(crate) async fn heartbeat(State(state): State<ApiState>, request: Request) -
     let (parts, body) = request.into_parts();
     let now = state.now();
     let caller = Caller::in_parts(&parts.extensions)?;
-    let principal = Principal::of(&state, caller, &parts.method, &parts.headers, now).await?;
+    let principal = Principal::of(&state, caller, &parts, now).await?;
     let api_key = principal.key(Scope::Heartbeat)?;
     Query::none(&parts.uri)?;
     let bytes = body::read(state.limits(), &parts.headers, body).await?;
+    caller.check_body(&bytes)?;
     let asked: Body<'_> = body::parse(&bytes)?;
     checks::key(&asked.key)?;
     checks::device_id(&asked.device_id)?;

@@ -5,6 +5,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
+use crate::caller::Caller;
 use crate::error::{ApiError, Code};
 use crate::extract::body;
 use crate::extract::query::Query;
@@ -38,6 +39,7 @@ pub(crate) async fn receive(State(state): State<ApiState>, request: Request) -> 
         return Err(ApiError::new(Code::CredentialRequired, detail));
     };
     let bytes = body::read(state.limits(), &parts.headers, content).await?;
+    Caller::in_parts(&parts.extensions)?.check_body(&bytes)?;
     match state.operator().interaction(signature, timestamp, &bytes).await {
         Ok(answer) => Ok(json(StatusCode::OK, &answer)),
         Err(InteractionError::Unsigned(why)) => Err(ApiError::new(Code::InvalidCredential, why)),

@@ -8,6 +8,7 @@ pub(crate) mod apply_terms;
 pub(crate) mod audit_log;
 pub(crate) mod audit_trail;
 pub(crate) mod bulk_revoke;
+pub(crate) mod certificates;
 pub(crate) mod demo;
 pub(crate) mod devices;
 pub(crate) mod documentation;

@@ -125,11 +125,12 @@ pub(crate) async fn answer(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let now = state.now();
-    let principal = Principal::of(state, caller, &parts.method, &parts.headers, now).await?;
+    let principal = Principal::of(state, caller, &parts, now).await?;
     let key = principal.key(Scope::Validate)?;
     Query::none(&parts.uri)?;
     position::wait(state, &parts.headers).await?;
     let bytes = body::read(state.limits(), &parts.headers, body).await?;
+    caller.check_body(&bytes)?;
     let mut asked: Body<'_> = body::parse(&bytes)?;
     asked.check()?;
     let components = checks::components(std::mem::take(&mut asked.components))?;

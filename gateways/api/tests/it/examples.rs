@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use axum::http::Method;
-use commands::{GenerateOrder, SessionOrder};
+use commands::{GenerateOrder, LeaseOrder, SessionOrder};
 use domain::credential::{self, ApiKeyId, ApiKeyKind};
 use domain::guild::{Action, RuleId, RuleSource, StaffRole};
 use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym, RoleId, SessionId};
@@ -35,6 +35,7 @@ const UNOWNED: &str = "c9f0f895-fb98-4b91-9d3f-1c1a7f4b2e61";
 const OFFERED: &str = "45c48cce-2e2d-4fbd-8a1a-0f3e5c7d9b12";
 const RULE: Uuid = Uuid::from_u128(0x6512bd43_d9ca_46e6_a2f8_5d1e3b7c9a04);
 const BATCH: Uuid = Uuid::from_u128(0xc20ad4d7_6fe9_4759_8a27_a0c99bff6710);
+const LEASE: Uuid = Uuid::from_u128(0xd3d94468_02a4_4259_b55d_38e6d163e820);
 const SESSION: SessionId = SessionId(Uuid::from_u128(0xc51ce410_c124_410e_8b2f_3d4e5f6a7b8c));
 const DOCUMENT: &str = "/openapi.json";
 /// Worlds at once.
@@ -183,6 +184,18 @@ async fn of_operation(world: &World, operation: &str, ada: DiscordId, bob: Disco
             let offered: LicenseId = OFFERED.parse().unwrap();
             world.commands.offer_transfer(&world.context(), offered, bob).await.unwrap();
         }
+        "certificates_issue_with_key" | "certificates_issue" | "certificates_release" => {
+            let terms = json!({ "terms": { "offlineLeaseMax": "P30D" } });
+            world.post(&license("terms")).token("operator").json(&terms).await.ok(200);
+            let order = LeaseOrder {
+                id: LEASE,
+                device_id: "laptop-1".to_owned(),
+                components: Vec::new(),
+                ttl: Some(Span::days(1)),
+            };
+            let license = LICENSE.parse().unwrap();
+            world.commands.issue_lease(&world.context(), license, order).await.unwrap();
+        }
         "licenses_resume" => drop(world.post(&license("suspend")).token("operator").empty().await.ok(200)),
         "users_unban" => {
             drop(world.post(&format!("/admin/users/{ADA}/ban")).token("operator").empty().await.ok(200));
@@ -228,7 +241,10 @@ fn refresh_token(world: &World) -> String {
 /// With a credential that may.
 pub(crate) fn credited<'w>(world: &'w World, operation: &Operation, ask: Ask<'w>) -> Ask<'w> {
     match operation.id() {
-        "licenses_validate" | "licenses_heartbeat" | "licenses_deactivate" => {
+        "licenses_validate"
+        | "licenses_heartbeat"
+        | "licenses_deactivate"
+        | "certificates_issue_with_key" => {
             let id = ApiKeyId::new(GUILD, [0, 0, 0, 1]);
             ask.key(&credential::render(world.commands.ring().as_ref(), ApiKeyKind::Secret, id))
         }

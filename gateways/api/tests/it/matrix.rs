@@ -32,6 +32,8 @@ enum Who {
     AuditorOrKey,
     /// API keys.
     Keys,
+    /// Secret API keys.
+    SecretKeys,
     /// API keys, and the owner of the license with its key.
     KeysOrOwner,
     /// Staff from this rank on, and secret keys.
@@ -44,8 +46,8 @@ enum Who {
 
 use StaffRole::{Admin, Auditor, Moderator};
 use Who::{
-    Any, AuditorOrKey, Keys, KeysOrOwner, Operator, People, Platform, Proof, Public, Staff, StaffOnly,
-    StaffOrOwner,
+    Any, AuditorOrKey, Keys, KeysOrOwner, Operator, People, Platform, Proof, Public, SecretKeys, Staff,
+    StaffOnly, StaffOrOwner,
 };
 
 /// Method, address as the router has it, who.
@@ -56,6 +58,7 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("GET", "/health", Public),
     ("GET", "/.well-known/dca-log.json", Public),
     ("GET", "/.well-known/jwks.json", Public),
+    ("GET", "/.well-known/dca-keys.json", Public),
     ("GET", "/openapi.json", Public),
     ("GET", "/docs", Public),
     ("GET", "/docs/errors", Public),
@@ -100,6 +103,7 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("POST", "/licenses/heartbeat", Keys),
     ("POST", "/licenses/deactivate", Keys),
     ("POST", "/licenses/activate", KeysOrOwner),
+    ("POST", "/licenses/certificate", SecretKeys),
     ("GET", "/licenses", Any),
     ("GET", "/licenses/{id}", StaffOrOwner(Auditor)),
     ("GET", "/licenses/{id}/key", StaffOrOwner(Admin)),
@@ -109,6 +113,8 @@ const TABLE: &[(&str, &str, Who)] = &[
     ("GET", "/licenses/{id}/devices", StaffOrOwner(Auditor)),
     ("PATCH", "/licenses/{id}/devices/{deviceId}", StaffOrOwner(Moderator)),
     ("DELETE", "/licenses/{id}/deactivate", StaffOrOwner(Moderator)),
+    ("POST", "/licenses/{id}/certificate", StaffOrOwner(Moderator)),
+    ("POST", "/licenses/{id}/certificate/release", StaffOrOwner(Moderator)),
     ("POST", "/licenses/{id}/suspend", Staff(Moderator)),
     ("POST", "/licenses/{id}/resume", Staff(Moderator)),
     ("POST", "/licenses/{id}/assign", Staff(Admin)),
@@ -208,7 +214,7 @@ fn expected(path: &str, who: Who, caller: Caller) -> Outcome {
         (Any, _) => Let,
         (People, Stranger | OtherAdmin | Owner | Rank(_) | OfPlatform(_)) => Let,
         (People, _) => Forbidden,
-        (_, Caller::Operator) if !matches!(who, Keys) => Let,
+        (_, Caller::Operator) if !matches!(who, Keys | SecretKeys) => Let,
         (Operator, _) => Forbidden,
         (Platform(least), OfPlatform(role)) if role >= least => Let,
         (Platform(_), _) => Forbidden,
@@ -219,6 +225,9 @@ fn expected(path: &str, who: Who, caller: Caller) -> Outcome {
         (Keys, OtherKey) if path == "/licenses/validate" => Let,
         (Keys, OtherKey) => Absent,
         (Keys, _) => Forbidden,
+        (SecretKeys, Secret) => Let,
+        (SecretKeys, OtherKey) => Absent,
+        (SecretKeys, _) => Forbidden,
         (KeysOrOwner, Publishable | Secret | Owner) => Let,
         (KeysOrOwner, _) => Absent,
         (Staff(_) | StaffOrOwner(_) | StaffOnly(_), OtherAdmin | OtherKey | Stranger) => Absent,
@@ -346,7 +355,7 @@ impl Stage {
             world.commands.change_platform_role(&world.context(), account, Some(role)).await.unwrap();
         }
         let all = json!({ "kind": "secret", "scopes": [
-            "validate", "activate", "heartbeat", "deactivate", "licenses:read", "licenses:write", "licenses:revoke",
+            "validate", "activate", "heartbeat", "deactivate", "certificate", "licenses:read", "licenses:write", "licenses:revoke",
             "licenses:reveal", "audit:read", "events:read",
         ] });
         let other_key = world.api_key(OTHER_GUILD, all.clone()).await;
@@ -399,6 +408,8 @@ impl Stage {
             (_, "/licenses/{id}/transfer") => json!({ "toUserId": "700" }),
             (_, "/licenses/validate") => json!({ "key": key }),
             (_, "/licenses/redeem") => json!({ "key": key }),
+            (_, "/licenses/{id}/certificate") => json!({ "deviceId": "laptop" }),
+            (_, "/licenses/{id}/certificate/release") => json!({ "leaseId": uuid::Uuid::nil() }),
             (_, path) if path.starts_with("/licenses/") && !path.contains('{') => {
                 json!({ "key": key, "deviceId": "laptop" })
             }

@@ -12,7 +12,7 @@ use api::operator::{Component, Condition, InteractionError, Operator, OperatorEr
 use api::{
     ApiState, Code, Hosts, KeyWish, Limits, Mode, Parts, Peer, Proxies, Rates, ToPeer, TokenKeys, mint,
 };
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use commands::ring::{KeyRing, Random, os_random};
 use commands::seal::Vault;
@@ -71,6 +71,8 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) bytes: Bytes,
 }
 
 impl Reply {
@@ -155,7 +157,7 @@ impl Ask<'_> {
             other if !is_json => Value::String(String::from_utf8_lossy(other).into_owned()),
             body => serde_json::from_slice(body).unwrap(),
         };
-        let reply = Reply { status: parts.status, headers: parts.headers, body };
+        let reply = Reply { status: parts.status, headers: parts.headers, body, bytes };
         conform::check(&method, &path, &reply);
         reply
     }
@@ -300,6 +302,7 @@ impl World {
             "activate",
             "heartbeat",
             "deactivate",
+            "certificate",
             "licenses:read",
             "licenses:write",
             "licenses:revoke",

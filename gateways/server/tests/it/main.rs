@@ -25,6 +25,7 @@ mod moving;
 #[path = "../../../../projections/tests/it/nats.rs"]
 mod nats;
 mod observe;
+mod offline;
 mod past;
 mod pgbouncer;
 mod platform;
@@ -36,6 +37,7 @@ mod rotation;
 mod scale;
 mod secrets;
 mod sign_in;
+mod signed;
 mod simulation;
 mod tenants;
 mod tls;
