@@ -1,17 +1,18 @@
 //! Licenses brought in from elsewhere, all or none, in one append. A row that is here already makes nothing: by its id, or
 //! by the key of another system that it names, which is kept as a keyed hash and never as text.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
+use domain::alias::{self, Alias};
 use domain::guild::Guild;
 use domain::id::{DiscordId, GuildId, LicenseId, StreamId};
 use domain::key::{self, KeyVersion};
 use domain::license::{Action, AssignedHow, Command, Generate, Hold, Ledger, License, RevokeCategory};
-use domain::ports::{Mac, Purpose};
+use domain::ports::Mac as _;
 use domain::private::Person;
 use domain::time::Timestamp;
 use futures::{StreamExt as _, TryStreamExt as _};
-use unicode_normalization::UnicodeNormalization as _;
 
 use crate::error::{Refused, RefusedItem};
 use crate::execute::{Part, Pending};
@@ -52,6 +53,23 @@ pub struct ImportRow {
     pub foreign_key: Option<String>,
 }
 
+/// What the file calls the columns that a refusal may name.
+#[derive(Debug, Clone)]
+pub struct ImportColumns {
+    /// That of the id.
+    pub id: Cow<'static, str>,
+    /// That of the type.
+    pub license_type: Cow<'static, str>,
+    /// That of the key.
+    pub key: Cow<'static, str>,
+}
+
+impl Default for ImportColumns {
+    fn default() -> Self {
+        Self { id: "id".into(), license_type: "type".into(), key: "key".into() }
+    }
+}
+
 /// Licenses from elsewhere.
 #[derive(Debug, Clone)]
 pub struct ImportOrder {
@@ -59,6 +77,8 @@ pub struct ImportOrder {
     pub guild: GuildId,
     /// Which.
     pub rows: Vec<ImportRow>,
+    /// What their file calls its columns.
+    pub columns: ImportColumns,
     /// Decide and write nothing.
     pub is_dry_run: bool,
 }
@@ -110,7 +130,7 @@ impl Commands {
         let guild = self.load_guild(order.guild).await?;
         let (rows, guild) = (&order.rows, &guild);
         let looked: Vec<_> = futures::stream::iter(0..rows.len())
-            .map(|index| async move { self.outcome_of(context, guild, order.guild, &rows[index]).await })
+            .map(|index| async move { self.outcome_of(context, guild, order, &rows[index]).await })
             .buffered(LOOKS)
             .try_collect()
             .await?;
@@ -152,14 +172,16 @@ impl Commands {
         &self,
         context: &Context,
         guild: &Guild,
-        tenant: GuildId,
+        order: &ImportOrder,
         row: &ImportRow,
     ) -> Result<Result<Outcome, RefusedItem>, CommandError> {
+        let (tenant, columns) = (order.guild, &order.columns);
         let there = self.load_license(row.id).await?;
         if there.version > 0 {
             let is_ours = there.guild == Some(tenant);
-            let fault =
-                || row.fault("id", "ALREADY_EXISTS", "cannot be used; leave the cell empty for a new one");
+            let fault = || {
+                row.fault(&columns.id, "ALREADY_EXISTS", "cannot be used; leave the cell empty for a new one")
+            };
             return Ok(if is_ours { Ok(Outcome::Existing) } else { Err(fault()) });
         }
         let mut claim = None;
@@ -167,9 +189,11 @@ impl Commands {
             if key::is_well_formed(text) {
                 let detail =
                     "is a key of DCA-Auth, which opens nothing here; leave the cell empty for a new key";
-                return Ok(Err(row.fault("key", "IMPOSSIBLE", detail)));
+                return Ok(Err(row.fault(&columns.key, "IMPOSSIBLE", detail)));
             }
-            let (scope, value) = (format!("alias:{tenant}"), alias(self.ring().as_ref(), tenant, text));
+            let value = Alias::of(self.ring().as_ref(), tenant, text).to_string();
+            let scope = format!("alias:{tenant}");
+            // The claim outlives the alias: a key that was retired must not open another license when its file is sent again.
             if self.store().claim_owner(&scope, &value).await?.is_some() {
                 return Ok(Ok(Outcome::Existing));
             }
@@ -178,10 +202,12 @@ impl Commands {
         let aliases = claim.iter().map(|claim| claim.value.clone()).collect();
         match self.new_part(context, guild, tenant, row, aliases) {
             Ok(part) => Ok(Ok(Outcome::New(Box::new(part), claim))),
-            Err(CommandError::Invalid { detail, .. }) => Ok(Err(row.fault("type", "IMPOSSIBLE", &detail))),
+            Err(CommandError::Invalid { detail, .. }) => {
+                Ok(Err(row.fault(&columns.license_type, "IMPOSSIBLE", &detail)))
+            }
             Err(CommandError::Refused(refused)) => {
                 let code = refused.code.clone();
-                Ok(Err(RefusedItem { code, ..row.fault("id", "IMPOSSIBLE", &refused.detail) }))
+                Ok(Err(RefusedItem { code, ..row.fault(&columns.id, "IMPOSSIBLE", &refused.detail) }))
             }
             Err(error) => Err(error),
         }
@@ -253,10 +279,10 @@ fn doubles(order: &ImportOrder) -> Vec<RefusedItem> {
     for row in &order.rows {
         let detail = "stands in an earlier line; remove one of them";
         if !ids.insert(row.id) {
-            faults.push(row.fault("id", "DUPLICATE_MEMBER", detail));
+            faults.push(row.fault(&order.columns.id, "DUPLICATE_MEMBER", detail));
         }
-        if row.foreign_key.as_ref().is_some_and(|text| !keys.insert(normal(text))) {
-            faults.push(row.fault("key", "DUPLICATE_MEMBER", detail));
+        if row.foreign_key.as_ref().is_some_and(|text| !keys.insert(alias::normal(text))) {
+            faults.push(row.fault(&order.columns.key, "DUPLICATE_MEMBER", detail));
         }
     }
     faults
@@ -276,14 +302,4 @@ pub fn import_refused(mut faults: Vec<RefusedItem>) -> Refused {
             .to_owned(),
         items: faults,
     }
-}
-
-/// How a foreign key is kept: HMAC-SHA256 over the guild and the text in normal form C without spaces around it.
-fn alias(mac: &dyn Mac, guild: GuildId, text: &str) -> String {
-    let hash = mac.mac(Purpose::Alias, &[&guild.0.to_be_bytes(), normal(text).as_bytes()]);
-    data_encoding::HEXLOWER.encode(&hash)
-}
-
-fn normal(text: &str) -> String {
-    text.trim().nfc().collect()
 }

@@ -1,9 +1,10 @@
 //! Load, decide, seal, append, with a bounded number of tries when somebody else was faster. No rule of the
 //! domain stands here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use domain::alias;
 use domain::event::Metadata;
 use domain::guild::Guild;
 use domain::id::{GuildId, StreamId};
@@ -387,6 +388,7 @@ impl Commands {
             part.seal(&mut stamp, &mut events)?;
         }
         let streams: Vec<StreamId> = events.iter().map(|event| event.stream.clone()).collect();
+        let aliased = aliased(&events);
         let idempotency = context.idempotency.as_ref().map(|idempotency| NewIdempotency {
             key: idempotency.key.clone(),
             payload_hash: idempotency.payload_hash.clone(),
@@ -395,6 +397,9 @@ impl Commands {
         });
         let appended = self.store().append(Append { events, claims, released, idempotency }).await?;
         if let Some(appended) = &appended {
+            aliased
+                .iter()
+                .for_each(|(guild, at)| self.inner.parts.floor.raise_aliases(*guild, appended.first + at));
             self.raise(appended, &streams);
         }
         Ok(appended)
@@ -429,6 +434,12 @@ impl Commands {
             Err(failed) => failed.into(),
         }
     }
+}
+
+/// The guilds whose licenses get aliases, with the place of the last event that says so.
+fn aliased(events: &[NewEvent]) -> BTreeMap<GuildId, i64> {
+    let adds = |event: &NewEvent| event.guild.filter(|_| event.event_type == alias::ADDED);
+    (0..).zip(events).filter_map(|(at, event)| Some((adds(event)?, at))).collect()
 }
 
 /// Somebody else changed what this was decided on: a stale version, or a plan that no longer fits.

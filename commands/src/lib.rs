@@ -34,7 +34,7 @@ pub mod store;
 mod user;
 
 pub use bulk::{GENERATE_MAX, GenerateOrder, Generated};
-pub use bulk_import::{IMPORT_MAX, ImportOrder, ImportRow, Imported, import_refused};
+pub use bulk_import::{IMPORT_MAX, ImportColumns, ImportOrder, ImportRow, Imported, import_refused};
 pub use bulk_revoke::{Fate, REVOKE_MAX, Reach, Revocation, RevokeOrder, Revoked};
 pub use bulk_terms::{APPLY_MAX, Application, AppliedTerms, ApplyOrder, TermsFate};
 pub use context::{Context, Idempotency};

@@ -4,6 +4,7 @@
 //! draws randomness, opens a file or a socket, and starts no task; time, ids and facts ride in the command.
 
 pub mod aggregate;
+pub mod alias;
 pub mod certificate;
 pub mod credential;
 pub mod device;

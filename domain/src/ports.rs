@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use crate::id::StreamId;
+use crate::id::{GuildId, StreamId};
 use crate::private::{SealContext, SealedText, Subject, Unsealed};
 
 /// What a keyed hash is for. Each purpose has a key of its own, derived from the ring's root by HKDF.
@@ -124,6 +124,9 @@ pub trait Sign: Send + Sync {
 pub trait Floor: Send + Sync {
     /// An event of `stream` stands at `position`: cached facts of it below that are stale.
     fn raise(&self, stream: &StreamId, position: i64);
+
+    /// A license of `guild` got an alias at `position`: sets of the guild's aliases that end below that lack it.
+    fn raise_aliases(&self, guild: GuildId, position: i64);
 
     /// The log reaches `position`: whoever follows it has something to read.
     fn advance(&self, position: i64);

@@ -147,6 +147,11 @@ impl Verdict<'_> {
         Self::fixed(Code::NotFound, "No license belongs to this key.")
     }
 
+    /// The verdict on a key that was changed for another since.
+    pub const fn key_superseded() -> Self {
+        Self::fixed(Code::KeySuperseded, "The license has a new key; ask its owner or the staff for it.")
+    }
+
     /// Whether the license may be used.
     pub const fn is_valid(&self) -> bool {
         self.code.is_valid()
@@ -201,7 +206,7 @@ fn refused_by_license(
     if license.stage == Stage::Absent {
         Some(Verdict::not_found())
     } else if request.presented.is_some_and(|key| key != license.key) {
-        refused(Code::KeySuperseded, "The license has a new key; ask its owner or the staff for it.")
+        Some(Verdict::key_superseded())
     } else if owner_banned {
         refused(Code::UserBanned, "The owner of the license is banned.")
     } else if license.stage == Stage::Revoked {

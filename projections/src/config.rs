@@ -18,6 +18,8 @@ pub struct Config {
     pub user_entries: u64,
     /// Sessions kept there.
     pub session_entries: u64,
+    /// Aliases kept there, of all guilds; sets that were not asked for long go first, and one always stays.
+    pub alias_entries: usize,
     /// How long a cached fact is used without asking again. Changes are seen at once whatever this is; it bounds
     /// what a fault in hearing of them could do.
     pub ttl: Duration,
@@ -60,6 +62,7 @@ impl Default for Config {
             guild_entries: 10_000,
             user_entries: 100_000,
             session_entries: 100_000,
+            alias_entries: 1_000_000,
             ttl: Duration::from_secs(30),
             stale_if_error: Duration::from_secs(300),
             contact_bound: Duration::from_secs(2),

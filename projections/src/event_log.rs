@@ -1,6 +1,7 @@
 //! Reading the event log: in order of position, one stream, its head. Rows come back as stored, as texts; whoever
 //! needs them understood calls `StoredEvent::read`. Nothing here writes.
 
+use domain::alias;
 use domain::event::StoredEvent;
 use domain::id::{GuildId, Kind, StreamId};
 use domain::time::Timestamp;
@@ -26,7 +27,10 @@ const FIRST_OF_MEMBERS: &str = "SELECT position, aggregate_type, aggregate_id, s
     FROM events WHERE aggregate_type = 'member' AND aggregate_id {in:$1} AND sequence = 1";
 const NUMBER: &str = "SELECT count(*) FROM events WHERE guild_id = $1 AND position <= $2";
 const HEAD: &str = "SELECT coalesce(max(position), 0) FROM events";
-const TAIL: &str = "SELECT position, aggregate_type, aggregate_id, event_type, recorded_at \
+const ALIASES: &str = "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, \
+    CAST(payload AS TEXT), CAST(metadata AS TEXT), guild_id, recorded_at \
+    FROM events WHERE guild_id = $1 AND position > $2 AND event_type = $3 ORDER BY position LIMIT $4";
+const TAIL: &str = "SELECT position, aggregate_type, aggregate_id, event_type, recorded_at, guild_id \
     FROM events WHERE position > $1 AND position <= $2 ORDER BY position";
 const CONTIGUITY: &str =
     "SELECT count(*), coalesce(min(position), 0), coalesce(max(position), 0) FROM events";
@@ -35,8 +39,19 @@ const BROKEN_STREAM: &str = "SELECT aggregate_type, aggregate_id FROM events \
     ORDER BY aggregate_type, aggregate_id LIMIT 1";
 
 /// Every statement of this file.
-pub(crate) const STATEMENTS: &[&str] =
-    &[AFTER, STREAM, OF_GUILD, OF_LICENSES, FIRST_OF_MEMBERS, NUMBER, HEAD, TAIL, CONTIGUITY, BROKEN_STREAM];
+pub(crate) const STATEMENTS: &[&str] = &[
+    AFTER,
+    STREAM,
+    OF_GUILD,
+    OF_LICENSES,
+    FIRST_OF_MEMBERS,
+    NUMBER,
+    HEAD,
+    ALIASES,
+    TAIL,
+    CONTIGUITY,
+    BROKEN_STREAM,
+];
 
 /// The log.
 #[derive(Debug, Clone)]
@@ -52,6 +67,7 @@ pub(crate) struct Seen {
     pub(crate) stream: Option<StreamId>,
     pub(crate) event_type: String,
     pub(crate) recorded_at: Timestamp,
+    pub(crate) guild: Option<GuildId>,
 }
 
 impl EventLog {
@@ -87,6 +103,18 @@ impl EventLog {
         let id = guild.to_string();
         let args = [Arg::Text(&id), Arg::Int(after), Arg::Int(to), Arg::Int(i64::from(limit))];
         self.sql.fetch_of(Some(&[guild]), OF_GUILD, &args).await?.iter().map(stored).collect()
+    }
+
+    /// Up to `limit` events after `after` by which licenses of `guild` got aliases, in order of position.
+    pub(crate) async fn aliases(
+        &self,
+        guild: GuildId,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<StoredEvent>, QueryError> {
+        let id = guild.to_string();
+        let args = [Arg::Text(&id), Arg::Int(after), Arg::Text(alias::ADDED), Arg::Int(limit)];
+        self.sql.fetch_of(Some(&[guild]), ALIASES, &args).await?.iter().map(stored).collect()
     }
 
     /// The events of some licenses up to the position `until`, license by license in order of sequence.
@@ -145,6 +173,7 @@ impl EventLog {
                     stream: stream_id(row.text(1)?, row.text(2)?, row.int(0)?).ok(),
                     event_type: row.text(3)?.to_owned(),
                     recorded_at: Timestamp(row.int(4)?),
+                    guild: row.opt_text(5)?.and_then(|guild| guild.parse().ok()),
                 })
             })
             .collect::<Result<Vec<_>, QueryError>>()?;

@@ -28,9 +28,9 @@ use crate::user_view::{StoredUser, UserFacts, UserView};
 use crate::view::{View, parsed};
 
 /// How long a caller waits for the database to confirm what the cache has, and may still use if it does not.
-const CONFIRMED_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
+pub(crate) const CONFIRMED_WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
 /// For so long after a failure the database is not asked again on behalf of a caller who waits.
-const DOWN_FOR: std::time::Duration = std::time::Duration::from_secs(2);
+pub(crate) const DOWN_FOR: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A row and the checkpoint it belongs to, in one statement.
 macro_rules! guarded {
@@ -238,7 +238,7 @@ impl Core {
     }
 
     /// Whether the log was heard of lately enough that an answer may rest on the floors.
-    fn is_in_contact(&self) -> bool {
+    pub(crate) fn is_in_contact(&self) -> bool {
         self.floors.contact().silence() <= self.config.contact_bound
     }
 

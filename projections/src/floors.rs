@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use domain::id::{Kind, LicenseId, StreamId};
+use domain::id::{GuildId, Kind, LicenseId, StreamId};
 use domain::ports::Floor;
 use tokio::time::Instant;
 
@@ -29,6 +29,8 @@ pub struct Floors {
     /// fact older than the low water whether anything can have happened to it since.
     sketch: Box<[AtomicI64]>,
     base: AtomicI64,
+    /// Where the last alias of each guild was seen. Few guilds ever get any, so it is never dropped.
+    aliases: RwLock<HashMap<GuildId, i64>>,
     keep: Duration,
     entries_max: usize,
     hasher: RandomState,
@@ -89,6 +91,7 @@ impl Floors {
             low_water: AtomicI64::new(0),
             sketch: (0..SKETCH).map(|_| AtomicI64::new(0)).collect(),
             base: AtomicI64::new(0),
+            aliases: RwLock::default(),
             keep,
             entries_max,
             hasher: RandomState::new(),
@@ -198,6 +201,12 @@ impl Floors {
         }
     }
 
+    /// Where this process saw the last alias of `guild`; 0 if it saw none.
+    pub(crate) fn alias_floor(&self, guild: GuildId) -> i64 {
+        let aliases = self.aliases.read().unwrap_or_else(PoisonError::into_inner);
+        aliases.get(&guild).copied().unwrap_or(0)
+    }
+
     /// Drops what is older than floors are kept. The follower calls it at each look at the log.
     pub(crate) fn tidy(&self) {
         let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
@@ -226,6 +235,12 @@ impl Floors {
 impl Floor for Floors {
     fn raise(&self, stream: &StreamId, position: i64) {
         self.raise_key(self.key(stream), position);
+    }
+
+    fn raise_aliases(&self, guild: GuildId, position: i64) {
+        let mut aliases = self.aliases.write().unwrap_or_else(PoisonError::into_inner);
+        let floor = aliases.entry(guild).or_insert(0);
+        *floor = position.max(*floor);
     }
 
     fn advance(&self, position: i64) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use domain::alias;
 use domain::id::{Kind, Pseudonym};
 use domain::ports::Floor as _;
 use domain::private::Subject;
@@ -39,9 +40,7 @@ impl Core {
             let since =
                 *since.get_or_insert_with(|| newest.map_or(0, |at| at.ms()) - FLOOR_KEPT.as_millis() as i64);
             let recent = page.iter().rev().take_while(|event| event.recorded_at.ms() > since);
-            let raise =
-                |event: &&Seen| event.stream.iter().for_each(|s| self.floors.raise(s, event.position));
-            let count = recent.inspect(raise).count();
+            let count = recent.inspect(|event| self.put_floor(event)).count();
             from -= count as i64;
             if count < page.len() || self.floors.len() >= crate::floors::FLOORS_MAX {
                 break;
@@ -52,6 +51,7 @@ impl Core {
         self.floors.hear(head);
         self.floors.contact().looked(moment);
         self.refresh_checkpoint().await?;
+        self.begin_aliases(head).await?;
         Ok(())
     }
 
@@ -74,9 +74,16 @@ impl Core {
         Ok(more)
     }
 
+    fn put_floor(&self, event: &Seen) {
+        if let Some(guild) = event.guild.filter(|_| event.event_type == alias::ADDED) {
+            self.floors.raise_aliases(guild, event.position);
+        }
+        event.stream.iter().for_each(|stream| self.floors.raise(stream, event.position));
+    }
+
     fn heed(&self, event: &Seen) {
+        self.put_floor(event);
         let Some(stream) = &event.stream else { return };
-        self.floors.raise(stream, event.position);
         if stream.kind == Kind::User && event.event_type == "user.erased" {
             if let Ok(person) = stream.id.parse::<Pseudonym>() {
                 self.vault.forget(&Subject::User(person));

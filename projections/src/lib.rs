@@ -1,6 +1,8 @@
 //! The only door to read: read models and how they are kept, the cache of facts, and the hot path of validation.
 //! It never changes anything that the log would not give again, never decides a rule, and never names `commands`.
 
+mod alias_view;
+mod aliases;
 mod analytics;
 mod audit_trail;
 mod bus;
@@ -46,6 +48,7 @@ use std::time::Duration;
 use domain::ports::{Mac, Vault};
 use tokio::sync::{RwLock, watch};
 
+pub use aliases::Opens;
 pub use analytics::{Analytics, DAY_MS, Day};
 pub use audit_trail::{AuditEntry, AuditFilter};
 pub use bus::{Bus, MemoryBus, NatsBus, NatsError};
@@ -125,6 +128,7 @@ pub(crate) struct Core {
     floors: Arc<Floors>,
     bus: Bus,
     cache: cache::Cache,
+    aliases: aliases::Aliases,
     config: Config,
     last_seen: LastSeen,
     first_validations: FirstValidations,

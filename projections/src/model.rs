@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use domain::event::{Recorded, StoredEvent, Unreadable};
 use domain::ports::Vault;
 
+use crate::alias_view;
 use crate::audit_trail;
 use crate::db::{Rows, Table};
 use crate::error::QueryError;
@@ -47,6 +48,7 @@ pub(crate) enum Model {
     Session,
     Platform,
     AuditTrail,
+    Alias,
 }
 
 /// The names of all read models, for messages.
@@ -55,7 +57,7 @@ pub(crate) fn names() -> String {
 }
 
 impl Model {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::License,
         Self::Guild,
         Self::Member,
@@ -63,6 +65,7 @@ impl Model {
         Self::Session,
         Self::Platform,
         Self::AuditTrail,
+        Self::Alias,
     ];
 
     pub(crate) fn named(name: &str) -> Result<Self, QueryError> {
@@ -79,6 +82,7 @@ impl Model {
             Self::Session => SessionView::TABLE,
             Self::Platform => PlatformView::TABLE,
             Self::AuditTrail => &audit_trail::TABLE,
+            Self::Alias => &alias_view::TABLE,
         }
     }
 
@@ -97,7 +101,7 @@ impl Model {
             Self::User => kind == Kind::User,
             Self::Session => kind == Kind::Session,
             Self::Platform => kind == Kind::Platform,
-            Self::AuditTrail => false,
+            Self::AuditTrail | Self::Alias => false,
         }
     }
 
@@ -122,10 +126,8 @@ impl Model {
             Self::Platform => {
                 prepare(Fold::<PlatformView>::without(self.name(), known), sources, entries).await
             }
-            Self::AuditTrail => {
-                let (rows, parked) = audit_trail::rows(entries, self.name());
-                Ok(Prepared { rows: vec![rows], parked })
-            }
+            Self::AuditTrail => Ok(Prepared::lines(audit_trail::rows(entries, self.name()))),
+            Self::Alias => Ok(Prepared::lines(alias_view::rows(entries, self.name()))),
         }
     }
 
@@ -138,7 +140,7 @@ impl Model {
             Self::User => Some(UserView::OF_SUBJECT),
             Self::Session => Some(SessionView::OF_SUBJECT),
             Self::Platform => Some(PlatformView::OF_SUBJECT),
-            Self::AuditTrail => None,
+            Self::AuditTrail | Self::Alias => None,
         }
     }
 }
@@ -149,6 +151,15 @@ pub(crate) struct Prepared {
     /// Aggregates that are left out from here on.
     pub(crate) parked: Vec<Parked>,
 }
+
+impl Prepared {
+    fn lines((rows, parked): (Rows, Vec<Parked>)) -> Self {
+        Self { rows: vec![rows], parked }
+    }
+}
+
+/// Makes the rows of a batch for the table of this name, in a read model that has a row an event and folds nothing.
+type Lines = fn(&[Entry], &str) -> (Rows, Vec<Parked>);
 
 async fn prepare<V: View>(
     mut fold: Fold<V>,
@@ -171,7 +182,7 @@ pub(crate) enum Builder {
     User(Fold<UserView>),
     Session(Fold<SessionView>),
     Platform(Fold<PlatformView>),
-    AuditTrail { target: String, rows: Vec<Rows>, parked: Vec<Parked> },
+    Lines { lines: Lines, target: String, rows: Vec<Rows>, parked: Vec<Parked> },
 }
 
 impl Builder {
@@ -183,10 +194,13 @@ impl Builder {
             Model::User => Self::User(Fold::new(target)),
             Model::Session => Self::Session(Fold::new(target)),
             Model::Platform => Self::Platform(Fold::new(target)),
-            Model::AuditTrail => {
-                Self::AuditTrail { target: target.to_owned(), rows: Vec::new(), parked: Vec::new() }
-            }
+            Model::AuditTrail => Self::lines(audit_trail::rows, target),
+            Model::Alias => Self::lines(alias_view::rows, target),
         }
+    }
+
+    fn lines(lines: Lines, target: &str) -> Self {
+        Self::Lines { lines, target: target.to_owned(), rows: Vec::new(), parked: Vec::new() }
     }
 
     pub(crate) async fn apply(
@@ -202,9 +216,9 @@ impl Builder {
             Self::User(fold) => fold.apply(sources, entries, erasures).await,
             Self::Session(fold) => fold.apply(sources, entries, erasures).await,
             Self::Platform(fold) => fold.apply(sources, entries, erasures).await,
-            Self::AuditTrail { target, rows, parked } => {
-                let (some, left_out) = audit_trail::rows(entries, target);
-                rows.push(some);
+            Self::Lines { lines, target, rows, parked } => {
+                let (some, left_out) = lines(entries, target);
+                rows.extend(Some(some).filter(|some| !some.is_empty()));
                 parked.extend(left_out);
                 Ok(())
             }
@@ -220,7 +234,7 @@ impl Builder {
             Self::User(fold) => fold.render(vault).await,
             Self::Session(fold) => fold.render(vault).await,
             Self::Platform(fold) => fold.render(vault).await,
-            Self::AuditTrail { rows, .. } => Ok(rows.pop()),
+            Self::Lines { rows, .. } => Ok(rows.pop()),
         }
     }
 
@@ -233,7 +247,7 @@ impl Builder {
             Self::User(fold) => fold.take_parked(),
             Self::Session(fold) => fold.take_parked(),
             Self::Platform(fold) => fold.take_parked(),
-            Self::AuditTrail { parked, .. } => std::mem::take(parked),
+            Self::Lines { parked, .. } => std::mem::take(parked),
         }
     }
 
@@ -246,7 +260,7 @@ impl Builder {
             Self::User(fold) => fold.len() >= entries_max,
             Self::Session(fold) => fold.len() >= entries_max,
             Self::Platform(fold) => fold.len() >= entries_max,
-            Self::AuditTrail { rows, .. } => !rows.is_empty(),
+            Self::Lines { rows, .. } => !rows.is_empty(),
         }
     }
 
@@ -259,7 +273,7 @@ impl Builder {
             Self::User(fold) => fold.clear(),
             Self::Session(fold) => fold.clear(),
             Self::Platform(fold) => fold.clear(),
-            Self::AuditTrail { rows, .. } => rows.clear(),
+            Self::Lines { rows, .. } => rows.clear(),
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::{RwLock, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::aliases::Aliases;
 use crate::cache::{Cache, CacheStats, Far};
 use crate::checkpoint::{self, ModelHealth};
 use crate::cursor::{Page, Paged};
@@ -54,6 +55,7 @@ impl Queries {
             floors,
             bus,
             cache: Cache::new(&config, far),
+            aliases: Aliases::new(config.alias_entries),
             last_seen: LastSeen::new(sql.with_timeout(SLOW), config.last_seen_entries),
             first_validations: FirstValidations::new(config.first_validations),
             checkpoint: watch::Sender::new(0),

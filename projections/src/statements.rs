@@ -12,7 +12,7 @@ use crate::license_view::{LicenseFilter, ListQuery};
 use crate::model::Model;
 use crate::user_view::{UserFilter, UserQuery};
 use crate::{
-    analytics, checkpoint, event_log, facts, guild_view, license_view, member_view, notice_outbox,
+    aliases, analytics, checkpoint, event_log, facts, guild_view, license_view, member_view, notice_outbox,
     operational, parked, past, rebuild, replica, seal_log, session_view, view,
 };
 
@@ -29,6 +29,7 @@ const FIXED: &[&[&str]] = &[
         rebuild::SWAP,
     ],
     &[license_view::DUE, license_view::NEXT_DUE, license_view::EXPIRING],
+    aliases::STATEMENTS,
     analytics::STATEMENTS,
     checkpoint::STATEMENTS,
     event_log::STATEMENTS,
@@ -157,12 +158,14 @@ mod tests {
             include_str!("../../migrations/postgres/0007_sessions.sql"),
             include_str!("../../migrations/postgres/0009_analytics.sql"),
             include_str!("../../migrations/postgres/0011_platform.sql"),
+            include_str!("../../migrations/postgres/0012_aliases.sql"),
         ];
         let sqlite = [
             include_str!("../../migrations/sqlite/0002_read_models.sql"),
             include_str!("../../migrations/sqlite/0007_sessions.sql"),
             include_str!("../../migrations/sqlite/0009_analytics.sql"),
             include_str!("../../migrations/sqlite/0011_platform.sql"),
+            include_str!("../../migrations/sqlite/0012_aliases.sql"),
         ];
         for (migrations, ddl) in [(postgres, ddl("BIGINT", "")), (sqlite, ddl("INTEGER", " STRICT"))] {
             for text in ddl {

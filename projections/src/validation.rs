@@ -1,12 +1,12 @@
 //! The hot path: is this key valid here and now? First the key itself, which needs no I/O, then facts from the cache,
-//! then the one function that decides. A database that cannot be reached never turns into "not found".
+//! then the one function that decides. What is no key of ours may be one that another system gave (`aliases`). A database that cannot be reached never turns into "not found".
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use domain::device::{Component, DeviceClaim, DeviceMatch};
 use domain::id::{GuildId, LicenseId};
-use domain::key::{self, KeyError, OpenedKey};
+use domain::key::{self, KeyError, KeyVersion};
 use domain::license::{License, Stage};
 use domain::time::Timestamp;
 use domain::verdict::{self, Code, Devices, Request, Verdict};
@@ -64,23 +64,47 @@ impl Core {
     pub(crate) async fn validate(&self, ask: &Ask<'_>) -> Result<Answer, QueryError> {
         let opened = match key::open(&*self.mac, ask.key) {
             Ok(opened) => opened,
-            Err(KeyError::Malformed) => return Ok(self.without_license(Verdict::malformed_key(), false)),
+            // In a box of its own: keys of ours need no room for it.
+            Err(KeyError::Malformed) => return Box::pin(self.validate_alias(ask)).await,
             Err(KeyError::Forged) => return Ok(self.without_license(Verdict::not_found(), false)),
         };
         let license = self.fact::<LicenseFact>(&opened.license).await?;
-        let mut degraded = license.degraded;
         let Some(facts) = license.value.filter(|facts| facts.license.guild == Some(ask.guild)) else {
-            return Ok(self.without_license(Verdict::not_found(), degraded));
+            return Ok(self.without_license(Verdict::not_found(), license.degraded));
         };
+        self.judged(ask, facts, opened.key, license.degraded).await
+    }
+
+    /// The same for a text that is no key of ours. An alias stands for the license's current key.
+    async fn validate_alias(&self, ask: &Ask<'_>) -> Result<Answer, QueryError> {
+        let aliased = self.aliased(ask.guild, ask.key).await?;
+        let Some(facts) = aliased.license else {
+            return Ok(self.without_license(Verdict::malformed_key(), aliased.degraded));
+        };
+        if !aliased.is_live {
+            return Ok(self.without_license(Verdict::key_superseded(), aliased.degraded));
+        }
+        let presented = facts.license.key;
+        self.judged(ask, facts, presented, aliased.degraded).await
+    }
+
+    /// The answer about a license of the guild that asks.
+    async fn judged(
+        &self,
+        ask: &Ask<'_>,
+        facts: Arc<LicenseFacts>,
+        presented: KeyVersion,
+        mut degraded: bool,
+    ) -> Result<Answer, QueryError> {
         let mut banned = false;
         // A key that was superseded is refused before its owner is looked at.
-        if let Some(owner) = facts.license.owner.as_ref().filter(|_| facts.license.key == opened.key) {
+        if let Some(owner) = facts.license.owner.as_ref().filter(|_| facts.license.key == presented) {
             let user = self.fact::<UserFact>(&owner.id).await?;
             degraded |= user.degraded;
             banned = user.value.is_some_and(|user| user.user.banned);
         }
         let claim = ask.device.map(|device| self.claim(&facts.license, &device));
-        let (code, detail, device) = decided(&facts.license, banned, &opened, claim.as_ref(), ask);
+        let (code, detail, device) = decided(&facts.license, banned, presented, claim.as_ref(), ask);
         if code.is_valid() {
             self.note(&facts.license, device, ask.now);
         }
@@ -117,12 +141,12 @@ impl Core {
 fn decided(
     license: &License,
     banned: bool,
-    opened: &OpenedKey,
+    presented: KeyVersion,
     device: Option<&DeviceClaim>,
     ask: &Ask<'_>,
 ) -> (Code, Cow<'static, str>, Option<Uuid>) {
     let request = Request {
-        presented: Some(opened.key),
+        presented: Some(presented),
         device,
         license_type: ask.license_type,
         entitlements: ask.entitlements,

@@ -37,6 +37,9 @@ impl Floor for LastPosition {
     fn raise(&self, _: &StreamId, position: i64) {
         self.0.fetch_max(position, Ordering::SeqCst);
     }
+    fn raise_aliases(&self, _: GuildId, position: i64) {
+        self.0.fetch_max(position, Ordering::SeqCst);
+    }
     fn advance(&self, position: i64) {
         self.0.fetch_max(position, Ordering::SeqCst);
     }

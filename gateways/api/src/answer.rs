@@ -57,8 +57,8 @@ pub(crate) async fn of(
         Subject::User(user, role) => (of_user(state, recipe, user, *role).await?, Some(user.version)),
         Subject::Member(member) => (of_member(state, member).await?, Some(member.version)),
         Subject::Applied(applied) => (json(StatusCode::OK, applied), None),
-        Subject::Imported { created, existing } => {
-            let body = ImportedBody { created: *created, existing: *existing, dry_run: false };
+        Subject::Imported { created, existing, passed_over } => {
+            let body = ImportedBody::new(*created, *existing, false, passed_over.as_ref());
             (json(StatusCode::OK, &body), None)
         }
         Subject::Revoked(items) => {

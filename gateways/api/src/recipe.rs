@@ -84,9 +84,23 @@ pub(crate) enum Recipe {
     /// What became of each of many licenses.
     Revoked { items: Vec<RevokedItem> },
     /// How many rows of a file were new, and how many were here.
-    Imported { created: usize, existing: usize },
+    Imported {
+        created: usize,
+        existing: usize,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passed_over: Option<PassedOver>,
+    },
     /// What became of each of many licenses that were to take the terms of their type.
     Applied(Applied),
+}
+
+/// What was not read of another system's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PassedOver {
+    /// Rows.
+    pub(crate) skipped: usize,
+    pub(crate) ignored_columns: Vec<String>,
 }
 
 /// Licenses that took, or did not take, the terms of their type.
@@ -149,9 +163,10 @@ pub(crate) struct Removed {
     pub(crate) memberships: u32,
 }
 
-impl From<&Imported> for Recipe {
-    fn from(done: &Imported) -> Self {
-        Self::Imported { created: done.created, existing: done.existing }
+impl Recipe {
+    /// What a repeat of an import answers.
+    pub(crate) fn imported(done: &Imported, passed_over: &Option<PassedOver>) -> Self {
+        Self::Imported { created: done.created, existing: done.existing, passed_over: passed_over.clone() }
     }
 }
 
@@ -248,7 +263,7 @@ pub(crate) enum Subject {
     /// What became of each of many licenses.
     Revoked(Vec<RevokedItem>),
     /// How many rows of a file were new, and how many were here.
-    Imported { created: usize, existing: usize },
+    Imported { created: usize, existing: usize, passed_over: Option<PassedOver> },
     /// What became of each of many licenses that were to take the terms of their type.
     Applied(Applied),
 }
@@ -330,9 +345,10 @@ impl Outcome {
     }
 }
 
-impl From<Imported> for Outcome {
-    fn from(done: Imported) -> Self {
-        let subject = Subject::Imported { created: done.created, existing: done.existing };
+impl Outcome {
+    /// Licenses that were brought in.
+    pub(crate) fn imported(done: &Imported, passed_over: Option<PassedOver>) -> Self {
+        let subject = Subject::Imported { created: done.created, existing: done.existing, passed_over };
         Self { subject, position: done.position }
     }
 }
@@ -391,9 +407,11 @@ impl Recipe {
             Self::Generated { batch, .. } => Ok(Subject::Licenses(batch.again())),
             Self::Revoked { items } => Ok(Subject::Revoked(items.clone())),
             Self::Applied(applied) => Ok(Subject::Applied(applied.clone())),
-            Self::Imported { created, existing } => {
-                Ok(Subject::Imported { created: *created, existing: *existing })
-            }
+            Self::Imported { created, existing, passed_over } => Ok(Subject::Imported {
+                created: *created,
+                existing: *existing,
+                passed_over: passed_over.clone(),
+            }),
         }
     }
 }

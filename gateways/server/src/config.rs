@@ -407,6 +407,7 @@ fn reading(r: &mut Reader<'_>) -> Reading {
         guild_entries: r.number("cache.guilds", 1..=100_000_000),
         user_entries: r.number("cache.users", 1..=100_000_000),
         session_entries: r.number("cache.sessions", 1..=100_000_000),
+        alias_entries: r.number("cache.aliases", 1..=100_000_000),
         ttl: r.millis("cache.ttl_ms", 0..=3_600_000),
         stale_if_error: r.millis("cache.stale_if_error_ms", 0..=DAY_MS),
         contact_bound: r.millis("cache.contact_bound_ms", 100..=DAY_MS),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
+mod aliasing;
 mod bot;
 #[path = "../../../commands/tests/it/engines.rs"]
 mod engines;

@@ -146,7 +146,7 @@ impl Mix {
             ledger: Ledger::default(),
             metadata: Some("{\"a\":1}".to_owned()),
             private_metadata: Some("{\"b\":2}".to_owned()),
-            aliases: Vec::new(),
+            aliases: vec![format!("{0:032x}{0:032x}", id.0.as_u128())],
         };
         self.licenses.insert(id, License::default());
         self.decide(id, Action::Generate(Box::new(generate)))

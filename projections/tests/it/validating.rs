@@ -235,7 +235,9 @@ async fn an_outage_degrades_and_never_says_not_found(engine: Engine) {
         world.queries.validate(ask(GUILD, &key(known, 0))).await,
         Err(QueryError::Unavailable(_))
     ));
-    assert_eq!(validate(&world.queries, GUILD, "no key").await.code.as_str(), "MALFORMED_KEY");
+    // What is no key of ours may be one of another system, which was brought in meanwhile.
+    let foreign = world.queries.validate(ask(GUILD, "no key")).await;
+    assert!(matches!(foreign, Err(QueryError::Unavailable(_))), "{foreign:?}");
 }
 
 async fn misses_of_one_license_are_read_once(engine: Engine) {

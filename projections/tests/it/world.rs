@@ -151,7 +151,14 @@ impl World {
 
     /// Appends as this process does: floors are raised before the call returns.
     pub(crate) async fn append(&self, events: Vec<New>) -> i64 {
+        let aliased: Vec<Option<GuildId>> = events
+            .iter()
+            .map(|new| new.guild.filter(|_| new.event.wire().0 == domain::alias::ADDED))
+            .collect();
         let written = self.write(events).await;
+        for (guild, (_, position)) in aliased.iter().zip(&written) {
+            guild.iter().for_each(|guild| self.floors.raise_aliases(*guild, *position));
+        }
         let mut last = 0;
         for (stream, position) in written {
             self.floors.raise(&stream, position);

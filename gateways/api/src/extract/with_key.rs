@@ -1,11 +1,13 @@
 //! Requests that name a license by its key: the key is opened before anything is looked up, and whoever asks must
-//! either hold an API key of the license's guild or be its owner.
+//! either hold an API key of the license's guild or be its owner. A key that another system gave says nothing by itself: it
+//! opens a license of the guild that the API key, or the request of a signed-in person, names.
 
 use domain::credential::ApiKeyKind;
 use domain::credential::Scope;
 use domain::id::GuildId;
 use domain::key::{self, KeyError, OpenedKey};
 use domain::verdict::Verdict;
+use projections::Opens;
 
 use super::checks;
 use super::principal::{Key, Principal};
@@ -21,20 +23,33 @@ pub(crate) struct Named {
     pub(crate) audience: Audience,
 }
 
-/// Opens the text of a license key.
-pub(crate) fn open(state: &ApiState, text: &str) -> Result<OpenedKey, ApiError> {
+/// Opens the text of a license key, and for a guild that is known the text of a foreign one.
+pub(crate) async fn open(
+    state: &ApiState,
+    guild: Option<GuildId>,
+    text: &str,
+) -> Result<OpenedKey, ApiError> {
     checks::key(text)?;
-    key::open(state.mac(), text).map_err(|error| {
-        let verdict = match error {
-            KeyError::Malformed => Verdict::malformed_key(),
-            KeyError::Forged => Verdict::not_found(),
-        };
-        ApiError::verdict(verdict.code, &verdict.detail)
-    })
+    let verdict = match (key::open(state.mac(), text), guild) {
+        (Ok(opened), _) => return Ok(opened),
+        (Err(KeyError::Forged), _) => Verdict::not_found(),
+        (Err(KeyError::Malformed), None) => Verdict::malformed_key(),
+        (Err(KeyError::Malformed), Some(guild)) => match state.queries().alias(guild, text).await? {
+            Opens::License(opened) => return Ok(opened),
+            Opens::Superseded => Verdict::key_superseded(),
+            Opens::Nothing => Verdict::malformed_key(),
+        },
+    };
+    Err(ApiError::verdict(verdict.code, &verdict.detail))
 }
 
-/// Opens a key on behalf of an API key with `scope`, or of the owner.
-pub(crate) async fn named(write: &Write, text: &str, scope: Scope) -> Result<Named, ApiError> {
+/// Opens a key on behalf of an API key with `scope`, or of the owner, who may name the guild of a foreign key.
+pub(crate) async fn named(
+    write: &Write,
+    text: &str,
+    guild: Option<GuildId>,
+    scope: Scope,
+) -> Result<Named, ApiError> {
     let audience = match &write.principal {
         Principal::Key(key) => {
             key.scope(scope)?;
@@ -43,7 +58,14 @@ pub(crate) async fn named(write: &Write, text: &str, scope: Scope) -> Result<Nam
         Principal::User(_) => Audience::Owner,
         Principal::Operator => Audience::Staff,
     };
-    let key = open(&write.state, text)?;
+    let guild = match &write.principal {
+        Principal::Key(key) if guild.is_some_and(|guild| guild != key.guild) => {
+            return Err(ApiError::not_found("guild"));
+        }
+        Principal::Key(key) => Some(key.guild),
+        Principal::User(_) | Principal::Operator => guild,
+    };
+    let key = open(&write.state, guild, text).await?;
     let tenant = match &write.principal {
         Principal::Key(key) => Some(key.guild),
         Principal::Operator => None,

@@ -27,7 +27,7 @@ use crate::answer::{self, Reader};
 use crate::caller::Caller;
 use crate::error::{ApiError, Code};
 use crate::frame::{REPLAYED, RequestId};
-use crate::recipe::{Outcome, Recipe};
+use crate::recipe::{Outcome, Recipe, Subject};
 use crate::render::Audience;
 use crate::state::ApiState;
 use crate::version::Version;
@@ -248,6 +248,10 @@ impl Write {
                     let floors = self.state.queries().floors();
                     subject.streams().iter().for_each(|stream| floors.raise(stream, first));
                     floors.advance(last);
+                    if matches!(subject, Subject::Imported { .. }) {
+                        // The keys that came with it open their licenses here from now on.
+                        self.state.queries().hear_of(last).await?;
+                    }
                 }
                 let outcome = Outcome { subject, position: row.last };
                 let mut response = answer::of(&self.state, reader, &recipe, &outcome).await?;

@@ -16,7 +16,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("AppliedItem", &["code"]),
     ("AppliedAnswer", &["dryRun"]),
     ("RevokedList", &["dryRun"]),
-    ("Imported", &["dryRun"]),
+    ("Imported", &["dryRun", "skipped", "ignoredColumns"]),
     ("HealthComponent", &["latencyMs", "lagEvents", "detail"]),
     // It stands in the history, and not where the state stands elsewhere.
     ("HistoryEntry", &["stateAfter"]),

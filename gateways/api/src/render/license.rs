@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::instant::Instant;
 use super::{Audience, RawJson};
 use crate::openapi::types as doc;
+use crate::recipe::PassedOver;
 
 /// A license.
 #[derive(Serialize, ToSchema)]
@@ -185,10 +186,30 @@ pub(crate) struct Keyed<'a> {
 #[serde(rename_all = "camelCase")]
 #[schema(as = Imported)]
 pub(crate) struct ImportedBody {
-    pub(crate) created: usize,
-    pub(crate) existing: usize,
+    created: usize,
+    existing: usize,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) dry_run: bool,
+    dry_run: bool,
+    /// Rows of a list of sales that have no key, or the key of an earlier row. With `layout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<usize>,
+    /// Columns that nothing was read from. With `layout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ignored_columns: Option<Vec<String>>,
+}
+
+impl ImportedBody {
+    /// So many licenses, and what was passed over of another system's file.
+    pub(crate) fn new(
+        created: usize,
+        existing: usize,
+        dry_run: bool,
+        passed_over: Option<&PassedOver>,
+    ) -> Self {
+        let skipped = passed_over.map(|passed| passed.skipped);
+        let ignored_columns = passed_over.map(|passed| passed.ignored_columns.clone());
+        Self { created, existing, dry_run, skipped, ignored_columns }
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use axum::response::Response;
 use commands::DeviceOrder;
 use domain::credential::Scope;
 use domain::device::Component as Hashed;
+use domain::id::GuildId;
 use domain::license::Authority;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -34,6 +35,10 @@ struct Activate {
     #[serde(default)]
     #[schema(value_type = Vec<Component>)]
     components: Vec<Object<Component>>,
+    /// The server of a key that another system gave, for a signed-in owner. An API key has its own.
+    #[serde(default)]
+    #[schema(value_type = Option<doc::Snowflake>)]
+    guild_id: Option<GuildId>,
 }
 
 /// Activates a device with the license key.
@@ -53,7 +58,7 @@ pub(crate) async fn activate(write: Write) -> Result<Response, ApiError> {
     checks::device_id(&asked.device_id)?;
     asked.device_name.as_deref().map_or(Ok(()), checks::device_name)?;
     let components = checks::components(asked.components)?;
-    let named = named(&write, &asked.key, Scope::Activate).await?;
+    let named = named(&write, &asked.key, asked.guild_id, Scope::Activate).await?;
     let mac = write.state.mac();
     let hashed = |(name, value): &(String, String)| Hashed::hashed(mac, named.key.license, name, value);
     let mut hashes: Vec<Hashed> = components.iter().map(hashed).collect();
@@ -98,7 +103,7 @@ pub(crate) async fn deactivate(write: Write) -> Result<Response, ApiError> {
     checks::key(&asked.key)?;
     checks::device_id(&asked.device_id)?;
     write.principal.key(Scope::Deactivate)?;
-    let named = named(&write, &asked.key, Scope::Deactivate).await?;
+    let named = named(&write, &asked.key, None, Scope::Deactivate).await?;
     let recipe = Recipe::License { license: named.key.license };
     let plan = Plan { tenant: named.tenant, reason: None, audience: named.audience, recipe };
     let commands = write.state.commands();

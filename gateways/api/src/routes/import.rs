@@ -1,12 +1,16 @@
 //! `POST /admin/licenses/import`: licenses from a CSV file, all rows or none. What an export of ours holds can be sent
-//! back; what is here already stays as it is.
+//! back, and files of other systems can be read by a layout; what is here already stays as it is.
+
+mod foreign;
+mod layouts;
 
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use commands::{IMPORT_MAX, ImportOrder, ImportRow, Imported, RefusedItem, import_refused};
+use commands::{IMPORT_MAX, ImportColumns, ImportOrder, ImportRow, Imported, RefusedItem, import_refused};
 use csv::StringRecord;
+use domain::guild::Guild;
 use domain::id::{GuildId, LicenseId};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -20,13 +24,15 @@ use crate::extract::checks::{self, TOKEN_MAX};
 use crate::extract::query::Query;
 use crate::extract::write::{Plan, Write};
 use crate::openapi::types as doc;
-use crate::recipe::Recipe;
+use crate::recipe::{Outcome, PassedOver, Recipe};
 use crate::render::license::ImportedBody;
 use crate::render::table::plain;
 use crate::render::{Audience, json};
 use crate::state::ApiState;
+use foreign::{Foreign, Read};
+use layouts::is;
 
-const MEMBERS: [&str; 2] = ["guildId", "dryRun"];
+const MEMBERS: [&str; 6] = ["guildId", "dryRun", "layout", "type", "types", "ownerColumn"];
 /// Stands with the events; a file has no other.
 const REASON: &str = "import";
 /// Columns that are read. `type` must be there.
@@ -48,13 +54,20 @@ const PASSED_OVER: [&str; 11] = [
 ];
 
 /// Brings licenses in from a CSV file, all rows or none.
+///
+/// `layout` names the system that the file is from; without it the file has the columns of an export. With it, `type` is the
+/// type of the licenses, `types` gives products types of their own (`Editor:pro,Editor for teams:team`), and `ownerColumn`
+/// names a column of Discord user ids.
 #[utoipa::path(
     post,
     path = "/admin/licenses/import",
     operation_id = "licenses_import",
     tag = "Many licenses",
     request_body(content = String, content_type = "text/csv"),
-    params(("guildId" = doc::Snowflake, Query), ("dryRun" = Option<bool>, Query)),
+    params(
+        ("guildId" = doc::Snowflake, Query), ("dryRun" = Option<bool>, Query), ("layout" = Option<String>, Query),
+        ("type" = Option<String>, Query), ("types" = Option<String>, Query), ("ownerColumn" = Option<String>, Query),
+    ),
     responses((status = 200, body = ImportedBody)),
 )]
 pub(crate) async fn import(State(state): State<ApiState>, request: Request) -> Result<Response, ApiError> {
@@ -63,14 +76,14 @@ pub(crate) async fn import(State(state): State<ApiState>, request: Request) -> R
     let missing = || ApiError::invalid("?guildId", "MISSING_MEMBER", "is needed here");
     let guild: GuildId = query.get("guildId")?.ok_or_else(missing)?;
     let is_dry_run = query.flag("dryRun")?;
-    access::guild(&write.state, &write.principal, guild, access::MANAGE).await?;
-    let order = ImportOrder { guild, rows: rows(write.table())?, is_dry_run };
+    let facts = access::guild(&write.state, &write.principal, guild, access::MANAGE).await?;
+    let (order, passed_over) = order(&write, &query, &facts.guild, guild, is_dry_run)?;
     let commands = write.state.commands();
     if is_dry_run {
         let done = commands
             .import(&write.context(Some(guild), Some(REASON.to_owned())), &order, &|_| Value::Null)
             .await?;
-        let body = ImportedBody { created: done.created, existing: done.existing, dry_run: true };
+        let body = ImportedBody::new(done.created, done.existing, true, passed_over.as_ref());
         let mut response = json(StatusCode::OK, &body);
         stamp(&write.state, &mut response, None, write.state.queries().head());
         return Ok(response);
@@ -79,10 +92,37 @@ pub(crate) async fn import(State(state): State<ApiState>, request: Request) -> R
         tenant: Some(guild),
         reason: Some(REASON.to_owned()),
         audience: Audience::Staff,
-        recipe: Recipe::Imported { created: 0, existing: 0 },
+        recipe: Recipe::Imported { created: 0, existing: 0, passed_over: None },
     };
-    let remember = |done: &Imported| serde_json::to_value(Recipe::from(done)).unwrap_or(Value::Null);
-    write.perform(plan, |context| async move { commands.import(&context, &order, &remember).await }).await
+    write
+        .perform(plan, |context| async move {
+            let passed = &passed_over;
+            let remember =
+                |done: &Imported| serde_json::to_value(Recipe::imported(done, passed)).unwrap_or(Value::Null);
+            let done = commands.import(&context, &order, &remember).await?;
+            Ok(Outcome::imported(&done, passed_over))
+        })
+        .await
+}
+
+/// What is to be brought in, and what is passed over of another system's file.
+fn order(
+    write: &Write,
+    query: &Query,
+    found: &Guild,
+    guild: GuildId,
+    is_dry_run: bool,
+) -> Result<(ImportOrder, Option<PassedOver>), ApiError> {
+    Ok(match Foreign::of(query, found)? {
+        None => {
+            let (rows, columns) = (rows(write.table())?, ImportColumns::default());
+            (ImportOrder { guild, rows, columns, is_dry_run }, None)
+        }
+        Some(foreign) => {
+            let Read { rows, columns, passed_over } = foreign.read(write.table())?;
+            (ImportOrder { guild, rows, columns, is_dry_run }, Some(passed_over))
+        }
+    })
 }
 
 /// The rows of a file, or everything that is wrong with its form.
@@ -102,12 +142,16 @@ fn rows(file: &Bytes) -> Result<Vec<ImportRow>, ApiError> {
     for record in reader.records() {
         let record = record.map_err(|error| unreadable(&error))?;
         if rows.len() + 1 > IMPORT_MAX {
-            let detail = format!("may have {IMPORT_MAX} rows; send more of them as files of their own");
-            return Err(ApiError::impossible("", detail));
+            return Err(too_many());
         }
         rows.extend(Cells { headers: &headers, record: &record }.row(&mut faults));
     }
     if faults.is_empty() { Ok(rows) } else { Err(import_refused(faults).into()) }
+}
+
+fn too_many() -> ApiError {
+    let detail = format!("may have {IMPORT_MAX} rows; send more of them as files of their own");
+    ApiError::impossible("", detail)
 }
 
 fn unreadable(error: &csv::Error) -> ApiError {
@@ -127,7 +171,7 @@ impl Cells<'_> {
 
     /// A cell that is not empty, as it was before it was defused.
     fn text(&self, column: &str) -> Option<&str> {
-        let index = self.headers.iter().position(|name| name == column)?;
+        let index = self.headers.iter().position(|name| is(column, name))?;
         self.record.get(index).map(plain).filter(|cell| !cell.is_empty())
     }
 

@@ -1,6 +1,7 @@
 //! `POST /licenses/redeem`: a signed-in person takes a license that has no owner, with its key.
 
 use axum::response::Response;
+use domain::id::GuildId;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,6 +19,10 @@ use crate::render::license::LicenseBody;
 struct Redeem {
     #[schema(value_type = doc::LicenseKey)]
     key: String,
+    /// The server of a key that another system gave; a key of ours says by itself whose it is.
+    #[serde(default)]
+    #[schema(value_type = Option<doc::Snowflake>)]
+    guild_id: Option<GuildId>,
 }
 
 /// Takes a license that has no owner, with its key.
@@ -35,7 +40,7 @@ struct Redeem {
 pub(crate) async fn redeem(write: Write) -> Result<Response, ApiError> {
     let user = write.principal.user()?.account;
     let asked: Redeem = write.json()?;
-    let key = with_key::open(&write.state, &asked.key)?;
+    let key = with_key::open(&write.state, asked.guild_id, &asked.key).await?;
     let recipe = Recipe::License { license: key.license };
     let plan = Plan { tenant: None, reason: None, audience: Audience::Owner, recipe };
     let commands = write.state.commands();

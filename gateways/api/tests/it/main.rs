@@ -23,6 +23,7 @@ mod guild_tools;
 mod guilds;
 mod idempotency;
 mod import;
+mod import_layouts;
 mod licenses;
 mod lifecycle;
 mod limits;

@@ -15,6 +15,7 @@ use sqlx::Connection as _;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::aliases::import;
 use crate::redis::Redis;
 use crate::world::{Engine, World};
 
@@ -90,6 +91,9 @@ async fn guesses_are_limited_ask_nobody_and_disturb_nobody() {
     let (secret, publishable) =
         (world.api_key("secret", None).await, world.api_key("publishable", None).await);
     let (_, key) = world.generate("pro", 1).await.remove(0);
+    // From here on a text that is no key of ours may be one of another system.
+    let query = format!("guildId={}", world.facts.guild);
+    assert_eq!(import(&mut world, &query, "type,key\npro,OLD-1\n").await["created"], 1);
     let device = json!({ "key": key, "deviceId": "one" });
     world.with_key(&secret, "POST", "/licenses/activate", device.clone()).await.expect(201);
     world.with_key(&secret, "POST", "/licenses/validate", device).await.expect(200);

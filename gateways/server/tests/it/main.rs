@@ -9,6 +9,7 @@
 
 mod world;
 
+mod aliases;
 mod audit_log;
 mod bulk;
 mod contention;

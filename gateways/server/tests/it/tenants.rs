@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
+use crate::aliases::import;
 use crate::on_engines;
 use crate::world::{Engine, World};
 
@@ -19,8 +20,8 @@ on_engines!(
 );
 
 /// What rows of guilds stand in.
-const WALLED: [&str; 6] =
-    ["events", "held_removal", "license_view", "member_view", "guild_view", "audit_trail"];
+const WALLED: [&str; 7] =
+    ["events", "held_removal", "license_view", "member_view", "guild_view", "audit_trail", "alias_view"];
 
 /// Rows of a table as the tenant role sees them.
 async fn seen(url: &str, table: &str, guilds: &str) -> i64 {
@@ -35,6 +36,11 @@ async fn the_wall_stands_before_every_list_and_after_a_rebuild(engine: Engine) {
     let mut world = World::demo(engine).await;
     let (guild, url) = (world.facts.guild.clone(), world.database_url().unwrap().to_owned());
     world.generate("pro", 3).await;
+    import(&mut world, &format!("guildId={guild}"), "type,key\npro,OLD-1\n").await;
+    let foreign = json!({ "key": "OLD-1" });
+    let api_key = world.api_key("secret", None).await;
+    let told = world.with_key(&api_key, "POST", "/licenses/validate", foreign).await.expect(200);
+    assert_eq!(told["license"]["guildId"], *guild);
     for table in WALLED {
         let own = seen(&url, table, &guild).await;
         assert!(own > 0 || table == "held_removal", "{table} shows a guild nothing of its own");
@@ -87,7 +93,7 @@ async fn the_wall_stands_before_every_list_and_after_a_rebuild(engine: Engine) {
     for path in &lists {
         assert_ne!(listed(&world, &grace, path).await, json!([]), "{path} after a rebuild");
     }
-    for table in ["license_view", "member_view", "guild_view", "audit_trail"] {
+    for table in ["license_view", "member_view", "guild_view", "audit_trail", "alias_view"] {
         assert!(seen(&url, table, &guild).await > 0, "{table}");
         assert_eq!(seen(&url, table, "1").await, 0, "{table} has no wall after a rebuild");
     }

@@ -11,7 +11,7 @@ use commands::ring::KeyRing;
 use commands::seal::Vault;
 use commands::store::{Pools, Store};
 use commands::{Commands, Parts};
-use domain::id::{DiscordId, LicenseId, StreamId};
+use domain::id::{DiscordId, GuildId, LicenseId, StreamId};
 use domain::ports::{Floor, VaultFuture};
 use domain::private::Subject;
 use domain::time::Timestamp;
@@ -85,6 +85,12 @@ impl Floor for BrittleFloor {
     fn raise(&self, stream: &StreamId, position: i64) {
         if !self.is_dying.load(Ordering::SeqCst) {
             self.floors.raise(stream, position);
+        }
+    }
+
+    fn raise_aliases(&self, guild: GuildId, position: i64) {
+        if !self.is_dying.load(Ordering::SeqCst) {
+            self.floors.raise_aliases(guild, position);
         }
     }
 
