@@ -66,7 +66,7 @@ pub(crate) async fn issue_with_key(write: Write) -> Result<Response, ApiError> {
     check_ttl(asked.ttl)?;
     let components = checks::components(asked.components)?;
     write.principal.key(Scope::Certificate)?;
-    let named = named(&write, &asked.key, Scope::Certificate).await?;
+    let named = named(&write, &asked.key, None, Scope::Certificate).await?;
     let order = LeaseOrder { id: Uuid::new_v4(), device_id: asked.device_id, components, ttl: asked.ttl };
     let recipe = recipe(&write, named.key.license, &order);
     let plan = Plan { tenant: named.tenant, reason: None, audience: named.audience, recipe };
