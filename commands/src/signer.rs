@@ -56,11 +56,12 @@ impl Signer {
 
     /// The key of `purpose` with this id, whether active or not; `None` if the ring has none.
     pub fn known(ring: &KeyRing, purpose: SigningPurpose, key_id: &str) -> Option<Self> {
-        let list = ring.list(purpose.list());
-        list.entries()
-            .iter()
-            .map(|entry| Self::new(entry.secret.bytes()))
-            .find(|signer| signer.key_id == key_id)
+        Self::all(ring, purpose).into_iter().find(|signer| signer.key_id == key_id)
+    }
+
+    /// Every key of `purpose`, in the order of the ring.
+    pub fn all(ring: &KeyRing, purpose: SigningPurpose) -> Vec<Self> {
+        ring.list(purpose.list()).entries().iter().map(|entry| Self::new(entry.secret.bytes())).collect()
     }
 
     /// The key of the log's checkpoints (record 0014 in docs/decisions).
@@ -131,14 +132,7 @@ impl KeySet {
     /// Every key of `purpose`, whether active or not: the next one has to be known before it signs, and an earlier
     /// one as long as its signatures are about.
     pub fn of(ring: &KeyRing, purpose: SigningPurpose) -> Self {
-        let list = ring.list(purpose.list());
-        Self {
-            keys: list
-                .entries()
-                .iter()
-                .map(|entry| PublicKey::of(&Signer::new(entry.secret.bytes())))
-                .collect(),
-        }
+        Self { keys: Signer::all(ring, purpose).iter().map(PublicKey::of).collect() }
     }
 
     /// What programs check with: offline licenses and signed answers.

@@ -149,39 +149,47 @@ impl Wish {
     }
 }
 
-/// The keys of answers: the active one, kept as long as the ring is as it was.
+/// The keys of answers, drawn once for each state of the ring: a stranger may name a key, and must not make us look for it.
 pub(crate) struct AnswerKeys {
     ring: Arc<KeyRing>,
-    /// The generation of the ring, and its active key then.
-    drawn: RwLock<(u64, Arc<Signer>)>,
+    drawn: RwLock<Arc<Drawn>>,
+}
+
+struct Drawn {
+    /// The generation of the ring that they were drawn from.
+    generation: u64,
+    active: Signer,
+    all: Vec<Signer>,
+}
+
+impl Drawn {
+    fn of(ring: &KeyRing) -> Arc<Self> {
+        // Asked before: what changes meanwhile is drawn again at the next look.
+        let generation = ring.generation();
+        let purpose = SigningPurpose::Responses;
+        Arc::new(Self { generation, active: Signer::active(ring, purpose), all: Signer::all(ring, purpose) })
+    }
+
+    /// The key that was named, if the ring has it; otherwise the active one, whose name the answer says.
+    fn signer(&self, wish: &Wish) -> &Signer {
+        let named = wish.key.as_ref().and_then(|id| self.all.iter().find(|signer| signer.key_id() == *id));
+        named.unwrap_or(&self.active)
+    }
 }
 
 impl AnswerKeys {
     pub(crate) fn new(ring: &Arc<KeyRing>) -> Self {
-        let drawn = (ring.generation(), Arc::new(Signer::active(ring, SigningPurpose::Responses)));
-        Self { ring: Arc::clone(ring), drawn: RwLock::new(drawn) }
+        Self { ring: Arc::clone(ring), drawn: RwLock::new(Drawn::of(ring)) }
     }
 
-    fn active(&self) -> Arc<Signer> {
-        let generation = self.ring.generation();
-        let (of, signer) = self.drawn.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if of == generation {
-            return signer;
+    fn drawn(&self) -> Arc<Drawn> {
+        let drawn = Arc::clone(&self.drawn.read().unwrap_or_else(PoisonError::into_inner));
+        if drawn.generation == self.ring.generation() {
+            return drawn;
         }
-        let fresh = Arc::new(Signer::active(&self.ring, SigningPurpose::Responses));
-        *self.drawn.write().unwrap_or_else(PoisonError::into_inner) = (generation, Arc::clone(&fresh));
+        let fresh = Drawn::of(&self.ring);
+        *self.drawn.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
         fresh
-    }
-
-    /// The key that was named, as long as the ring has it; otherwise the active one, whose name the answer says.
-    fn of(&self, wish: &Wish) -> Arc<Signer> {
-        let active = self.active();
-        match &wish.key {
-            Some(id) if *id != active.key_id() => {
-                Signer::known(&self.ring, SigningPurpose::Responses, id).map_or(active, Arc::new)
-            }
-            _ => active,
-        }
     }
 }
 
@@ -200,7 +208,7 @@ pub(crate) async fn sign(keys: &AnswerKeys, wish: &Wish, now: Timestamp, respons
             return Response::from_parts(parts, Body::empty());
         }
     };
-    let signed = headers(keys.of(wish).as_ref(), wish, now, parts.status, &parts.headers, &bytes);
+    let signed = headers(keys.drawn().signer(wish), wish, now, parts.status, &parts.headers, &bytes);
     parts.headers.extend(signed);
     Response::from_parts(parts, Body::from(bytes))
 }

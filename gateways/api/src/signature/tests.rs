@@ -38,7 +38,7 @@ fn vector() -> Value {
     let answered = header_map(&[("content-type", "application/json")]);
     let keys = AnswerKeys::new(&ring);
     let body = Bytes::from_static(ANSWERED.as_bytes());
-    let signed = headers(keys.of(&wish).as_ref(), &wish, AT, StatusCode::OK, &answered, &body);
+    let signed = headers(keys.drawn().signer(&wish), &wish, AT, StatusCode::OK, &answered, &body);
     let text = |name: &HeaderName| signed[name].to_str().unwrap();
     let parameters = text(&SIGNATURE_INPUT).strip_prefix("dca=").unwrap();
     let base = [
@@ -104,16 +104,13 @@ fn answers_are_signed_by_the_key_that_is_active_or_named() {
     let ring = ring();
     let keys = AnswerKeys::new(&ring);
     let wish = |key: Option<String>| Wish { key, ..Wish::new("dca", &Method::GET, &Uri::from_static("/")) };
-    let old = keys.of(&wish(None)).key_id();
+    let signs = |key| keys.drawn().signer(&wish(key)).key_id();
+    let old = signs(None);
     let (more, id) = ring.with_added(List::Response, AT, &mut os_random).unwrap();
     let rotated = more.with_activated(List::Response, id).unwrap();
     ring.follow(&rotated, &rotated.active_ids()).unwrap();
-    let new = keys.of(&wish(None)).key_id();
+    let new = signs(None);
     assert_ne!(new, old);
-    assert_eq!(
-        keys.of(&wish(Some(old.clone()))).key_id(),
-        old,
-        "whoever knows the earlier one alone asks for it"
-    );
-    assert_eq!(keys.of(&wish(Some("00c0ffee".to_owned()))).key_id(), new);
+    assert_eq!(signs(Some(old.clone())), old, "whoever knows the earlier one alone asks for it");
+    assert_eq!(signs(Some("00c0ffee".to_owned())), new);
 }
