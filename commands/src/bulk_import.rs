@@ -179,8 +179,9 @@ impl Commands {
         let there = self.load_license(row.id).await?;
         if there.version > 0 {
             let is_ours = there.guild == Some(tenant);
-            let fault =
-                || row.fault(&columns.id, "ALREADY_EXISTS", "cannot be used; leave the cell empty for a new one");
+            let fault = || {
+                row.fault(&columns.id, "ALREADY_EXISTS", "cannot be used; leave the cell empty for a new one")
+            };
             return Ok(if is_ours { Ok(Outcome::Existing) } else { Err(fault()) });
         }
         let mut claim = None;
@@ -201,7 +202,9 @@ impl Commands {
         let aliases = claim.iter().map(|claim| claim.value.clone()).collect();
         match self.new_part(context, guild, tenant, row, aliases) {
             Ok(part) => Ok(Ok(Outcome::New(Box::new(part), claim))),
-            Err(CommandError::Invalid { detail, .. }) => Ok(Err(row.fault(&columns.license_type, "IMPOSSIBLE", &detail))),
+            Err(CommandError::Invalid { detail, .. }) => {
+                Ok(Err(row.fault(&columns.license_type, "IMPOSSIBLE", &detail)))
+            }
             Err(CommandError::Refused(refused)) => {
                 let code = refused.code.clone();
                 Ok(Err(RefusedItem { code, ..row.fault(&columns.id, "IMPOSSIBLE", &refused.detail) }))

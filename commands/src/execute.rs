@@ -393,7 +393,9 @@ impl Commands {
         });
         let appended = self.store().append(Append { events, claims, released, idempotency }).await?;
         if let Some(appended) = &appended {
-            aliased.iter().for_each(|(guild, at)| self.inner.parts.floor.raise_aliases(*guild, appended.first + at));
+            aliased
+                .iter()
+                .for_each(|(guild, at)| self.inner.parts.floor.raise_aliases(*guild, appended.first + at));
             self.raise(appended, &streams);
         }
         Ok(appended)

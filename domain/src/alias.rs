@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn the_event_by_which_a_license_gets_one_has_this_name() {
-        let event = crate::license::Event::AliasAdded { alias: of(1, "A").to_string(), at: Default::default() };
+        let event =
+            crate::license::Event::AliasAdded { alias: of(1, "A").to_string(), at: Default::default() };
         assert_eq!(crate::event::DomainEvent::from(event).wire().0, ADDED);
     }
 

@@ -39,8 +39,19 @@ const BROKEN_STREAM: &str = "SELECT aggregate_type, aggregate_id FROM events \
     ORDER BY aggregate_type, aggregate_id LIMIT 1";
 
 /// Every statement of this file.
-pub(crate) const STATEMENTS: &[&str] =
-    &[AFTER, STREAM, OF_GUILD, OF_LICENSES, FIRST_OF_MEMBERS, NUMBER, HEAD, ALIASES, TAIL, CONTIGUITY, BROKEN_STREAM];
+pub(crate) const STATEMENTS: &[&str] = &[
+    AFTER,
+    STREAM,
+    OF_GUILD,
+    OF_LICENSES,
+    FIRST_OF_MEMBERS,
+    NUMBER,
+    HEAD,
+    ALIASES,
+    TAIL,
+    CONTIGUITY,
+    BROKEN_STREAM,
+];
 
 /// The log.
 #[derive(Debug, Clone)]

@@ -8,7 +8,9 @@ fn license(n: u64) -> LicenseId {
 
 /// The n-th alias: a text of 64 digits.
 fn alias(n: u64) -> Alias {
-    format!("{:032x}{n:032x}", u128::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).parse().unwrap()
+    format!("{:032x}{n:032x}", u128::from(n).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
+        .parse()
+        .unwrap()
 }
 
 fn entries(numbers: std::ops::Range<u64>) -> Vec<Entry> {

@@ -11,7 +11,9 @@ use projections::{Config, Db, Opens, Queries, QueryError};
 
 use crate::engines::Engine;
 use crate::support::TestRing;
-use crate::world::{GUILD, NOW, New, World, ask, config, generated, license_id, of_license, revoked, validate};
+use crate::world::{
+    GUILD, NOW, New, World, ask, config, generated, license_id, of_license, revoked, validate,
+};
 
 crate::on_both_engines!(
     a_foreign_key_opens_its_license_at_once,
@@ -77,7 +79,9 @@ async fn a_new_key_ends_it(engine: Engine) {
         let answer = validate(&world.queries, GUILD, "A").await;
         assert_eq!((answer.code.as_str(), answer.license.is_none()), ("KEY_SUPERSEDED", true));
         assert_eq!(world.queries.alias(GUILD, "A").await.unwrap(), Opens::Superseded);
-        assert!(matches!(world.queries.alias(GUILD, "B").await.unwrap(), Opens::License(key) if key.license == other));
+        assert!(
+            matches!(world.queries.alias(GUILD, "B").await.unwrap(), Opens::License(key) if key.license == other)
+        );
         assert_eq!(world.queries.alias(OTHER, "B").await.unwrap(), Opens::Nothing);
         world.projector.catch_up().await.unwrap();
     }
@@ -115,7 +119,10 @@ async fn another_process_hears_of_it(engine: Engine) {
     world.append_elsewhere(vec![generated(later), aliased(later, "B")]).await;
     world.append_elsewhere(rekeyed(id, "A")).await;
     world.queries.look().await.unwrap();
-    assert_eq!((code(&world.queries, "A").await, code(&world.queries, "B").await), ("KEY_SUPERSEDED", "VALID"));
+    assert_eq!(
+        (code(&world.queries, "A").await, code(&world.queries, "B").await),
+        ("KEY_SUPERSEDED", "VALID")
+    );
 }
 
 async fn a_process_that_begins_knows_it(engine: Engine) {

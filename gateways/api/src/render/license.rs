@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::instant::Instant;
 use super::{Audience, RawJson};
-use crate::recipe::PassedOver;
 use crate::openapi::types as doc;
+use crate::recipe::PassedOver;
 
 /// A license.
 #[derive(Serialize, ToSchema)]
@@ -172,7 +172,12 @@ pub(crate) struct ImportedBody {
 
 impl ImportedBody {
     /// So many licenses, and what was passed over of another system's file.
-    pub(crate) fn new(created: usize, existing: usize, dry_run: bool, passed_over: Option<&PassedOver>) -> Self {
+    pub(crate) fn new(
+        created: usize,
+        existing: usize,
+        dry_run: bool,
+        passed_over: Option<&PassedOver>,
+    ) -> Self {
         let skipped = passed_over.map(|passed| passed.skipped);
         let ignored_columns = passed_over.map(|passed| passed.ignored_columns.clone());
         Self { created, existing, dry_run, skipped, ignored_columns }

@@ -127,7 +127,11 @@ async fn licenses_of_the_license_manager_for_woocommerce() {
             "{head}\n1,100,20,3,,,,GENERATOR,SOLD,0,2\n2,101,21,4,ABCD-2,31.12.2029,,IMPORT,SOLD,1,2\n\
              3,,20,,ABCD-3,,,IMPORT,LOST,0,2\n"
         ),
-        named: [("/2/license_key", "MISSING_MEMBER"), ("/3/expires_at", "WRONG_FORM"), ("/4/status", "WRONG_FORM")],
+        named: [
+            ("/2/license_key", "MISSING_MEMBER"),
+            ("/3/expires_at", "WRONG_FORM"),
+            ("/4/status", "WRONG_FORM"),
+        ],
     })
     .await;
 }
@@ -137,20 +141,25 @@ async fn keys_of_the_wc_key_manager() {
     let head = "key,product_id,validity_for,expires_at,activation_limit";
     check(Case {
         query: "layout=wc-key-manager&types=7:pro,8:team",
-        file: format!("{head}\nWCKM-1,7,0,,1\nWCKM-2,8,30,2020-05-01,3\n"),
+        file: format!("\u{feff}{head}\r\nWCKM-1,7,0,,1\r\nWCKM-2,8,30,2020-05-01,3\r\n"),
         created: 2,
         skipped: 0,
         ignored: &["validity_for", "activation_limit"],
         opens: &[("WCKM-1", "DEVICE_REQUIRED", "pro"), ("WCKM-2", "EXPIRED", "team")],
-        spoilt: format!("{head}\nWCKM-1,9,0,,1\nWCKM-2,8,30,never,3\n,7,0,,1\n"),
-        named: [("/2/product_id", "IMPOSSIBLE"), ("/3/expires_at", "WRONG_FORM"), ("/4/key", "MISSING_MEMBER")],
+        spoilt: format!("\u{feff}{head}\r\n\r\n\"WCKM\n1\",9,0,,1\r\nWCKM-2,8,30,never,3\r\n,7,0,,1"),
+        named: [
+            ("/3/product_id", "IMPOSSIBLE"),
+            ("/5/expires_at", "WRONG_FORM"),
+            ("/6/key", "MISSING_MEMBER"),
+        ],
     })
     .await;
 }
 
 #[tokio::test]
 async fn license_keys_of_lemon_squeezy() {
-    let head = "store_id,order_id,product_id,user_name,user_email,key,activation_limit,disabled,status,expires_at";
+    let head =
+        "store_id,order_id,product_id,user_name,user_email,key,activation_limit,disabled,status,expires_at";
     check(Case {
         query: "layout=lemon-squeezy&type=pro",
         file: format!(
@@ -290,9 +299,12 @@ async fn what_goes_with_a_layout_is_looked_at_first() {
 async fn numbers_of_a_purchase_are_private_and_a_repeat_tells_the_same() {
     let world = World::new().await;
     let secret = world.secret().await;
-    let file = gumroad(&[&format!("a1==,Editor,Ada,ada@example.com,2024-03-01,0,0,0,0,,abcde,17,0,,AAAA-1,1,{ADA}")]);
+    let file = gumroad(&[&format!(
+        "a1==,Editor,Ada,ada@example.com,2024-03-01,0,0,0,0,,abcde,17,0,,AAAA-1,1,{ADA}"
+    )]);
     let path = format!("/admin/licenses/import?guildId={GUILD}&layout=gumroad&type=team&ownerColumn=discord");
-    let ask = || world.post(&path).key(&secret).header("content-type", "text/csv").header("idempotency-key", "one");
+    let ask =
+        || world.post(&path).key(&secret).header("content-type", "text/csv").header("idempotency-key", "one");
     let first = ask().raw(file.clone()).await.ok(200);
     let again = ask().raw(file).await;
     assert_eq!(again.header("idempotency-replayed"), Some("true"));

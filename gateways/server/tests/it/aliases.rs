@@ -35,7 +35,10 @@ async fn validated(world: &World, api_key: &str, key: &str, device: &str) -> Val
 
 async fn code(world: &World, api_key: &str, key: &str, device: &str) -> String {
     let told = validated(world, api_key, key, device).await;
-    assert_eq!(told["license"].is_null(), told["code"] == "MALFORMED_KEY" || told["code"] == "KEY_SUPERSEDED");
+    assert_eq!(
+        told["license"].is_null(),
+        told["code"] == "MALFORMED_KEY" || told["code"] == "KEY_SUPERSEDED"
+    );
     told["code"].as_str().unwrap().to_owned()
 }
 
@@ -168,10 +171,12 @@ async fn a_foreign_key_is_one_guilds_only(engine: Engine) {
     assert_eq!(known["code"], "MALFORMED_KEY");
     let activate = |key: &str, guild: Value| json!({ "key": key, "deviceId": "d", "guildId": guild });
     for guild in [Value::Null, json!(second)] {
-        let answer = this.world.with_key(&second_key, "POST", "/licenses/activate", activate("OLD-1", guild)).await;
+        let answer =
+            this.world.with_key(&second_key, "POST", "/licenses/activate", activate("OLD-1", guild)).await;
         refused(&answer, 400, "MALFORMED_KEY");
     }
-    let answer = this.world.with_key(&second_key, "POST", "/licenses/activate", activate("OLD-1", json!(first))).await;
+    let answer =
+        this.world.with_key(&second_key, "POST", "/licenses/activate", activate("OLD-1", json!(first))).await;
     refused(&answer, 404, "NOT_FOUND");
     // It may have a license of its own for the same key.
     assert_eq!(import(&mut this.world, &format!("guildId={second}"), file).await["created"], 1);

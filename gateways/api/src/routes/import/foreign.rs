@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::layouts::{self, Layout, Standing, States, is};
-use super::{Cells, too_many, unreadable};
+use super::{Cells, table, too_many};
 use crate::error::ApiError;
 use crate::extract::checks::TOKEN_MAX;
 use crate::extract::query::Query;
@@ -60,16 +60,24 @@ impl Foreign {
             };
         };
         let layout = layouts::named(name).ok_or_else(|| {
-            let detail = format!("is none of the layouts: {}; leave it out for an export of ours", layouts::names());
+            let detail =
+                format!("is none of the layouts: {}; leave it out for an export of ours", layouts::names());
             ApiError::impossible("?layout", detail)
         })?;
         let license_type = text("type");
         let types = pairs(query.text("types").unwrap_or_default())?;
         let known = |slug: &str| guild.types.get(slug).is_some_and(|found| !found.retired);
-        for (member, slug) in license_type.iter().map(|slug| ("?type", slug)).chain(types.iter().map(|(_, slug)| ("?types", slug))) {
+        for (member, slug) in license_type
+            .iter()
+            .map(|slug| ("?type", slug))
+            .chain(types.iter().map(|(_, slug)| ("?types", slug)))
+        {
             if !known(slug) {
                 let slug: String = slug.chars().take(TOKEN_MAX).collect();
-                return Err(ApiError::impossible(member, format!("names the type `{slug}`, which the guild does not have")));
+                return Err(ApiError::impossible(
+                    member,
+                    format!("names the type `{slug}`, which the guild does not have"),
+                ));
             }
         }
         Ok(Some(Self { layout, license_type, types, owner: text("ownerColumn") }))
@@ -120,7 +128,10 @@ impl Foreign {
 
     fn check_head(&self, headers: &StringRecord) -> Result<(), ApiError> {
         if headers.len() > COLUMNS_MAX {
-            return Err(ApiError::impossible("/1", format!("may have {COLUMNS_MAX} columns, and has {}", headers.len())));
+            return Err(ApiError::impossible(
+                "/1",
+                format!("may have {COLUMNS_MAX} columns, and has {}", headers.len()),
+            ));
         }
         for needed in [Some(self.key()), self.owner.as_deref()].into_iter().flatten() {
             if !headers.iter().any(|column| is(needed, column)) {
@@ -135,7 +146,12 @@ impl Foreign {
         Ok(())
     }
 
-    fn row(&self, cells: &Cells<'_>, key: Option<String>, faults: &mut Vec<RefusedItem>) -> Option<ImportRow> {
+    fn row(
+        &self,
+        cells: &Cells<'_>,
+        key: Option<String>,
+        faults: &mut Vec<RefusedItem>,
+    ) -> Option<ImportRow> {
         if key.is_none() {
             faults.push(cells.fault(self.key(), "MISSING_MEMBER", "is empty and must not be".to_owned()));
         }
@@ -160,17 +176,25 @@ impl Foreign {
 
     /// The type that goes with the product of a row.
     fn license_type(&self, cells: &Cells<'_>, faults: &mut Vec<RefusedItem>) -> Option<String> {
-        let products = || self.layout.products.iter().filter_map(|column| Some((*column, cells.text(column)?.trim())));
-        let of = |product: &str| self.types.iter().find(|(name, _)| name == product).map(|(_, slug)| slug.clone());
+        let products =
+            || self.layout.products.iter().filter_map(|column| Some((*column, cells.text(column)?.trim())));
+        let of =
+            |product: &str| self.types.iter().find(|(name, _)| name == product).map(|(_, slug)| slug.clone());
         let found = products().find_map(|(_, product)| of(product)).or_else(|| self.license_type.clone());
         if found.is_none() {
             let fault = match products().next() {
                 Some((column, product)) => {
                     let product: String = product.chars().take(64).collect();
-                    let detail = format!("is `{product}`, to which `types` gives no type; add it there, or give `type` for all others");
+                    let detail = format!(
+                        "is `{product}`, to which `types` gives no type; add it there, or give `type` for all others"
+                    );
                     cells.fault(column, "IMPOSSIBLE", detail)
                 }
-                None => cells.fault(self.key(), "MISSING_MEMBER", "names no product; give its type as `type`".to_owned()),
+                None => cells.fault(
+                    self.key(),
+                    "MISSING_MEMBER",
+                    "names no product; give its type as `type`".to_owned(),
+                ),
             };
             faults.push(fault);
         }
@@ -261,21 +285,8 @@ fn shown(name: &str) -> String {
     name.trim().chars().take(64).collect()
 }
 
-type Table = (StringRecord, Vec<StringRecord>);
-
-fn table(file: &Bytes) -> Result<Table, ApiError> {
-    let mut reader = csv::ReaderBuilder::new().from_reader(&file[..]);
-    let headers = reader.headers().map_err(|error| unreadable(&error))?.clone();
-    let mut records = Vec::new();
-    for record in reader.records() {
-        records.push(record.map_err(|error| unreadable(&error))?);
-        check_count(records.len())?;
-    }
-    Ok((headers, records))
-}
-
 /// A file that has a key in each line, and no head; empty lines are none.
-fn lines(file: &Bytes) -> Result<Table, ApiError> {
+fn lines(file: &Bytes) -> Result<(StringRecord, Vec<StringRecord>), ApiError> {
     let text = std::str::from_utf8(file)
         .map_err(|error| ApiError::invalid("", "NOT_CSV", format!("cannot be read as UTF-8: {error}")))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -285,14 +296,12 @@ fn lines(file: &Bytes) -> Result<Table, ApiError> {
         let mut position = Position::new();
         position.set_line(number);
         record.set_position(Some(position));
+        if records.len() == IMPORT_MAX {
+            return Err(too_many());
+        }
         records.push(record);
-        check_count(records.len())?;
     }
     Ok((StringRecord::from(vec![LINE]), records))
-}
-
-fn check_count(rows: usize) -> Result<(), ApiError> {
-    if rows > IMPORT_MAX { Err(too_many()) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -302,10 +311,15 @@ mod tests {
     #[test]
     fn ends_are_read_in_the_forms_that_files_have() {
         let noon = "2026-11-23T12:00:00Z".parse().ok();
-        for text in
-            ["2026-11-23T12:00:00Z", "2026-11-23T12:00:00.000000Z", "2026-11-23 12:00:00", "2026-11-23 12:00:00 UTC",
-             "2026-11-23T12:00:00", "2026-11-23T13:00:00+01:00", "1795435200"]
-        {
+        for text in [
+            "2026-11-23T12:00:00Z",
+            "2026-11-23T12:00:00.000000Z",
+            "2026-11-23 12:00:00",
+            "2026-11-23 12:00:00 UTC",
+            "2026-11-23T12:00:00",
+            "2026-11-23T13:00:00+01:00",
+            "1795435200",
+        ] {
             assert_eq!(instant(text), noon, "{text}");
         }
         assert_eq!(instant("2026-11-23"), "2026-11-23T00:00:00Z".parse().ok());
@@ -329,7 +343,8 @@ mod tests {
         for layout in &layouts::LAYOUTS {
             let states = layout.states.iter().map(|states| states.column);
             let all = [layout.key, layout.ends].into_iter().flatten().chain(states);
-            let all: Vec<&str> = all.chain(layout.products.iter().copied()).chain(layout.references.iter().copied()).collect();
+            let all: Vec<&str> =
+                all.chain(layout.products.iter().copied()).chain(layout.references.iter().copied()).collect();
             let different: HashSet<String> = all.iter().map(|name| name.to_lowercase()).collect();
             assert_eq!(different.len(), all.len(), "{}", layout.name);
             assert!(all.iter().all(|column| layout.reads(column)));

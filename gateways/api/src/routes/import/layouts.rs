@@ -160,7 +160,8 @@ pub(super) fn names() -> String {
 impl Layout {
     /// Whether anything is read from this column.
     pub(super) fn reads(&self, column: &str) -> bool {
-        let states = self.states.iter().flat_map(|states| [Some(states.column), states.unless.map(|(name, _)| name)]);
+        let states =
+            self.states.iter().flat_map(|states| [Some(states.column), states.unless.map(|(name, _)| name)]);
         let one = [self.key, self.ends].into_iter().chain(states).flatten();
         one.chain(self.products.iter().chain(self.references).copied()).any(|name| is(name, column))
     }
