@@ -65,6 +65,7 @@ const DOMAIN_OUTSIDE: &[&str] = &[
     "sha2",
     "subtle",
     "thiserror",
+    "unicode-normalization",
     "uuid",
 ];
 

@@ -105,5 +105,5 @@ async fn a_log_of_another_epoch_is_read_anew(engine: Engine) {
     assert_eq!(world.validate(license_id(1)).await.code.as_str(), "VALID");
     assert_eq!(world.projector.catch_up().await.unwrap(), 2);
     assert!(verify(&world.queries).await.unwrap().is_clean());
-    assert_eq!(names().len(), 7);
+    assert_eq!(names().len(), 8);
 }

@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use commands::{IMPORT_MAX, ImportColumns, ImportOrder, ImportRow, Imported, RefusedItem, import_refused};
-use csv::StringRecord;
+use csv::{Position, StringRecord};
 use domain::guild::Guild;
 use domain::id::{GuildId, LicenseId};
 use serde_json::Value;
@@ -127,8 +127,7 @@ fn order(
 
 /// The rows of a file, or everything that is wrong with its form.
 fn rows(file: &Bytes) -> Result<Vec<ImportRow>, ApiError> {
-    let mut reader = csv::ReaderBuilder::new().from_reader(&file[..]);
-    let headers = reader.headers().map_err(|error| unreadable(&error))?.clone();
+    let (headers, records) = table(file)?;
     let known = |name: &str| READ.contains(&name) || PASSED_OVER.contains(&name);
     if let Some(name) = headers.iter().find(|name| !known(name)) {
         let detail = format!("is not known here; known are {} and those of an export", READ.join(", "));
@@ -139,14 +138,32 @@ fn rows(file: &Bytes) -> Result<Vec<ImportRow>, ApiError> {
         return Err(ApiError::invalid("/1/type", "MISSING_MEMBER", "is a column that must be there"));
     }
     let (mut rows, mut faults) = (Vec::new(), Vec::new());
-    for record in reader.records() {
-        let record = record.map_err(|error| unreadable(&error))?;
-        if rows.len() + 1 > IMPORT_MAX {
-            return Err(too_many());
-        }
-        rows.extend(Cells { headers: &headers, record: &record }.row(&mut faults));
+    for record in &records {
+        rows.extend(Cells { headers: &headers, record }.row(&mut faults));
     }
     if faults.is_empty() { Ok(rows) } else { Err(import_refused(faults).into()) }
+}
+
+/// The first line of a file, and the others, each with its place.
+fn table(file: &Bytes) -> Result<(StringRecord, Vec<StringRecord>), ApiError> {
+    let mut reader = csv::ReaderBuilder::new().from_reader(&file[..]);
+    let headers = reader.headers().map_err(|error| unreadable(&error))?.clone();
+    let (mut records, mut at, mut line) = (Vec::new(), 0, 1);
+    for record in reader.records() {
+        let mut record = record.map_err(|error| unreadable(&error))?;
+        if records.len() == IMPORT_MAX {
+            return Err(too_many());
+        }
+        // The reader begins a record before the end of the line above it, if that has two characters.
+        let begin = record.position().map_or(at, |position| position.byte() as usize);
+        let gap = file[begin..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        line += file[at..begin + gap].iter().filter(|byte| **byte == b'\n').count() as u64;
+        at = begin + gap;
+        let mut position = Position::new();
+        record.set_position(Some(position.set_line(line).clone()));
+        records.push(record);
+    }
+    Ok((headers, records))
 }
 
 fn too_many() -> ApiError {

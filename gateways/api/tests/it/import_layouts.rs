@@ -141,16 +141,16 @@ async fn keys_of_the_wc_key_manager() {
     let head = "key,product_id,validity_for,expires_at,activation_limit";
     check(Case {
         query: "layout=wc-key-manager&types=7:pro,8:team",
-        file: format!("{head}\nWCKM-1,7,0,,1\nWCKM-2,8,30,2020-05-01,3\n"),
+        file: format!("\u{feff}{head}\r\nWCKM-1,7,0,,1\r\nWCKM-2,8,30,2020-05-01,3\r\n"),
         created: 2,
         skipped: 0,
         ignored: &["validity_for", "activation_limit"],
         opens: &[("WCKM-1", "DEVICE_REQUIRED", "pro"), ("WCKM-2", "EXPIRED", "team")],
-        spoilt: format!("{head}\nWCKM-1,9,0,,1\nWCKM-2,8,30,never,3\n,7,0,,1\n"),
+        spoilt: format!("\u{feff}{head}\r\n\r\n\"WCKM\n1\",9,0,,1\r\nWCKM-2,8,30,never,3\r\n,7,0,,1"),
         named: [
-            ("/2/product_id", "IMPOSSIBLE"),
-            ("/3/expires_at", "WRONG_FORM"),
-            ("/4/key", "MISSING_MEMBER"),
+            ("/3/product_id", "IMPOSSIBLE"),
+            ("/5/expires_at", "WRONG_FORM"),
+            ("/6/key", "MISSING_MEMBER"),
         ],
     })
     .await;

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::layouts::{self, Layout, Standing, States, is};
-use super::{Cells, too_many, unreadable};
+use super::{Cells, table, too_many};
 use crate::error::ApiError;
 use crate::extract::checks::TOKEN_MAX;
 use crate::extract::query::Query;
@@ -285,21 +285,8 @@ fn shown(name: &str) -> String {
     name.trim().chars().take(64).collect()
 }
 
-type Table = (StringRecord, Vec<StringRecord>);
-
-fn table(file: &Bytes) -> Result<Table, ApiError> {
-    let mut reader = csv::ReaderBuilder::new().from_reader(&file[..]);
-    let headers = reader.headers().map_err(|error| unreadable(&error))?.clone();
-    let mut records = Vec::new();
-    for record in reader.records() {
-        records.push(record.map_err(|error| unreadable(&error))?);
-        check_count(records.len())?;
-    }
-    Ok((headers, records))
-}
-
 /// A file that has a key in each line, and no head; empty lines are none.
-fn lines(file: &Bytes) -> Result<Table, ApiError> {
+fn lines(file: &Bytes) -> Result<(StringRecord, Vec<StringRecord>), ApiError> {
     let text = std::str::from_utf8(file)
         .map_err(|error| ApiError::invalid("", "NOT_CSV", format!("cannot be read as UTF-8: {error}")))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -309,14 +296,12 @@ fn lines(file: &Bytes) -> Result<Table, ApiError> {
         let mut position = Position::new();
         position.set_line(number);
         record.set_position(Some(position));
+        if records.len() == IMPORT_MAX {
+            return Err(too_many());
+        }
         records.push(record);
-        check_count(records.len())?;
     }
     Ok((StringRecord::from(vec![LINE]), records))
-}
-
-fn check_count(rows: usize) -> Result<(), ApiError> {
-    if rows > IMPORT_MAX { Err(too_many()) } else { Ok(()) }
 }
 
 #[cfg(test)]
