@@ -20,6 +20,8 @@ pub struct DeviceOrder {
     pub device_id: String,
     /// What the owner calls it.
     pub name: Option<String>,
+    /// On whose authority.
+    pub by: Authority,
     /// Raw components, name and value; hashed here.
     pub components: Vec<(String, String)>,
 }
@@ -39,7 +41,8 @@ impl Commands {
     /// Activates a device, or recognises it.
     ///
     /// # Errors
-    /// [`CommandError::Superseded`], [`CommandError::NotFound`], a refusal such as `DEVICE_LIMIT_REACHED`.
+    /// [`CommandError::Superseded`], [`CommandError::NotFound`], a refusal such as `DEVICE_LIMIT_REACHED`
+    /// or `ACTIVATION_BUDGET_EXHAUSTED`.
     pub async fn activate(
         &self,
         context: &Context,
@@ -76,6 +79,7 @@ impl Commands {
             id: order.id,
             claim: claim.clone(),
             name: order.name.clone(),
+            by: order.by,
             owner_banned,
         };
         let order = Order::new(Command { now: context.now, action });

@@ -154,7 +154,13 @@ fn opened(license: &License) -> OpenedKey {
 }
 
 fn device(name: &str) -> DeviceOrder {
-    DeviceOrder { id: Uuid::new_v4(), device_id: name.to_owned(), name: None, components: Vec::new() }
+    DeviceOrder {
+        id: Uuid::new_v4(),
+        device_id: name.to_owned(),
+        name: None,
+        by: Authority::Client,
+        components: Vec::new(),
+    }
 }
 
 fn code(error: &CommandError) -> &str {

@@ -70,6 +70,8 @@ pub enum Action {
         claim: DeviceClaim,
         /// What the owner calls it.
         name: Option<String>,
+        /// On whose authority.
+        by: Authority,
         /// Whether the owner is banned: a fact that the caller loaded.
         owner_banned: bool,
     },

@@ -64,9 +64,9 @@ impl License {
         match action {
             Action::Generate(_) => Err(Refusal::AlreadyExists),
             Action::Assign { owner, how } => self.assign(owner, *how, now),
-            Action::ActivateDevice { id, claim, name, owner_banned } => {
+            Action::ActivateDevice { id, claim, name, by, owner_banned } => {
                 self.check_usable(*owner_banned, now)?;
-                self.activate_device(*id, claim, name.as_deref(), now)
+                self.activate_device(*id, claim, name.as_deref(), *by, now)
             }
             Action::RecordFirstValidation { validated_at } => {
                 Ok(self.record_first_validation(*validated_at, now))

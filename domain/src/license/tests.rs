@@ -115,7 +115,7 @@ fn device(number: u128, device_id: &str, at: Timestamp) -> Device {
 }
 
 fn activated(number: u128, device_id: &str, at: Timestamp) -> Event {
-    Event::DeviceActivated { device: device(number, device_id, at), expires_at: None }
+    Event::DeviceActivated { device: device(number, device_id, at), by: Authority::Client, expires_at: None }
 }
 
 fn claim(device_id: &str) -> DeviceClaim {
@@ -127,7 +127,13 @@ fn component(name: &str, hash: &str) -> Component {
 }
 
 fn activate(number: u128, device_id: &str) -> Action {
-    Action::ActivateDevice { id: uuid(number), claim: claim(device_id), name: None, owner_banned: false }
+    Action::ActivateDevice {
+        id: uuid(number),
+        claim: claim(device_id),
+        name: None,
+        by: Authority::Client,
+        owner_banned: false,
+    }
 }
 
 fn deactivate(device: &str, by: Authority) -> Action {

@@ -182,6 +182,7 @@ impl Mix {
                 id: uuid,
                 claim,
                 name: Some("Laptop".to_owned()),
+                by: Authority::Client,
                 owner_banned: false,
             },
             6 => {

@@ -7,7 +7,7 @@ use crate::id::Pseudonym;
 use crate::key::KeyVersion;
 use crate::license::{AssignedHow, Event, Generate, Hold, Ledger, License, Refusal, RenewTo, Stage};
 use crate::private::{Person, Private};
-use crate::terms::{ExpiryBasis, OnRoleLoss};
+use crate::terms::{ExpiryBasis, OnRoleLoss, Terms};
 use crate::time::{Span, Timestamp};
 
 /// A new license, its owner and its aliases, in one append.
@@ -17,7 +17,7 @@ pub(super) fn generate(generate: &Generate, now: Timestamp) -> Vec<Event> {
     let terms = &generate.terms;
     let start = generate.starts_at.map_or(now, |starts_at| starts_at.max(now));
     let running = terms.expiry_basis == ExpiryBasis::Creation;
-    let ledger = inherited(&generate.ledger, terms.max_devices, now);
+    let ledger = inherited(&generate.ledger, terms, now);
     let mut events = vec![Event::Generated {
         license_id: generate.id,
         guild_id: generate.guild,
@@ -40,18 +40,22 @@ pub(super) fn generate(generate: &Generate, now: Timestamp) -> Vec<Event> {
     events
 }
 
-/// What the slot's former license passes on: its resets, and its leases that have not lapsed. If the type's
-/// limit has become lower than the number of leased devices, those that lapse last are kept: as many slots stay
-/// taken for as long, and never more than there are.
-fn inherited(former: &Ledger, max_devices: Option<u32>, now: Timestamp) -> Ledger {
+/// What the slot's former license passes on: its resets, the activations that these terms count, and its leases that
+/// have not lapsed. If the type's limit has become lower than the number of leased devices, those that lapse last are
+/// kept: as many slots stay taken for as long, and never more than there are.
+fn inherited(former: &Ledger, terms: &Terms, now: Timestamp) -> Ledger {
     let mut ledger = former.clone();
     ledger.resets.sort_unstable();
+    ledger.activations.sort_unstable();
+    if terms.activation_budget.is_none() {
+        ledger.activations = Box::default();
+    }
     ledger.leases.retain(|lease| now < lease.until);
     ledger.leases.sort_by_key(|lease| std::cmp::Reverse(lease.until));
     let mut devices: Vec<String> = Vec::new();
     ledger.leases.retain(|lease| {
         let known = devices.contains(&lease.device_id);
-        let room = max_devices.is_none_or(|limit| devices.len() < limit as usize);
+        let room = terms.max_devices.is_none_or(|limit| devices.len() < limit as usize);
         if !known && room {
             devices.push(lease.device_id.clone());
         }

@@ -114,6 +114,26 @@ fn the_files_together_are_the_history_of_one_license_in_any_order() {
 }
 
 #[test]
+fn a_device_that_a_program_activated_is_written_without_a_word_about_it() {
+    let (_, old) = events().into_iter().find(|(name, _)| name == "license.device_activated.v1").unwrap();
+    let Event::DeviceActivated { device, by, expires_at } = old else { panic!("{old:?}") };
+    assert_eq!(by, Authority::Client);
+    for (by, word) in [(Authority::Owner, "owner"), (Authority::Staff, "staff")] {
+        let event = Event::DeviceActivated { device: device.clone(), by, expires_at };
+        let json = serde_json::to_value(&event).unwrap();
+        assert_eq!(json["by"], word);
+        assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+    }
+}
+
+#[test]
+fn a_ledger_has_counted_activations_only_where_there_are_any() {
+    let json = serde_json::to_value(Ledger { activations: [START].into(), ..Ledger::default() }).unwrap();
+    assert_eq!(json, serde_json::json!({ "activations": [START] }));
+    assert_eq!(serde_json::from_value::<Ledger>(serde_json::json!({})).unwrap(), Ledger::default());
+}
+
+#[test]
 fn cleared_metadata_is_not_the_same_as_metadata_left_alone() {
     let cleared = Event::MetadataChanged { metadata: Some(None), private_metadata: None, at: START };
     let json = serde_json::to_value(&cleared).unwrap();

@@ -1,7 +1,7 @@
 //! The schemas of settings and terms, which the domain reads and writes itself. In a change an absent member keeps what
 //! is there, and `null` clears it.
 
-use domain::terms::{DEVICES_MAX, ENTITLEMENTS_MAX};
+use domain::terms::{ACTIVATIONS_MAX, DEVICES_MAX, ENTITLEMENTS_MAX};
 use serde_json::{Map, Value, json};
 
 /// What a member of the terms or the settings may be.
@@ -50,6 +50,7 @@ fn terms() -> Vec<Member> {
     let flag = || json!({ "type": "boolean" });
     let one_of = |words: &[&str]| json!({ "type": "string", "enum": words });
     let devices = json!({ "type": "integer", "minimum": 1, "maximum": DEVICES_MAX });
+    let activations = json!({ "type": "integer", "minimum": 1, "maximum": ACTIVATIONS_MAX });
     let count = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
     let names = json!({
         "type": "array", "maxItems": ENTITLEMENTS_MAX, "items": { "$ref": "#/components/schemas/Entitlement" },
@@ -83,7 +84,13 @@ fn terms() -> Vec<Member> {
         member("roleLossGrace", Yes, span(), "How long after the loss of the last role that happens."),
         member("deviceResetCooldown", Yes, span(), "Least time between two deactivations by the owner."),
         member("deviceResetBudget", Yes, count, "Deactivations by the owner in one `deviceResetWindow`."),
-        member("deviceResetWindow", No, span(), "The sliding window of the budget."),
+        member(
+            "activationBudget",
+            Yes,
+            activations,
+            "New activations by the owner or with the key in one `deviceResetWindow`.",
+        ),
+        member("deviceResetWindow", No, span(), "The sliding window of both budgets."),
         member("inactiveDeviceAfter", Yes, span(), "A device unseen for so long is deactivated."),
         member("offlineLeaseMax", Yes, span(), "Longest offline license; none is issued without it."),
         member("transferable", No, flag(), "Whether the owner may hand a license on."),

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::error::ApiError;
 use crate::extract::body::Object;
 use crate::extract::checks::{self, Component};
+use crate::extract::principal::Principal;
 use crate::extract::with_key::named;
 use crate::extract::write::{Plan, Write};
 use crate::openapi::types as doc;
@@ -58,8 +59,13 @@ pub(crate) async fn activate(write: Write) -> Result<Response, ApiError> {
     let hashed = |(name, value): &(String, String)| Hashed::hashed(mac, named.key.license, name, value);
     let mut hashes: Vec<Hashed> = components.iter().map(hashed).collect();
     hashes.sort();
-    let order =
-        DeviceOrder { id: Uuid::new_v4(), device_id: asked.device_id, name: asked.device_name, components };
+    let order = DeviceOrder {
+        id: Uuid::new_v4(),
+        device_id: asked.device_id,
+        name: asked.device_name,
+        by: authority(&write.principal),
+        components,
+    };
     let recipe = Recipe::Activation {
         license: named.key.license,
         device: order.id,
@@ -69,6 +75,15 @@ pub(crate) async fn activate(write: Write) -> Result<Response, ApiError> {
     let plan = Plan { tenant: named.tenant, reason: None, audience: named.audience, recipe };
     let commands = write.state.commands();
     write.perform(plan, |context| async move { commands.activate(&context, named.key, order).await }).await
+}
+
+/// On whose authority a device is activated with a license key.
+const fn authority(principal: &Principal) -> Authority {
+    match principal {
+        Principal::Operator => Authority::Staff,
+        Principal::User(_) => Authority::Owner,
+        Principal::Key(_) => Authority::Client,
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
