@@ -5,6 +5,7 @@ use domain::id::{LicenseId, StreamId};
 use domain::key::OpenedKey;
 use domain::license::{Action, Authority, Command, DeactivationCause, License};
 use domain::ports::Mac;
+use domain::sharing;
 use uuid::Uuid;
 
 use crate::execute::Order;
@@ -24,6 +25,8 @@ pub struct DeviceOrder {
     pub by: Authority,
     /// Raw components, name and value; hashed here.
     pub components: Vec<(String, String)>,
+    /// The block of addresses that it comes from, if that is the device's own; hashed here.
+    pub network: Option<String>,
 }
 
 /// A device that is active after [`Commands::activate`].
@@ -75,11 +78,13 @@ impl Commands {
         let license: License = self.loaded(context, stream).await?;
         current(&license, key)?;
         let owner_banned = self.owner_banned(&license).await?;
+        let hashed = |block: &String| sharing::network_hash(self.ring().as_ref(), license.id, block);
         let action = Action::ActivateDevice {
             id: order.id,
             claim: claim.clone(),
             name: order.name.clone(),
             by: order.by,
+            network: order.network.as_ref().map(hashed),
             owner_banned,
         };
         let order = Order::new(Command { now: context.now, action });

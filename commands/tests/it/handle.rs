@@ -160,6 +160,7 @@ fn device(name: &str) -> DeviceOrder {
         name: None,
         by: Authority::Client,
         components: Vec::new(),
+        network: None,
     }
 }
 

@@ -72,6 +72,10 @@ pub enum Event {
         /// On whose authority. Absent for a program that holds the key; in older events for everybody.
         #[serde(default = "by_client", skip_serializing_if = "is_client")]
         by: Authority,
+        /// The client's network: its block of addresses, hashed under the license's own key. Absent where the address
+        /// is not the client's own, where nobody watches for sharing, and in older events.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        network: Option<String>,
         /// End, if this started the clock.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<Timestamp>,

@@ -63,7 +63,7 @@ impl License {
 
     fn apply_device_event(&mut self, event: &Event) {
         match event {
-            Event::DeviceActivated { device, by, expires_at } => {
+            Event::DeviceActivated { device, by, expires_at, .. } => {
                 self.devices.push(device.clone());
                 self.note_activation(*by, device.activated_at);
                 self.expires_at = expires_at.or(self.expires_at);

@@ -225,6 +225,7 @@ impl Player<'_> {
             name: Some(called.to_owned()),
             by: Authority::Client,
             components: Vec::new(),
+            network: None,
         };
         self.commands.activate(context, self.key(which).await?, order).await?;
         Ok(())

@@ -21,6 +21,7 @@ mod sealing;
 mod sharing;
 mod spending;
 mod support;
+mod suspicions;
 mod validating;
 mod world;
 

@@ -183,6 +183,7 @@ impl Mix {
                 claim,
                 name: Some("Laptop".to_owned()),
                 by: Authority::Client,
+                network: None,
                 owner_banned: false,
             },
             6 => {

@@ -393,7 +393,10 @@ pub(crate) fn activated(id: LicenseId, owner: u64, device: u128) -> New {
         components: Vec::new(),
         activated_at: NOW,
     };
-    of_license(id, LicenseEvent::DeviceActivated { device, by: Authority::Client, expires_at: None })
+    of_license(
+        id,
+        LicenseEvent::DeviceActivated { device, by: Authority::Client, network: None, expires_at: None },
+    )
 }
 
 pub(crate) fn became_active(id: LicenseId) -> New {

@@ -9,18 +9,21 @@ use crate::license::evolve::is_reset;
 use crate::license::{Authority, DeactivationCause, Device, Event, License, Refusal};
 use crate::time::{Span, Timestamp};
 
+/// A device that asks to be activated.
+pub(super) struct NewDevice<'a> {
+    pub(super) id: Uuid,
+    pub(super) claim: &'a DeviceClaim,
+    pub(super) name: Option<&'a str>,
+    pub(super) by: Authority,
+    pub(super) network: Option<&'a str>,
+}
+
 impl License {
     /// Activates the device, unless it is one that is active, which costs nothing. A device whose offline license
     /// has not lapsed holds its slot already. The budget is asked before the limit: while it is used up, freeing a
     /// device would help nobody.
-    pub(super) fn activate_device(
-        &self,
-        id: Uuid,
-        claim: &DeviceClaim,
-        name: Option<&str>,
-        by: Authority,
-        now: Timestamp,
-    ) -> Decision {
+    pub(super) fn activate_device(&self, asked: &NewDevice<'_>, now: Timestamp) -> Decision {
+        let NewDevice { id, claim, name, by, network } = *asked;
         match recognise(&self.devices, self.terms.device_match, claim) {
             Recognition::Known(_) => return Ok(vec![]),
             Recognition::Mismatch => return Err(Refusal::ComponentsMismatch),
@@ -41,7 +44,8 @@ impl License {
             components: sorted(&claim.components),
             activated_at: now,
         };
-        Ok(vec![Event::DeviceActivated { device, by, expires_at: self.end_if_started(now) }])
+        let network = network.map(str::to_owned);
+        Ok(vec![Event::DeviceActivated { device, by, network, expires_at: self.end_if_started(now) }])
     }
 
     /// Frees one device.

@@ -7,6 +7,7 @@ use crate::id::Pseudonym;
 use crate::key::KeyVersion;
 use crate::license::{AssignedHow, Event, Generate, Hold, Ledger, License, Refusal, RenewTo, Stage};
 use crate::private::{Person, Private};
+use crate::sharing::Suspicion;
 use crate::terms::{ExpiryBasis, OnRoleLoss, Terms};
 use crate::time::{Span, Timestamp};
 
@@ -92,6 +93,25 @@ impl License {
 
     pub(super) fn suspend(&self, hold: Hold, now: Timestamp) -> Vec<Event> {
         if self.holds.contains(&hold) { vec![] } else { vec![Event::Suspended { hold, at: now }] }
+    }
+
+    /// What the rules saw, and the hold of an automatic rule if that is to follow.
+    pub(super) fn suspect_sharing(
+        &self,
+        suspicions: &[Suspicion],
+        suspend: bool,
+        now: Timestamp,
+    ) -> Vec<Event> {
+        let told = |suspicion: &Suspicion| Event::SharingSuspected {
+            rule: suspicion.rule.as_str().to_owned(),
+            evidence: suspicion.evidence.to_string(),
+            at: now,
+        };
+        let mut events: Vec<Event> = suspicions.iter().map(told).collect();
+        if suspend && !events.is_empty() {
+            events.extend(self.suspend(Hold::Policy, now));
+        }
+        events
     }
 
     pub(super) fn resume(&self, hold: Hold, now: Timestamp) -> Decision {

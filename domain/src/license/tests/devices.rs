@@ -9,7 +9,14 @@ fn limited(limit: u32) -> Vec<Event> {
 
 fn with_components(number: u128, device_id: &str, components: Vec<Component>) -> Action {
     let claim = DeviceClaim { device_id: device_id.to_owned(), components };
-    Action::ActivateDevice { id: uuid(number), claim, name: None, by: Authority::Client, owner_banned: false }
+    Action::ActivateDevice {
+        id: uuid(number),
+        claim,
+        name: None,
+        by: Authority::Client,
+        network: None,
+        owner_banned: false,
+    }
 }
 
 #[test]
@@ -41,6 +48,7 @@ fn the_name_of_a_device_is_sealed_for_the_owner_and_its_components_are_sorted() 
         claim,
         name: Some("Desk".to_owned()),
         by: Authority::Client,
+        network: None,
         owner_banned: false,
     };
     let device = Device {
@@ -51,6 +59,7 @@ fn the_name_of_a_device_is_sealed_for_the_owner_and_its_components_are_sorted() 
     when(&limited(1), day(1), action).then_expect_events(vec![Event::DeviceActivated {
         device,
         by: Authority::Client,
+        network: None,
         expires_at: None,
     }]);
 }
@@ -290,7 +299,7 @@ fn few_new() -> Vec<Event> {
 
 fn activate_by(number: u128, by: Authority) -> Action {
     let claim = claim(&format!("d{number}"));
-    Action::ActivateDevice { id: uuid(number), claim, name: None, by, owner_banned: false }
+    Action::ActivateDevice { id: uuid(number), claim, name: None, by, network: None, owner_banned: false }
 }
 
 /// Activates the devices `d<n>` of `numbers`, one a day from `day(first)`, and frees each by `freed`.
@@ -321,7 +330,12 @@ fn one_key_does_not_go_around_however_its_slots_become_free() {
             // A device that was freed is a new one again.
             when(&given, day(4), activate_by(1, by)).then_expect_error(refusal.clone());
             when(&given, Timestamp(day(11).0 - 1), activate_by(4, by)).then_expect_error(refusal.clone());
-            let expected = Event::DeviceActivated { device: device(4, "d4", day(11)), by, expires_at: None };
+            let expected = Event::DeviceActivated {
+                device: device(4, "d4", day(11)),
+                by,
+                network: None,
+                expires_at: None,
+            };
             when(&given, day(11), activate_by(4, by)).then_expect_events(vec![expected]);
         }
         let later = after(&given, day(11), activate_by(4, Authority::Client));
@@ -346,7 +360,8 @@ fn the_budget_is_asked_before_the_limit_and_an_active_device_costs_nothing() {
 fn staff_activate_beyond_the_budget_and_it_does_not_count() {
     let given = cycle(&few_new(), 1, 1..4, &deactivate("", Authority::Client));
     let by = Authority::Staff;
-    let expected = Event::DeviceActivated { device: device(4, "d4", day(4)), by, expires_at: None };
+    let expected =
+        Event::DeviceActivated { device: device(4, "d4", day(4)), by, network: None, expires_at: None };
     when(&given, day(4), activate_by(4, by)).then_expect_events(vec![expected]);
     assert_eq!(*after(&given, day(4), activate_by(4, by)).ledger.activations, [day(1), day(2), day(3)]);
 }

@@ -114,14 +114,15 @@ fn the_files_together_are_the_history_of_one_license_in_any_order() {
 }
 
 #[test]
-fn a_device_that_a_program_activated_is_written_without_a_word_about_it() {
+fn who_activated_a_device_and_from_where_stands_in_newer_events_only() {
     let (_, old) = events().into_iter().find(|(name, _)| name == "license.device_activated.v1").unwrap();
-    let Event::DeviceActivated { device, by, expires_at } = old else { panic!("{old:?}") };
-    assert_eq!(by, Authority::Client);
+    let Event::DeviceActivated { device, by, network, expires_at } = old else { panic!("{old:?}") };
+    assert_eq!((by, network), (Authority::Client, None));
     for (by, word) in [(Authority::Owner, "owner"), (Authority::Staff, "staff")] {
-        let event = Event::DeviceActivated { device: device.clone(), by, expires_at };
+        let network = Some("rQ0zNQ5XhSkkbTyBnOEbVQ".to_owned());
+        let event = Event::DeviceActivated { device: device.clone(), by, network, expires_at };
         let json = serde_json::to_value(&event).unwrap();
-        assert_eq!(json["by"], word);
+        assert_eq!((&json["by"], &json["network"]), (&word.into(), &"rQ0zNQ5XhSkkbTyBnOEbVQ".into()));
         assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
     }
 }

@@ -155,6 +155,7 @@ fn the_first_device_starts_a_waiting_clock_and_the_second_does_not() {
     let first = Event::DeviceActivated {
         device: device(1, "pc", day(5)),
         by: Authority::Client,
+        network: None,
         expires_at: Some(day(35)),
     };
     when(&given, day(5), activate(1, "pc")).then_expect_events(vec![first.clone()]);

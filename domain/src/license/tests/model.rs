@@ -70,7 +70,7 @@ fn any_device_action() -> impl Strategy<Value = Action> {
     prop_oneof![
         6 => (id(), any_claim(), any_authority(), any::<bool>()).prop_map(|(id, claim, by, owner_banned)| {
             let owner_banned = owner_banned && claim_is_odd(id);
-            Action::ActivateDevice { id, claim, name: None, by, owner_banned }
+            Action::ActivateDevice { id, claim, name: None, by, network: None, owner_banned }
         }),
         3 => (name(), any_authority()).prop_map(|(device, by)| deactivate(&device, by)),
         1 => any_authority().prop_map(|by| Action::ResetDevices { by }),

@@ -99,6 +99,7 @@ fn an_activation_is_refused_with_the_code_of_the_verdict() {
         claim: claim("pc"),
         name: None,
         by: Authority::Client,
+        network: None,
         owner_banned: true,
     };
     when(&[generated(&plain)], day(1), banned).then_expect_error(Refusal::UserBanned);

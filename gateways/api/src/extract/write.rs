@@ -27,6 +27,7 @@ use crate::answer::{self, Reader};
 use crate::caller::Caller;
 use crate::error::{ApiError, Code};
 use crate::frame::{REPLAYED, RequestId};
+use crate::proxies::Address;
 use crate::recipe::{Outcome, Recipe};
 use crate::render::Audience;
 use crate::state::ApiState;
@@ -39,6 +40,8 @@ const TRACEPARENT: &str = "traceparent";
 pub(crate) struct Write {
     pub(crate) state: ApiState,
     pub(crate) principal: Principal,
+    /// Where it comes from.
+    pub(crate) address: Address,
     pub(crate) now: Timestamp,
     pub(crate) uri: Uri,
     /// In which form an answer of many is asked for.
@@ -86,6 +89,7 @@ impl Write {
         let now = state.now();
         let caller = Caller::in_parts(&parts.extensions)?;
         let principal = Principal::of(state, caller, &parts.method, &parts.headers, now).await?;
+        let address = caller.address();
         let heard = position::hear(state, &parts.headers).await?;
         let expected_version = if_match(&parts.headers)?;
         let key = idempotency_key(&parts.headers)?;
@@ -105,6 +109,7 @@ impl Write {
         Ok(Self {
             state: state.clone(),
             principal,
+            address,
             now,
             uri: parts.uri,
             form: Form::of(&parts.headers),

@@ -1,6 +1,7 @@
 //! The schemas of settings and terms, which the domain reads and writes itself. In a change an absent member keeps what
 //! is there, and `null` clears it.
 
+use domain::sharing;
 use domain::terms::{ACTIVATIONS_MAX, DEVICES_MAX, ENTITLEMENTS_MAX};
 use serde_json::{Map, Value, json};
 
@@ -129,13 +130,27 @@ fn settings() -> Vec<Member> {
 }
 
 fn sharing() -> Value {
+    let limit = |description: &str, default: u32| {
+        json!({
+            "oneOf": [{ "type": "null" }, { "type": "integer", "minimum": 1, "maximum": sharing::LIMIT_MAX }],
+            "description": format!("{description} {default} unless said."),
+        })
+    };
     json!({
         "type": "object",
-        "description": "What happens when a key seems to be shared. A member that is left out is false.",
+        "description": "What happens when a key seems to be shared. A switch that is left out is off; of a limit that is \
+            left out, or `null`, the default holds. A license for many devices has higher limits (docs/SHARING.md).",
         "additionalProperties": false,
         "properties": {
             "detect": { "type": "boolean", "description": "Whether rules watch for it." },
             "autoSuspend": { "type": "boolean", "description": "Whether a suspicion suspends the license." },
+            "devices": limit("Different devices that are nothing unusual in a window.", sharing::DEVICES),
+            "networks": limit("Networks that different devices may come from in a window.", sharing::NETWORKS),
+            "churn": limit("Activations and deactivations that are nothing unusual in a window.", sharing::CHURN),
+            "window": {
+                "oneOf": [{ "type": "null" }, { "$ref": "#/components/schemas/Duration" }],
+                "description": format!("How far a judgement looks back, from PT1H to P30D. {} unless said.", sharing::WINDOW),
+            },
         },
     })
 }

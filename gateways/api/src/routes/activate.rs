@@ -3,8 +3,9 @@
 
 use axum::response::Response;
 use commands::DeviceOrder;
-use domain::credential::Scope;
+use domain::credential::{ApiKeyKind, Scope};
 use domain::device::Component as Hashed;
+use domain::id::GuildId;
 use domain::license::Authority;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -65,6 +66,7 @@ pub(crate) async fn activate(write: Write) -> Result<Response, ApiError> {
         name: asked.device_name,
         by: authority(&write.principal),
         components,
+        network: network(&write, named.tenant).await?,
     };
     let recipe = Recipe::Activation {
         license: named.key.license,
@@ -84,6 +86,20 @@ const fn authority(principal: &Principal) -> Authority {
         Principal::User(_) => Authority::Owner,
         Principal::Key(_) => Authority::Client,
     }
+}
+
+/// The block of addresses that a device comes from, where its guild watches for sharing. What a secret key sends comes
+/// from a backend, whose address says nothing about the device.
+async fn network(write: &Write, guild: Option<GuildId>) -> Result<Option<String>, ApiError> {
+    let is_own = match &write.principal {
+        Principal::User(_) => true,
+        Principal::Key(key) => key.kind == ApiKeyKind::Publishable,
+        Principal::Operator => false,
+    };
+    let Some(guild) = guild.filter(|_| is_own) else { return Ok(None) };
+    let facts = write.state.queries().guild(guild).await?;
+    let watched = facts.is_some_and(|facts| facts.guild.settings.sharing.detect);
+    Ok(write.address.block().filter(|_| watched))
 }
 
 #[derive(Deserialize, ToSchema)]

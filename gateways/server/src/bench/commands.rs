@@ -162,6 +162,7 @@ impl Bed {
             name: Some("A machine of the benchmark".to_owned()),
             by: Authority::Client,
             components: Vec::new(),
+            network: None,
         };
         self.commands()
             .activate(&context, key, order)

@@ -540,6 +540,7 @@ async fn changed(commands: &Commands, id: LicenseId, change: usize, now: Timesta
         name: None,
         by: Authority::Client,
         components: Vec::new(),
+        network: None,
     };
     let done = match change {
         0..=7 => {
