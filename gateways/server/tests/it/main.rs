@@ -12,6 +12,7 @@ mod world;
 mod audit_log;
 mod bulk;
 mod contention;
+mod devices;
 mod discord;
 mod faults;
 mod first_run;
