@@ -301,5 +301,6 @@ pub fn import_refused(mut faults: Vec<RefusedItem>) -> Refused {
         help: "`errors` names up to 100 of them, by line and column; mend them and send the file again."
             .to_owned(),
         items: faults,
+        again_at: None,
     }
 }

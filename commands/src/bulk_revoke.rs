@@ -216,6 +216,7 @@ fn forbidden() -> Refused {
         detail: "it may be seen and not revoked by whoever asks".to_owned(),
         help: "Ask an admin of its server.".to_owned(),
         items: Vec::new(),
+        again_at: None,
     }
 }
 
@@ -239,5 +240,6 @@ fn refusal(order: &RevokeOrder, revocations: &[Revocation]) -> Refused {
         detail: format!("{count} of {} licenses cannot be revoked, so none was", revocations.len()),
         help: "`errors` names them: leave them out, or send `mode` as `each`.".to_owned(),
         items: items.collect(),
+        again_at: None,
     }
 }

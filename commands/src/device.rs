@@ -5,6 +5,7 @@ use domain::id::{LicenseId, StreamId};
 use domain::key::OpenedKey;
 use domain::license::{Action, Authority, Command, DeactivationCause, License};
 use domain::ports::Mac;
+use domain::sharing;
 use uuid::Uuid;
 
 use crate::execute::Order;
@@ -20,8 +21,12 @@ pub struct DeviceOrder {
     pub device_id: String,
     /// What the owner calls it.
     pub name: Option<String>,
+    /// On whose authority.
+    pub by: Authority,
     /// Raw components, name and value; hashed here.
     pub components: Vec<(String, String)>,
+    /// The block of addresses that it comes from, if that is the device's own; hashed here.
+    pub network: Option<String>,
 }
 
 /// A device that is active after [`Commands::activate`].
@@ -39,7 +44,8 @@ impl Commands {
     /// Activates a device, or recognises it.
     ///
     /// # Errors
-    /// [`CommandError::Superseded`], [`CommandError::NotFound`], a refusal such as `DEVICE_LIMIT_REACHED`.
+    /// [`CommandError::Superseded`], [`CommandError::NotFound`], a refusal such as `DEVICE_LIMIT_REACHED`
+    /// or `ACTIVATION_BUDGET_EXHAUSTED`.
     pub async fn activate(
         &self,
         context: &Context,
@@ -72,10 +78,13 @@ impl Commands {
         let license: License = self.loaded(context, stream).await?;
         current(&license, key)?;
         let owner_banned = self.owner_banned(&license).await?;
+        let hashed = |block: &String| sharing::network_hash(self.ring().as_ref(), license.id, block);
         let action = Action::ActivateDevice {
             id: order.id,
             claim: claim.clone(),
             name: order.name.clone(),
+            by: order.by,
+            network: order.network.as_ref().map(hashed),
             owner_banned,
         };
         let order = Order::new(Command { now: context.now, action });

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use domain::aggregate::Refuse;
 use domain::id::Kind;
+use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::store::{AppendError, StoreError};
@@ -21,6 +22,9 @@ pub struct Refused {
     /// Of an order about many things: those that stand against it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<RefusedItem>,
+    /// When the same is possible again, if the clock alone is in its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again_at: Option<Timestamp>,
 }
 
 /// One of many things that an order is about, and why it stands against the order.
@@ -100,6 +104,7 @@ impl CommandError {
             detail: refusal.to_string(),
             help: refusal.help(),
             items: Vec::new(),
+            again_at: refusal.again_at(),
         })
     }
 }
@@ -132,6 +137,7 @@ fn claimed(scope: &str) -> Refused {
             detail: "another license of this guild has this foreign key as an alias".to_owned(),
             help: "Each foreign key opens one license; remove the duplicate row.".to_owned(),
             items: Vec::new(),
+            again_at: None,
         };
     }
     Refused {
@@ -139,5 +145,6 @@ fn claimed(scope: &str) -> Refused {
         detail: "another license of this guild was renewed with this externalRef".to_owned(),
         help: "An externalRef stands for one payment; use the payment's own reference.".to_owned(),
         items: Vec::new(),
+        again_at: None,
     }
 }

@@ -7,6 +7,7 @@ use domain::license::{Action, AssignedHow, Command, Hold, License, RenewTo, Revo
 use domain::member;
 use domain::ports::Mac;
 use domain::private::Person;
+use domain::sharing::Suspicion;
 use domain::terms::TermsChange;
 use domain::time::Timestamp;
 use sha2::{Digest, Sha256};
@@ -110,6 +111,22 @@ impl Commands {
         hold: Hold,
     ) -> Result<Done<License>, CommandError> {
         self.license(context, id, Action::Resume { hold }).await
+    }
+
+    /// Records that the key of a license seems to be shared, and puts a hold on if that is to follow. `context` names the
+    /// version of the license that was judged, so that of several who judge one is heard.
+    ///
+    /// # Errors
+    /// [`CommandError::VersionMismatch`] or [`CommandError::Conflict`] if something happened to the license since; a
+    /// refusal if it is revoked.
+    pub async fn suspect_sharing(
+        &self,
+        context: &Context,
+        id: LicenseId,
+        suspicions: Vec<Suspicion>,
+        suspend: bool,
+    ) -> Result<Done<License>, CommandError> {
+        self.license(context, id, Action::SuspectSharing { suspicions, suspend }).await
     }
 
     /// Moves the end of a license. A payment that renewed this license before renews nothing again.

@@ -4,6 +4,7 @@
 use crate::event::DomainEvent;
 use crate::id::Kind;
 use crate::private::PrivateFields;
+use crate::time::Timestamp;
 
 /// A refusal: the rules say no. It has a stable code and says what would help.
 pub trait Refuse: std::error::Error + Send + Sync + 'static {
@@ -12,6 +13,11 @@ pub trait Refuse: std::error::Error + Send + Sync + 'static {
 
     /// What the caller can do about it, as a sentence.
     fn help(&self) -> String;
+
+    /// When the same is possible again, if the clock alone is in its way.
+    fn again_at(&self) -> Option<Timestamp> {
+        None
+    }
 }
 
 /// A pure aggregate.

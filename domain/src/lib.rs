@@ -24,6 +24,7 @@ pub mod rbac;
 pub mod roles;
 pub mod security;
 pub mod session;
+pub mod sharing;
 pub mod terms;
 #[cfg(test)]
 pub(crate) mod testing;

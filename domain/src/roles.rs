@@ -267,7 +267,8 @@ impl Planner<'_> {
         }
     }
 
-    /// What a license passes on to the next of its slot: its resets, and its leases that have not lapsed.
+    /// What a license passes on to the next of its slot: its resets and counted activations, and its leases that have
+    /// not lapsed.
     fn passed_on(&self, former: &License) -> Ledger {
         let mut ledger = former.ledger.clone();
         ledger.leases.retain(|lease| self.now < lease.until);

@@ -9,6 +9,8 @@ use crate::time::Span;
 
 /// Most devices that a type may allow.
 pub const DEVICES_MAX: u32 = 1_000;
+/// Most new activations that a budget may allow: as many instants may stand in a ledger.
+pub const ACTIVATIONS_MAX: u32 = 1_000;
 /// Most entitlements that a type may name.
 pub const ENTITLEMENTS_MAX: usize = 64;
 
@@ -64,7 +66,11 @@ pub struct Terms {
     pub device_reset_cooldown: Option<Span>,
     /// Deactivations by the owner in one `deviceResetWindow`.
     pub device_reset_budget: Option<u32>,
-    /// The sliding window of the budget.
+    /// New activations by the owner or a program with the key in one `deviceResetWindow`. It came later than the
+    /// others: where it is absent there is no budget, and where there is none it is not written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation_budget: Option<u32>,
+    /// The sliding window of both budgets.
     pub device_reset_window: Span,
     /// A device unseen for so long is deactivated by the cleanup job.
     pub inactive_device_after: Option<Span>,
@@ -91,6 +97,7 @@ impl Default for Terms {
             role_loss_grace: None,
             device_reset_cooldown: None,
             device_reset_budget: None,
+            activation_budget: None,
             device_reset_window: Span::days(30),
             inactive_device_after: None,
             offline_lease_max: None,
@@ -114,6 +121,7 @@ impl Terms {
     /// The first thing that is wrong with these terms: the member's name and what is asked of it.
     pub fn problem(&self) -> Option<(&'static str, &'static str)> {
         let bad_device_limit = self.max_devices.is_some_and(|n| n == 0 || n > DEVICES_MAX);
+        let bad_budget = self.activation_budget.is_some_and(|n| n == 0 || n > ACTIVATIONS_MAX);
         let bad_name =
             |name: &String| name.is_empty() || name.len() > 64 || name.chars().any(char::is_control);
         if bad_device_limit {
@@ -122,6 +130,8 @@ impl Terms {
             Some(("duration", "must be longer than zero, or null for a perpetual license"))
         } else if self.entitlements.len() > ENTITLEMENTS_MAX || self.entitlements.iter().any(bad_name) {
             Some(("entitlements", "must be at most 64 names of 1 to 64 bytes without control characters"))
+        } else if bad_budget {
+            Some(("activationBudget", "must be from 1 to 1000, or null for no budget"))
         } else if self.device_reset_window.is_zero() {
             Some(("deviceResetWindow", "must be longer than zero"))
         } else if self.duration.is_none() && self.expiry_basis == ExpiryBasis::FirstActivation {
@@ -174,6 +184,9 @@ pub struct TermsChange {
     /// See [`Terms::device_reset_budget`].
     #[serde(with = "nullable", skip_serializing_if = "Option::is_none")]
     pub device_reset_budget: Option<Option<u32>>,
+    /// See [`Terms::activation_budget`].
+    #[serde(with = "nullable", skip_serializing_if = "Option::is_none")]
+    pub activation_budget: Option<Option<u32>>,
     /// See [`Terms::device_reset_window`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_reset_window: Option<Span>,
@@ -220,6 +233,7 @@ impl TermsChange {
             role_loss_grace: self.role_loss_grace.unwrap_or(base.role_loss_grace),
             device_reset_cooldown: self.device_reset_cooldown.unwrap_or(base.device_reset_cooldown),
             device_reset_budget: self.device_reset_budget.unwrap_or(base.device_reset_budget),
+            activation_budget: self.activation_budget.unwrap_or(base.activation_budget),
             device_reset_window: self.device_reset_window.unwrap_or(base.device_reset_window),
             inactive_device_after: self.inactive_device_after.unwrap_or(base.inactive_device_after),
             offline_lease_max: self.offline_lease_max.unwrap_or(base.offline_lease_max),

@@ -15,6 +15,9 @@ const AFTER: &str = "SELECT position, aggregate_type, aggregate_id, sequence, ev
 const STREAM: &str = "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, \
     CAST(payload AS TEXT), CAST(metadata AS TEXT), guild_id, recorded_at \
     FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 ORDER BY sequence";
+const STREAM_AFTER: &str = "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, \
+    CAST(payload AS TEXT), CAST(metadata AS TEXT), guild_id, recorded_at \
+    FROM events WHERE aggregate_type = $1 AND aggregate_id = $2 AND sequence > $3 ORDER BY sequence";
 const OF_GUILD: &str = "SELECT position, aggregate_type, aggregate_id, sequence, event_type, event_version, \
     CAST(payload AS TEXT), CAST(metadata AS TEXT), guild_id, recorded_at \
     FROM events WHERE guild_id = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $4";
@@ -42,6 +45,7 @@ const BROKEN_STREAM: &str = "SELECT aggregate_type, aggregate_id FROM events \
 pub(crate) const STATEMENTS: &[&str] = &[
     AFTER,
     STREAM,
+    STREAM_AFTER,
     OF_GUILD,
     OF_LICENSES,
     FIRST_OF_MEMBERS,
@@ -151,6 +155,17 @@ impl EventLog {
     pub async fn stream(&self, stream: &StreamId) -> Result<Vec<StoredEvent>, QueryError> {
         let args = [Arg::Text(stream.kind.as_str()), Arg::Text(&stream.id)];
         self.sql.fetch(STREAM, &args).await?.iter().map(stored).collect()
+    }
+
+    /// The events of `stream` after its event number `after`, in order of sequence.
+    pub(crate) async fn stream_after(
+        &self,
+        stream: &StreamId,
+        after: u64,
+    ) -> Result<Vec<StoredEvent>, QueryError> {
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let args = [Arg::Text(stream.kind.as_str()), Arg::Text(&stream.id), Arg::Int(after)];
+        self.sql.fetch(STREAM_AFTER, &args).await?.iter().map(stored).collect()
     }
 
     /// Position of the last event; 0 for an empty log.

@@ -264,7 +264,7 @@ fn said(event: &license::Event) -> Value {
         Event::Suspended { hold, .. } | Event::Resumed { hold, .. } => json!({ "hold": hold }),
         Event::Revoked { category, .. } => json!({ "category": category }),
         Event::Rekeyed { key, .. } => json!({ "keyVersion": key.version }),
-        Event::SharingSuspected { rule, .. } => json!({ "rule": rule }),
+        Event::SharingSuspected { rule, evidence, .. } => json!({ "rule": rule, "evidence": evidence }),
         Event::Delivered { channel, .. } => json!({ "channel": channel }),
         Event::RoleLossStarted { ends_at, .. } => json!({ "endsAt": ends_at.to_string() }),
         _ => json!({}),

@@ -1,6 +1,7 @@
 //! The only door to read: read models and how they are kept, the cache of facts, and the hot path of validation.
 //! It never changes anything that the log would not give again, never decides a rule, and never names `commands`.
 
+mod activations;
 mod alias_view;
 mod aliases;
 mod analytics;
@@ -9,6 +10,7 @@ mod bus;
 mod cache;
 mod checkpoint;
 mod config;
+mod consumer;
 mod cursor;
 mod db;
 mod error;
@@ -48,6 +50,7 @@ use std::time::Duration;
 use domain::ports::{Mac, Vault};
 use tokio::sync::{RwLock, watch};
 
+pub use activations::{Activations, NewDevice, NewDevices};
 pub use aliases::Opens;
 pub use analytics::{Analytics, DAY_MS, Day};
 pub use audit_trail::{AuditEntry, AuditFilter};
@@ -65,7 +68,9 @@ pub use guild_view::GuildFacts;
 pub use history::{GuildHistoryEntry, HistoryEntry};
 pub use license_view::{Due, LicenseFacts, LicenseFilter};
 pub use member_view::MemberFacts;
-pub use notice_outbox::{Announcement, Cause, Delivery, DeliveryState, Followed, Outbox, SendLimits};
+pub use notice_outbox::{
+    Announcement, Cause, Delivery, DeliveryState, Followed, Outbox, SendLimits, SharingAlert, Suspected,
+};
 pub use operational::{
     Activated, BotState, GatewaySession, GuildRole, GuildRoles, HeldRemoval, HeldRemovals, LastSeen, Lease,
     Leases, RefreshRules, Refreshed, Refreshes, Retirement, Retirements, RingHolder, RingHolders, RingSecret,

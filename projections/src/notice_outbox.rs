@@ -22,10 +22,12 @@ use crate::error::QueryError;
 use crate::event_log::EventLog;
 use crate::operational::parsed_text;
 
+mod alerts;
 mod announce;
 mod follow;
 mod send;
 
+pub use alerts::{SharingAlert, Suspected};
 pub use announce::Announcement;
 
 /// The name of its checkpoint.
@@ -54,8 +56,13 @@ const WAITING: &str =
     "SELECT count(*) FROM delivery WHERE state IN ('waiting', 'sending') AND state = 'waiting'";
 
 /// Every statement of this file and its folder.
-pub(crate) const STATEMENTS: [&[&str]; 4] =
-    [&[GATE, OF_USER, DEPTH, WAITING], follow::STATEMENTS, send::STATEMENTS, announce::STATEMENTS];
+pub(crate) const STATEMENTS: [&[&str]; 5] = [
+    &[GATE, OF_USER, DEPTH, WAITING],
+    follow::STATEMENTS,
+    send::STATEMENTS,
+    announce::STATEMENTS,
+    alerts::STATEMENTS,
+];
 
 /// Why a slot was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use crate::license_view::{LicenseFilter, ListQuery};
 use crate::model::Model;
 use crate::user_view::{UserFilter, UserQuery};
 use crate::{
-    aliases, analytics, checkpoint, event_log, facts, guild_view, license_view, member_view, notice_outbox,
-    operational, parked, past, rebuild, replica, seal_log, session_view, view,
+    activations, aliases, analytics, checkpoint, consumer, event_log, facts, guild_view, license_view,
+    member_view, notice_outbox, operational, parked, past, rebuild, replica, seal_log, session_view, view,
 };
 
 /// A sign of life.
@@ -29,9 +29,11 @@ const FIXED: &[&[&str]] = &[
         rebuild::SWAP,
     ],
     &[license_view::DUE, license_view::NEXT_DUE, license_view::EXPIRING],
+    activations::STATEMENTS,
     aliases::STATEMENTS,
     analytics::STATEMENTS,
     checkpoint::STATEMENTS,
+    consumer::STATEMENTS,
     event_log::STATEMENTS,
     facts::STATEMENTS,
     parked::STATEMENTS,

@@ -162,7 +162,14 @@ pub(crate) fn opened(license: &License) -> OpenedKey {
 }
 
 pub(crate) fn device(name: &str) -> DeviceOrder {
-    DeviceOrder { id: Uuid::new_v4(), device_id: name.to_owned(), name: None, components: Vec::new() }
+    DeviceOrder {
+        id: Uuid::new_v4(),
+        device_id: name.to_owned(),
+        name: None,
+        by: Authority::Client,
+        components: Vec::new(),
+        network: None,
+    }
 }
 
 fn code(error: &CommandError) -> &str {

@@ -1,6 +1,8 @@
 //! Checks of single values that a request brings, and the limits of a guild. Nothing here looks at the state.
 
 use super::refusal::Refusal;
+use super::state::Sharing;
+use crate::sharing;
 use crate::terms::Terms;
 
 /// License types that are not retired.
@@ -55,6 +57,22 @@ pub(super) fn terms(terms: &Terms) -> Checked {
         Some((pointer, problem)) => Err(Refusal::InvalidValue { pointer, problem }),
         None => Ok(()),
     }
+}
+
+/// How sharing is watched for.
+pub(super) fn sharing(asked: &Sharing) -> Checked {
+    let limits = [
+        (asked.devices, "sharing/devices"),
+        (asked.networks, "sharing/networks"),
+        (asked.churn, "sharing/churn"),
+    ];
+    for (limit, pointer) in limits {
+        let good = limit.is_none_or(|limit| (1..=sharing::LIMIT_MAX).contains(&limit));
+        unless(good, pointer, "must be from 1 to 1000, or null for the default")?;
+    }
+    let (shortest, longest) = sharing::WINDOW_RANGE;
+    let good = (shortest..=longest).contains(&asked.window());
+    unless(good, "sharing/window", "must be from PT1H to P30D, or null for the default")
 }
 
 /// The form of a webhook's address. Where it leads is judged when it is connected to, after DNS; credentials

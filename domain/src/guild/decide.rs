@@ -109,6 +109,7 @@ impl Guild {
                 problem: "must be longer than zero, or null for no announcement",
             });
         }
+        check::sharing(&settings.sharing)?;
         Ok(if settings == self.settings { Vec::new() } else { vec![Event::SettingsChanged { settings, at }] })
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::state::{
-    ApiKey, Guild, LicenseType, RoleRule, RuleSource, Settings, SettingsChange, StaffRole, Webhook,
+    ApiKey, Guild, LicenseType, RoleRule, RuleSource, Settings, SettingsChange, Sharing, StaffRole, Webhook,
 };
 use crate::credential::ApiKeyId;
 use crate::id::{Pseudonym, RoleId};
-use crate::time::Timestamp;
+use crate::sharing;
+use crate::time::{Span, Timestamp};
 
 /// Why an API key is not accepted although it is ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -63,6 +64,13 @@ impl StaffRole {
             Self::Admin => "admin",
             Self::Owner => "owner",
         }
+    }
+}
+
+impl Sharing {
+    /// How far a judgement looks back.
+    pub fn window(&self) -> Span {
+        self.window.unwrap_or(sharing::WINDOW)
     }
 }
 

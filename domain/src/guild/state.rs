@@ -55,6 +55,18 @@ pub struct Sharing {
     pub detect: bool,
     /// Whether a suspicion suspends the license (hold `policy`).
     pub auto_suspend: bool,
+    /// Different devices that are nothing unusual in a window; [`crate::sharing::DEVICES`] where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub devices: Option<u32>,
+    /// Networks that different devices may come from; [`crate::sharing::NETWORKS`] where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub networks: Option<u32>,
+    /// Activations and deactivations that are nothing unusual; [`crate::sharing::CHURN`] where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub churn: Option<u32>,
+    /// How far a judgement looks back; [`crate::sharing::WINDOW`] where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Span>,
 }
 
 /// Settings of a guild.

@@ -163,7 +163,7 @@ fn settings_change_member_by_member() {
         sign_answers: Some(true),
         locale: Some(Locale::De),
         log_channel_id: Some(Some(crate::id::ChannelId(9))),
-        sharing: Some(Sharing { detect: true, auto_suspend: false }),
+        sharing: Some(Sharing { detect: true, ..Sharing::default() }),
         ..SettingsChange::default()
     };
     let expected = Settings {
@@ -172,7 +172,7 @@ fn settings_change_member_by_member() {
         sign_answers: true,
         locale: Locale::De,
         log_channel_id: Some(crate::id::ChannelId(9)),
-        sharing: Sharing { detect: true, auto_suspend: false },
+        sharing: Sharing { detect: true, ..Sharing::default() },
         ..settings
     };
     given([changed])
@@ -189,6 +189,41 @@ fn settings_that_change_nothing_are_no_event() {
 fn an_announcement_ahead_of_nothing_is_refused() {
     let change = SettingsChange { expiring_ahead: Some(Some(Span::ZERO)), ..SettingsChange::default() };
     invalid("expiringAhead")(given([]).when(ask(Action::ChangeSettings(change))).inspect_result());
+}
+
+#[test]
+fn limits_of_sharing_that_cannot_be_meant_are_refused() {
+    let ask = |sharing| {
+        let change = SettingsChange { sharing: Some(sharing), ..SettingsChange::default() };
+        given([]).when(ask(Action::ChangeSettings(change))).inspect_result()
+    };
+    let with = |change: fn(&mut Sharing)| {
+        let mut sharing = Sharing { detect: true, ..Sharing::default() };
+        change(&mut sharing);
+        sharing
+    };
+    for (member, change) in [
+        ("sharing/devices", (|sharing| sharing.devices = Some(0)) as fn(&mut Sharing)),
+        ("sharing/networks", |sharing| sharing.networks = Some(1_001)),
+        ("sharing/churn", |sharing| sharing.churn = Some(0)),
+        ("sharing/window", |sharing| sharing.window = Some(Span::seconds(3_599))),
+        ("sharing/window", |sharing| sharing.window = Some(Span::days(31))),
+    ] {
+        invalid(member)(ask(with(change)));
+    }
+    let sharing = with(|sharing| {
+        (sharing.devices, sharing.networks, sharing.churn) = (Some(1), Some(1_000), None);
+        sharing.window = Some(Span::hours(1));
+    });
+    assert_eq!(ask(sharing).unwrap().len(), 1);
+}
+
+#[test]
+fn settings_from_before_there_were_limits_of_sharing_have_the_defaults() {
+    let old = r#"{"detect":true,"autoSuspend":false}"#;
+    let sharing: Sharing = serde_json::from_str(old).unwrap();
+    assert_eq!(sharing, Sharing { detect: true, ..Sharing::default() });
+    assert_eq!((sharing.window(), serde_json::to_string(&sharing).unwrap()), (Span::days(1), old.to_owned()));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::device::DeviceClaim;
 use crate::id::{GuildId, LicenseId};
 use crate::key::KeyVersion;
 use crate::private::Person;
+use crate::sharing::Suspicion;
 use crate::terms::Terms;
 use crate::time::{Span, Timestamp};
 
@@ -70,6 +71,10 @@ pub enum Action {
         claim: DeviceClaim,
         /// What the owner calls it.
         name: Option<String>,
+        /// On whose authority.
+        by: Authority,
+        /// Its network, hashed under the license's own key, if the caller knows one.
+        network: Option<String>,
         /// Whether the owner is banned: a fact that the caller loaded.
         owner_banned: bool,
     },
@@ -184,12 +189,12 @@ pub enum Action {
         /// Our id.
         id: Uuid,
     },
-    /// A rule of sharing detection fired.
+    /// Rules of sharing detection fired.
     SuspectSharing {
-        /// Which rule.
-        rule: String,
-        /// What it saw, in numbers only.
-        evidence: String,
+        /// Which, and what they saw.
+        suspicions: Vec<Suspicion>,
+        /// Whether that suspends it.
+        suspend: bool,
     },
     /// Add the hash of an imported foreign key.
     AddAlias {

@@ -7,6 +7,7 @@ mod lifecycle;
 mod terms;
 mod transfer;
 
+use self::devices::NewDevice;
 use super::command::{Action, Command};
 use super::event::Event;
 use super::refusal::Refusal;
@@ -64,9 +65,11 @@ impl License {
         match action {
             Action::Generate(_) => Err(Refusal::AlreadyExists),
             Action::Assign { owner, how } => self.assign(owner, *how, now),
-            Action::ActivateDevice { id, claim, name, owner_banned } => {
+            Action::ActivateDevice { id, claim, name, by, network, owner_banned } => {
                 self.check_usable(*owner_banned, now)?;
-                self.activate_device(*id, claim, name.as_deref(), now)
+                let device =
+                    NewDevice { id: *id, claim, name: name.as_deref(), by: *by, network: network.as_deref() };
+                self.activate_device(&device, now)
             }
             Action::RecordFirstValidation { validated_at } => {
                 Ok(self.record_first_validation(*validated_at, now))
@@ -100,8 +103,8 @@ impl License {
                 self.issue_lease(*id, claim, *ttl, now)
             }
             Action::ReleaseLease { id } => self.release_lease(*id, now),
-            Action::SuspectSharing { rule, evidence } => {
-                Ok(vec![Event::SharingSuspected { rule: rule.clone(), evidence: evidence.clone(), at: now }])
+            Action::SuspectSharing { suspicions, suspend } => {
+                Ok(self.suspect_sharing(suspicions, *suspend, now))
             }
             Action::AddAlias { alias } => Ok(self.add_alias(alias, now)),
             Action::RecordDelivery { channel, key } => Ok(self.record_delivery(channel, *key, now)),

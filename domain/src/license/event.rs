@@ -69,6 +69,13 @@ pub enum Event {
     DeviceActivated {
         /// The device; `activatedAt` is the instant.
         device: Device,
+        /// On whose authority. Absent for a program that holds the key; in older events for everybody.
+        #[serde(default = "by_client", skip_serializing_if = "is_client")]
+        by: Authority,
+        /// The client's network: its block of addresses, hashed under the license's own key. Absent where the address
+        /// is not the client's own, where nobody watches for sharing, and in older events.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        network: Option<String>,
         /// End, if this started the clock.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<Timestamp>,
@@ -318,6 +325,14 @@ crate::aggregate::wire_names!(Event {
     RoleLossStarted => "license.role_loss_started", "1";
     RoleLossEnded => "license.role_loss_ended", "1";
 });
+
+const fn by_client() -> Authority {
+    Authority::Client
+}
+
+fn is_client(by: &Authority) -> bool {
+    *by == Authority::Client
+}
 
 impl Event {
     /// The business time of this event. It never lies after the command that caused it; what the clock did is

@@ -34,7 +34,7 @@ impl License {
                 self.role_loss_ends_at = None;
             }
             Event::TransferOffered { to, expires_at, .. } => {
-                self.offer = Some(Offer { to: to.clone(), expires_at: *expires_at });
+                self.offer = Some(Box::new(Offer { to: to.clone(), expires_at: *expires_at }));
             }
             Event::Transferred { to, .. } => {
                 self.owner = Some(to.clone());
@@ -63,8 +63,9 @@ impl License {
 
     fn apply_device_event(&mut self, event: &Event) {
         match event {
-            Event::DeviceActivated { device, expires_at } => {
+            Event::DeviceActivated { device, by, expires_at, .. } => {
                 self.devices.push(device.clone());
+                self.note_activation(*by, device.activated_at);
                 self.expires_at = expires_at.or(self.expires_at);
                 if matches!(self.stage, Stage::Generated | Stage::Assigned) {
                     self.stage = Stage::Activated;
@@ -161,6 +162,9 @@ impl License {
     /// `license.expired` for one expiry.
     fn on_terms_changed(&mut self, terms: &Terms, expires_at: Option<Timestamp>, at: Timestamp) {
         self.terms = terms.clone();
+        if terms.activation_budget.is_none() {
+            self.ledger.activations = Box::default();
+        }
         if self.expires_at != expires_at {
             self.expires_at = expires_at;
             self.expiry_announced = false;
@@ -185,6 +189,17 @@ impl License {
         let window = self.terms.device_reset_window.max(self.terms.device_reset_cooldown.unwrap_or_default());
         self.ledger.resets.retain(|reset| reset.after(window) > at);
         self.ledger.resets.push(at);
+    }
+
+    /// Keeps the instants that the budget looks at. Terms without a budget count nothing, so that their licenses
+    /// carry nothing either.
+    fn note_activation(&mut self, by: Authority, at: Timestamp) {
+        if self.terms.activation_budget.is_none() || !by.is_limited() {
+            return;
+        }
+        let window = self.terms.device_reset_window;
+        let recent = self.ledger.activations.iter().filter(|instant| instant.after(window) > at);
+        self.ledger.activations = recent.copied().chain([at]).collect();
     }
 }
 

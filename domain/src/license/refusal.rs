@@ -89,6 +89,16 @@ pub enum Refusal {
         /// When it is possible again; `None` if the terms allow the owner none at all.
         again_at: Option<Timestamp>,
     },
+    /// The new activations in the window are used up.
+    #[error("the {budget} new activations in {window} are used up{}", next_time(.again_at))]
+    ActivationBudgetExhausted {
+        /// The allowance.
+        budget: u32,
+        /// The sliding window of the allowance.
+        window: Span,
+        /// When it is possible again.
+        again_at: Option<Timestamp>,
+    },
     /// It lives in a slot and moves with the role only.
     #[error("the license comes from a role and cannot be handed on")]
     RoleBound,
@@ -149,6 +159,7 @@ fn next_time(again_at: &Option<Timestamp>) -> String {
 impl Refusal {
     /// Every code, each once, in alphabetical order.
     pub const CODES: &'static [&'static str] = &[
+        "ACTIVATION_BUDGET_EXHAUSTED",
         "ALREADY_ASSIGNED",
         "ALREADY_EXISTS",
         "DEVICES_IN_USE",
@@ -200,6 +211,7 @@ impl Refuse for Refusal {
             Self::DeviceNotActivated | Self::ComponentsMismatch => "DEVICE_NOT_ACTIVATED",
             Self::ResetCooldown { .. } => "RESET_COOLDOWN",
             Self::ResetBudgetExhausted { .. } => "RESET_BUDGET_EXHAUSTED",
+            Self::ActivationBudgetExhausted { .. } => "ACTIVATION_BUDGET_EXHAUSTED",
             Self::RoleBound => "ROLE_BOUND",
             Self::NotTransferable => "NOT_TRANSFERABLE",
             Self::SelfTransfer => "SELF_TRANSFER",
@@ -219,7 +231,8 @@ impl Refuse for Refusal {
     fn help(&self) -> String {
         match self {
             Self::ResetCooldown { again_at }
-            | Self::ResetBudgetExhausted { again_at: Some(again_at), .. } => {
+            | Self::ResetBudgetExhausted { again_at: Some(again_at), .. }
+            | Self::ActivationBudgetExhausted { again_at: Some(again_at), .. } => {
                 format!(
                     "Try again at {again_at}, or ask the staff of the server, whom this limit does not bind."
                 )
@@ -231,6 +244,15 @@ impl Refuse for Refusal {
             }
             Self::NotYetValid { starts_at } => format!("Wait until {starts_at}."),
             other => other.fixed_help().to_owned(),
+        }
+    }
+
+    fn again_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::ResetCooldown { again_at } => Some(*again_at),
+            Self::ResetBudgetExhausted { again_at, .. }
+            | Self::ActivationBudgetExhausted { again_at, .. } => *again_at,
+            _ => None,
         }
     }
 }
@@ -260,7 +282,9 @@ impl Refusal {
                 "The deviceId belongs to another machine. Deactivate the device and activate it again, or use an id \
                  of its own for this machine."
             }
-            Self::ResetBudgetExhausted { .. } | Self::ResetCooldown { .. } => {
+            Self::ResetBudgetExhausted { .. }
+            | Self::ResetCooldown { .. }
+            | Self::ActivationBudgetExhausted { .. } => {
                 "Ask the staff of the server, whom this limit does not bind."
             }
             Self::RoleBound => "Give the role to the receiver; the license follows the role.",

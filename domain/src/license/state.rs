@@ -128,7 +128,7 @@ impl Status {
 }
 
 impl Authority {
-    /// Whether the owner's limits (cooldown and budget of resets) apply.
+    /// Whether the owner's limits (cooldown and budget of resets, budget of activations) apply.
     pub const fn is_limited(self) -> bool {
         matches!(self, Self::Owner | Self::Client)
     }
@@ -175,7 +175,7 @@ pub struct Lease {
 }
 
 /// What a license passes on to the next generation of its slot, so that a new license does not refresh the
-/// allowance of resets or free the slots of leases.
+/// allowances or free the slots of leases.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ledger {
@@ -185,6 +185,10 @@ pub struct Ledger {
     /// Leases not yet lapsed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leases: Vec<Lease>,
+    /// Instants of the new activations that an `activationBudget` counts, oldest first and never more than it ever
+    /// allowed. Nothing is noted under terms without one.
+    #[serde(default, skip_serializing_if = "<[Timestamp]>::is_empty")]
+    pub activations: Box<[Timestamp]>,
 }
 
 /// An offer to hand a license on.
@@ -247,11 +251,11 @@ pub struct License {
     /// Active devices, in order of activation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Device>,
-    /// Resets and leases.
+    /// Resets, leases and counted activations.
     pub ledger: Ledger,
-    /// An open offer.
+    /// An open offer, which few licenses have.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub offer: Option<Offer>,
+    pub offer: Option<Box<Offer>>,
     /// Live aliases: hashes of imported foreign keys.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,

@@ -9,6 +9,7 @@ use crate::device::{Component, DeviceClaim};
 use crate::id::{GuildId, LicenseId};
 use crate::key::KeyVersion;
 use crate::private::{Person, Private};
+use crate::sharing::{Evidence, Rule, Suspicion};
 use crate::terms::{ExpiryBasis, Terms};
 use crate::testing::person;
 use crate::time::{Span, Timestamp};
@@ -115,7 +116,12 @@ fn device(number: u128, device_id: &str, at: Timestamp) -> Device {
 }
 
 fn activated(number: u128, device_id: &str, at: Timestamp) -> Event {
-    Event::DeviceActivated { device: device(number, device_id, at), expires_at: None }
+    Event::DeviceActivated {
+        device: device(number, device_id, at),
+        by: Authority::Client,
+        network: None,
+        expires_at: None,
+    }
 }
 
 fn claim(device_id: &str) -> DeviceClaim {
@@ -127,7 +133,14 @@ fn component(name: &str, hash: &str) -> Component {
 }
 
 fn activate(number: u128, device_id: &str) -> Action {
-    Action::ActivateDevice { id: uuid(number), claim: claim(device_id), name: None, owner_banned: false }
+    Action::ActivateDevice {
+        id: uuid(number),
+        claim: claim(device_id),
+        name: None,
+        by: Authority::Client,
+        network: None,
+        owner_banned: false,
+    }
 }
 
 fn deactivate(device: &str, by: Authority) -> Action {
@@ -190,6 +203,10 @@ fn after(given: &[Event], now: Timestamp, action: Action) -> License {
     license(&events)
 }
 
+fn suspicion(count: u32) -> Suspicion {
+    Suspicion { rule: Rule::Devices, evidence: Evidence { count, limit: 5, window: Span::days(1) } }
+}
+
 /// Every action, so that no rule for all of them misses one.
 fn every_action() -> Vec<Action> {
     let to = grace();
@@ -219,7 +236,7 @@ fn every_action() -> Vec<Action> {
         Action::ChangeMetadata { metadata: Some(None), private_metadata: None },
         issue_lease(9, "pc", None),
         Action::ReleaseLease { id: uuid(9) },
-        Action::SuspectSharing { rule: "devices".to_owned(), evidence: "{\"devices\":9}".to_owned() },
+        Action::SuspectSharing { suspicions: vec![suspicion(9)], suspend: true },
         Action::AddAlias { alias: "hash".to_owned() },
         Action::RecordDelivery { channel: "dm".to_owned(), key: KEY },
         Action::StartRoleLoss,

@@ -54,7 +54,7 @@ fn terms_are_read_as_they_are_written() {
     let terms = draft(
         r#"{"maxDevices":3,"duration":"P30D","expiryBasis":"first_activation","expiryGrace":"P3D",
             "deviceMatch":"most","requireOwner":true,"entitlements":["a"],"onRoleLoss":"suspend",
-            "roleLossGrace":"PT1H","deviceResetCooldown":"PT12H","deviceResetBudget":2,"deviceResetWindow":"P1D",
+            "roleLossGrace":"PT1H","deviceResetCooldown":"PT12H","deviceResetBudget":2,"activationBudget":5,"deviceResetWindow":"P1D",
             "inactiveDeviceAfter":"P90D","offlineLeaseMax":"P7D","transferable":true,"grantsRoleId":"123"}"#,
     )
     .define();
@@ -75,6 +75,8 @@ fn every_impossible_draft_names_its_member() {
         (format!(r#"{{"entitlements":["{long}"]}}"#), "entitlements"),
         (r#"{"entitlements":["a\nb"]}"#.to_owned(), "entitlements"),
         (format!(r#"{{"entitlements":{}}}"#, serde_json::to_string(&many).unwrap()), "entitlements"),
+        (r#"{"activationBudget":0}"#.to_owned(), "activationBudget"),
+        (r#"{"activationBudget":1001}"#.to_owned(), "activationBudget"),
         (r#"{"deviceResetWindow":"PT0S"}"#.to_owned(), "deviceResetWindow"),
         (r#"{"expiryBasis":"first_activation"}"#.to_owned(), "expiryBasis"),
         (r#"{"offlineLeaseMax":"PT0S"}"#.to_owned(), "offlineLeaseMax"),
@@ -83,4 +85,14 @@ fn every_impossible_draft_names_its_member() {
         assert_eq!(draft(&json).define().problem().map(|(name, _)| name), Some(member), "{json}");
     }
     assert_eq!(draft(r#"{"maxDevices":1000}"#).define().problem(), None);
+}
+
+#[test]
+fn terms_from_before_there_were_budgets_of_activations_have_none_and_are_written_as_they_were() {
+    let text = serde_json::to_string(&Terms::default()).unwrap();
+    assert!(!text.contains("activationBudget"), "{text}");
+    assert_eq!(serde_json::from_str::<Terms>(&text).unwrap(), Terms::default());
+    let budget = draft(r#"{"activationBudget":5}"#).define();
+    assert!(serde_json::to_string(&budget).unwrap().contains(r#""activationBudget":5,"#));
+    assert_eq!(draft(r#"{"activationBudget":null}"#).applied_to(&budget), Terms::default());
 }

@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use commands::{CommandError, Refused, RefusedItem};
 use domain::credential::ApiKeyId;
+use domain::time::Timestamp;
 use projections::QueryError;
 use serde::Serialize;
 
@@ -52,6 +53,8 @@ pub(crate) struct Fault {
     pub(crate) detail: Cow<'static, str>,
     pub(crate) errors: Vec<FieldError>,
     pub(crate) retry_after_s: Option<u32>,
+    /// The same as an instant, for what the clock alone stands against.
+    pub(crate) again_at: Option<Timestamp>,
     pub(crate) challenge: Option<&'static str>,
     pub(crate) is_replayed: bool,
     /// The API key of ours that was refused.
@@ -72,6 +75,7 @@ impl ApiError {
             detail,
             errors,
             retry_after_s: None,
+            again_at: None,
             challenge,
             is_replayed: false,
             api_key: None,
@@ -186,6 +190,14 @@ impl ApiError {
     }
 }
 
+impl Fault {
+    /// Seconds after which to try again, rounded up: whoever waits so long is not too early.
+    pub(crate) fn retry_after_s(&self, now: Timestamp) -> Option<u32> {
+        let until = self.again_at.map(|again_at| (again_at - now).ms().max(0).unsigned_abs().div_ceil(1_000));
+        self.retry_after_s.or_else(|| until.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)))
+    }
+}
+
 /// What a 401 asks for (RFC 6750).
 fn challenge(code: &str) -> Option<&'static str> {
     match code {
@@ -226,6 +238,7 @@ impl From<Refused> for ApiError {
         let detail = format!("{} {}", sentence(&refused.detail), refused.help);
         let mut error = Self::with_code(status, refused.code, detail.into());
         error.0.errors = errors;
+        error.0.again_at = refused.again_at;
         error
     }
 }
@@ -374,6 +387,7 @@ mod tests {
             detail: detail.to_owned(),
             help: "Do this.".to_owned(),
             items: Vec::new(),
+            again_at: None,
         }
         .into()
     }
@@ -397,6 +411,25 @@ mod tests {
         ] {
             assert_eq!(ApiError::verdict(code, "no").status(), status);
         }
+    }
+
+    #[test]
+    fn what_the_clock_stands_against_names_the_seconds_until_then() {
+        let mut refused = Refused {
+            code: "RESET_COOLDOWN".into(),
+            detail: "it is so".to_owned(),
+            help: String::new(),
+            items: Vec::new(),
+            again_at: Some(Timestamp(10_001)),
+        };
+        let error = ApiError::from(refused.clone());
+        let after = |ms| error.fault().retry_after_s(Timestamp(ms));
+        assert_eq!(
+            (after(0), after(9_001), after(10_000), after(20_000)),
+            (Some(11), Some(1), Some(1), Some(0))
+        );
+        refused.again_at = None;
+        assert_eq!(ApiError::from(refused).fault().retry_after_s(Timestamp(0)), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use domain::time::Timestamp;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tower::Service;
@@ -245,7 +246,7 @@ fn headed(state: &ApiState, mut response: Response, caller: &Caller, id: Request
         if error.status() == StatusCode::UNAUTHORIZED && !error.proves_itself() {
             standing = guessed(state, caller, &mut error).or(standing);
         }
-        write_problem(&mut response, &error, &id);
+        write_problem(&mut response, &error, &id, state.now());
     }
     let headers = response.headers_mut();
     for (name, value) in &SECURITY {
@@ -275,7 +276,7 @@ fn guessed(state: &ApiState, caller: &Caller, error: &mut ApiError) -> Option<St
     }
 }
 
-fn write_problem(response: &mut Response, error: &ApiError, id: &RequestId) {
+fn write_problem(response: &mut Response, error: &ApiError, id: &RequestId, now: Timestamp) {
     let fault = error.fault();
     *response.status_mut() = fault.status;
     *response.body_mut() = Body::from(problem::body(fault, &id.0));
@@ -283,7 +284,7 @@ fn write_problem(response: &mut Response, error: &ApiError, id: &RequestId) {
     // The router has measured the body that is not there any more.
     headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if let Some(seconds) = fault.retry_after_s {
+    if let Some(seconds) = fault.retry_after_s(now) {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if let Some(challenge) = fault.challenge {

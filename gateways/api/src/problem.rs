@@ -54,6 +54,7 @@ mod tests {
             detail: "2 of 2 devices are in use".to_owned(),
             help: "Do this.".to_owned(),
             items: Vec::new(),
+            again_at: None,
         });
         let id = HeaderValue::from_static("r-1");
         let body: serde_json::Value = serde_json::from_slice(&body(error.fault(), &id)).unwrap();

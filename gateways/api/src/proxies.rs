@@ -160,6 +160,24 @@ pub(crate) enum Address {
     Unknown,
 }
 
+impl Address {
+    /// The block of addresses around it, as networks are given out: `203.0.113.0/24`, `2001:db8:2::/48`. What nobody said
+    /// is in no block.
+    pub(crate) fn block(self) -> Option<String> {
+        match self {
+            Self::V4(address) => {
+                let [a, b, c, _] = address.octets();
+                Some(format!("{a}.{b}.{c}.0/24"))
+            }
+            Self::V6(head) => {
+                let [a, b, c] = [48, 32, 16].map(|shift| (head >> shift) & 0xffff);
+                Some(format!("{a:x}:{b:x}:{c:x}::/48"))
+            }
+            Self::Unknown => None,
+        }
+    }
+}
+
 impl From<IpAddr> for Address {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
@@ -285,6 +303,19 @@ mod tests {
             assert!(https("203.0.113.7", &[]) && https("203.0.113.7", &plain), "a stranger's word");
             assert!(https("10.0.0.1", &[]) && !https("10.0.0.1", &plain), "a proxy's word");
         }
+    }
+
+    #[test]
+    fn a_block_is_what_one_network_has() {
+        for (address, block) in [
+            ("203.0.113.7", "203.0.113.0/24"),
+            ("203.0.113.250", "203.0.113.0/24"),
+            ("::ffff:203.0.113.7", "203.0.113.0/24"),
+            ("2001:db8:12:3456::1", "2001:db8:12::/48"),
+        ] {
+            assert_eq!(at(address).block().as_deref(), Some(block), "{address}");
+        }
+        assert_eq!(Address::Unknown.block(), None);
     }
 
     #[test]

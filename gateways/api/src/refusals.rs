@@ -61,17 +61,7 @@ fn cause(error: &ApiError) -> Option<Cause> {
 
 /// The block of addresses around one; what nobody said is no block.
 fn network(address: Address) -> Sender {
-    match address {
-        Address::V4(address) => {
-            let [a, b, c, _] = address.octets();
-            Sender::Network(format!("{a}.{b}.{c}.0/24"))
-        }
-        Address::V6(head) => {
-            let [a, b, c] = [48, 32, 16].map(|shift| (head >> shift) & 0xffff);
-            Sender::Network(format!("{a:x}:{b:x}:{c:x}::/48"))
-        }
-        Address::Unknown => Sender::Others,
-    }
+    address.block().map_or(Sender::Others, Sender::Network)
 }
 
 impl Refusals {

@@ -18,6 +18,7 @@ pub mod relay;
 mod removals;
 mod resync;
 mod shard;
+mod sharing;
 mod slash;
 mod sync;
 mod tap;

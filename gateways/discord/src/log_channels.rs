@@ -81,6 +81,7 @@ impl Inner {
         }
         let mut guilds: BTreeSet<GuildId> = self.alerted();
         guilds.extend(self.queries.outbox().unannounced().await?);
+        guilds.extend(self.queries.outbox().alerting().await?);
         guilds.retain(|guild| self.owns(*guild) && !desk.writing.contains(guild));
         desk.silent.retain(|_, until| Instant::now() < *until);
         let mut pause = TICK;
@@ -100,14 +101,14 @@ impl Inner {
 
     /// Writes what a guild is to read; false if something is left to be tried again.
     async fn write_to(&self, guild: GuildId) -> bool {
-        let told = self.tell_staff(guild).await;
-        match self.announce(guild).await {
-            Ok(()) => told,
-            Err(error) => {
+        let mut well = self.tell_staff(guild).await;
+        for written in [self.announce(guild).await, self.alert_sharing(guild).await] {
+            if let Err(error) = written {
                 tracing::warn!(%guild, error, "a log message could not be written; tried again later");
-                false
+                well = false;
             }
         }
+        well
     }
 
     async fn announce(&self, guild: GuildId) -> Result<(), String> {

@@ -184,6 +184,10 @@ pub(crate) struct Jobs {
     pub(crate) tries: u32,
     /// Pause before the second try.
     pub(crate) retry_pause: Duration,
+    /// Shortest pause between two looks for shared keys.
+    pub(crate) sharing: Duration,
+    /// Events of the log that one look takes at once.
+    pub(crate) sharing_batch: u32,
 }
 
 /// How a process keeps its key ring.
@@ -437,5 +441,7 @@ fn jobs(r: &mut Reader<'_>) -> Jobs {
         prune: r.millis("jobs.prune_ms", 1_000..=DAY_MS),
         tries: r.number("jobs.tries", 1..=100),
         retry_pause: r.millis("jobs.retry_pause_ms", 1..=60_000),
+        sharing: r.millis("jobs.sharing_ms", 10..=60_000),
+        sharing_batch: r.number("jobs.sharing_batch", 1..=10_000),
     }
 }

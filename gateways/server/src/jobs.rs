@@ -1,6 +1,8 @@
 //! Background work: what the clock has done goes into the log at most a second late; first validations are
-//! recorded; last sights are written; old idempotency rows are pruned. Every loop is bounded, tries again with
+//! recorded; last sights are written; old idempotency rows are pruned; shared keys are watched for. Every loop is bounded, tries again with
 //! growing pauses, and loses nothing by being killed: whatever it did not do is still due at the next start.
+
+mod sharing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use commands::{CommandError, Commands, Context};
 use domain::id::{GuildId, LicenseId};
 use domain::time::{Span, Timestamp};
 use futures::StreamExt as _;
-use projections::{Due, FirstValidation, GuildFacts, Queries, QueryError};
+use projections::{Activations, Due, FirstValidation, GuildFacts, Queries, QueryError};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -44,6 +46,8 @@ struct Inner {
     queries: Queries,
     clock: Clock,
     limits: config::Jobs,
+    /// New devices, of which the rules of sharing judge.
+    activations: Activations,
     /// This process, as the lease names it.
     holder: String,
     /// How long a session may be idle.
@@ -94,7 +98,9 @@ impl Jobs {
         holder: String,
     ) -> Self {
         let (pass, announcing) = (Mutex::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { commands, queries, clock, limits, idle, holder, pass, announcing }) }
+        let activations = queries.activations();
+        let inner = Inner { commands, queries, clock, limits, activations, idle, holder, pass, announcing };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Records the first validations that this process answered, until `stop` is cancelled.
@@ -109,6 +115,8 @@ impl Jobs {
         tasks.spawn(async move { jobs.due_loop(token).await });
         let (jobs, token) = (self.clone(), stop.clone());
         tasks.spawn(async move { jobs.prune_loop(token).await });
+        let (jobs, token) = (self.clone(), stop.clone());
+        tasks.spawn(async move { jobs.sharing_loop(token).await });
     }
 
     async fn due_loop(&self, stop: CancellationToken) {

@@ -226,7 +226,9 @@ impl Player<'_> {
             id: Uuid::new_v4(),
             device_id: device.to_owned(),
             name: Some(called.to_owned()),
+            by: Authority::Client,
             components: Vec::new(),
+            network: None,
         };
         self.commands.activate(context, self.key(which).await?, order).await?;
         Ok(())

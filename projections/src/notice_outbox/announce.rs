@@ -119,7 +119,7 @@ fn pending(row: &Row) -> Result<Announcement, QueryError> {
 
 /// A number in digits and small letters: a guild in at most 13 symbols, which leaves ten digits for the number of the
 /// message within the 25 symbols that Discord takes.
-fn base36(mut number: u64) -> String {
+pub(super) fn base36(mut number: u64) -> String {
     let mut symbols = Vec::new();
     loop {
         symbols.extend(char::from_digit((number % 36) as u32, 36));

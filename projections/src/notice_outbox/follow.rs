@@ -6,19 +6,14 @@ use std::sync::atomic::Ordering;
 
 use domain::event::{DomainEvent, StoredEvent};
 use domain::id::{GuildId, Kind, LicenseId, Pseudonym};
-use domain::member;
 use domain::time::Timestamp;
+use domain::{license, member};
 
-use super::{Cause, DeliveryState, Followed, NAME, Outbox, SendLimits, send};
+use super::{Cause, DeliveryState, Followed, NAME, Outbox, SendLimits, alerts, send};
+use crate::consumer::{self, LAZY};
 use crate::db::{Arg, Tx};
 use crate::error::QueryError;
 
-const STANDING: &str = "SELECT epoch, position FROM consumer_checkpoint WHERE name = $1";
-const BEGIN: &str = "INSERT INTO consumer_checkpoint (name, epoch, position) VALUES ($1, $2, $3) \
-    ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch, position = excluded.position \
-    WHERE consumer_checkpoint.epoch <> excluded.epoch";
-const ADVANCE: &str =
-    "UPDATE consumer_checkpoint SET position = $1 WHERE name = $2 AND epoch = $3 AND position = $4";
 /// What waited when the log was restored may have been sent since the backup.
 const SET_ASIDE: &str =
     "UPDATE delivery SET state = 'bulk', announced = NULL WHERE state IN ('waiting', 'sending')";
@@ -55,11 +50,7 @@ const ERASE_REMOVALS: &str = "DELETE FROM held_removal WHERE pseudonym = $1";
 
 /// Every statement of this file.
 pub(super) const STATEMENTS: &[&str] =
-    &[STANDING, BEGIN, ADVANCE, SET_ASIDE, OPEN, REKEY, ERASE_DELIVERIES, ERASE_CHANNEL, ERASE_REMOVALS];
-
-/// The checkpoint may lie so many events behind while none of them concerns the outbox; they are read again after a
-/// restart.
-const LAZY: i64 = 2_000;
+    &[SET_ASIDE, OPEN, REKEY, ERASE_DELIVERIES, ERASE_CHANNEL, ERASE_REMOVALS];
 
 /// What an event changes here.
 enum Change {
@@ -76,14 +67,22 @@ enum Change {
         license: LicenseId,
         position: i64,
     },
+    Suspect {
+        guild: GuildId,
+        license: LicenseId,
+        rule: String,
+        evidence: String,
+        position: i64,
+    },
     Erase(Pseudonym),
 }
 
 impl Outbox {
     /// Reads up to `limit` events after the checkpoint and writes what they change, with the checkpoint. A slot that was
     /// opened makes a delivery, or replaces the one before: due at `now`, or `slot_pause` after the last message of the
-    /// slot. So does a new key of a license whose key was sent. An outbox that never followed this log begins at its head, so nothing old is ever sent; what waited when the
-    /// log was restored is left to the claim panel.
+    /// slot. So does a new key of a license whose key was sent. A suspicion makes an alert. An outbox that never followed
+    /// this log begins at its head, so nothing old is ever sent; what waited when the log was restored is left to the claim
+    /// panel, and alerts are forgotten.
     ///
     /// # Errors
     /// [`QueryError::Unavailable`] if the database does not answer, [`QueryError::Damaged`] for an event that cannot be
@@ -140,17 +139,16 @@ impl Outbox {
 
     /// Where the outbox stands in this log; `None` if it does not.
     async fn standing(&self) -> Result<Option<i64>, QueryError> {
-        let Some(row) = self.sql.fetch_one(STANDING, &[Arg::Text(NAME)]).await? else { return Ok(None) };
-        Ok(if row.text(0)? == &*self.epoch { Some(row.int(1)?) } else { None })
+        Ok(consumer::standing(&self.sql, NAME, &self.epoch).await?)
     }
 
     async fn start_at_head(&self) -> Result<(), QueryError> {
         let head = self.log.head().await?;
         let work = async {
             let mut tx = self.sql.begin().await?;
-            let args = [Arg::Text(NAME), Arg::Text(&self.epoch), Arg::Int(head)];
-            if tx.execute(BEGIN, &args).await? == 1 {
+            if consumer::begin(&mut tx, NAME, &self.epoch, head).await? {
                 tx.execute(SET_ASIDE, &[]).await?;
+                alerts::forget_all(&mut tx).await?;
             }
             tx.commit().await
         };
@@ -166,8 +164,7 @@ impl Outbox {
         limits: &SendLimits,
     ) -> Result<bool, QueryError> {
         let mut tx = self.sql.begin().await?;
-        let args = [Arg::Int(end), Arg::Text(NAME), Arg::Text(&self.epoch), Arg::Int(start)];
-        if tx.execute(ADVANCE, &args).await? != 1 {
+        if !consumer::advance(&mut tx, NAME, &self.epoch, (start, end)).await? {
             return Ok(false);
         }
         let mut opened = BTreeSet::new();
@@ -220,6 +217,9 @@ impl Change {
                 ];
                 tx.execute(REKEY, &args).await?;
             }
+            Self::Suspect { guild, license, rule, evidence, position } => {
+                alerts::keep(tx, *guild, *position, *license, (rule.as_str(), evidence.as_str())).await?;
+            }
             Self::Erase(user) => {
                 for text in [ERASE_DELIVERIES, ERASE_CHANNEL, ERASE_REMOVALS] {
                     tx.execute(text, &[Arg::Text(user.as_str())]).await?;
@@ -264,6 +264,7 @@ fn change(event: &StoredEvent, followed: &mut Followed) -> Result<Option<Change>
             let license = event.stream.id.parse().map_err(|_| damaged(event))?;
             Ok(Some(Change::Rekey { license, position: event.position }))
         }
+        (Kind::License, "license.sharing_suspected") => suspected(event).map(Some),
         (Kind::Member, "member.slot_opened") => opened(event, followed).map(Some),
         _ => Ok(None),
     }
@@ -286,6 +287,20 @@ fn opened(event: &StoredEvent, followed: &mut Followed) -> Result<Change, QueryE
         license: license_id,
         generation,
         cause: Cause::of(&recorded.metadata.actor),
+        position: event.position,
+    })
+}
+
+fn suspected(event: &StoredEvent) -> Result<Change, QueryError> {
+    let DomainEvent::License(license::Event::SharingSuspected { rule, evidence, .. }) = event.read()?.event
+    else {
+        return Err(damaged(event));
+    };
+    Ok(Change::Suspect {
+        guild: event.guild.ok_or_else(|| damaged(event))?,
+        license: event.stream.id.parse().map_err(|_| damaged(event))?,
+        rule,
+        evidence,
         position: event.position,
     })
 }

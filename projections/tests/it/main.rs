@@ -22,6 +22,7 @@ mod sealing;
 mod sharing;
 mod spending;
 mod support;
+mod suspicions;
 mod validating;
 mod world;
 

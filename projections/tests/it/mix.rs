@@ -182,6 +182,8 @@ impl Mix {
                 id: uuid,
                 claim,
                 name: Some("Laptop".to_owned()),
+                by: Authority::Client,
+                network: None,
                 owner_banned: false,
             },
             6 => {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use domain::event::{Actor, DomainEvent, Metadata};
 use domain::id::{DiscordId, GuildId, LicenseId, Pseudonym, StreamId};
 use domain::key::{KeyVersion, Prefix, render};
-use domain::license::{AssignedHow, Device, Event as LicenseEvent};
+use domain::license::{AssignedHow, Authority, Device, Event as LicenseEvent};
 use domain::ports::{Floor as _, Mac};
 use domain::private::{Person, Private};
 use domain::terms::Terms;
@@ -400,7 +400,10 @@ pub(crate) fn activated(id: LicenseId, owner: u64, device: u128) -> New {
         components: Vec::new(),
         activated_at: NOW,
     };
-    of_license(id, LicenseEvent::DeviceActivated { device, expires_at: None })
+    of_license(
+        id,
+        LicenseEvent::DeviceActivated { device, by: Authority::Client, network: None, expires_at: None },
+    )
 }
 
 pub(crate) fn became_active(id: LicenseId) -> New {

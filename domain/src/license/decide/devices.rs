@@ -1,4 +1,4 @@
-//! Devices: activating, freeing, renaming, and the owner's allowance of deactivations.
+//! Devices: activating, freeing, renaming, and the owner's allowances of activations and deactivations.
 
 use uuid::Uuid;
 
@@ -7,23 +7,29 @@ use crate::device::{Component, DeviceClaim, Recognition, recognise};
 use crate::license::clock::count;
 use crate::license::evolve::is_reset;
 use crate::license::{Authority, DeactivationCause, Device, Event, License, Refusal};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
+
+/// A device that asks to be activated.
+pub(super) struct NewDevice<'a> {
+    pub(super) id: Uuid,
+    pub(super) claim: &'a DeviceClaim,
+    pub(super) name: Option<&'a str>,
+    pub(super) by: Authority,
+    pub(super) network: Option<&'a str>,
+}
 
 impl License {
-    /// Activates the device, unless it is one that is active. A device whose offline license has not lapsed
-    /// holds its slot already.
-    pub(super) fn activate_device(
-        &self,
-        id: Uuid,
-        claim: &DeviceClaim,
-        name: Option<&str>,
-        now: Timestamp,
-    ) -> Decision {
+    /// Activates the device, unless it is one that is active, which costs nothing. A device whose offline license
+    /// has not lapsed holds its slot already. The budget is asked before the limit: while it is used up, freeing a
+    /// device would help nobody.
+    pub(super) fn activate_device(&self, asked: &NewDevice<'_>, now: Timestamp) -> Decision {
+        let NewDevice { id, claim, name, by, network } = *asked;
         match recognise(&self.devices, self.terms.device_match, claim) {
             Recognition::Known(_) => return Ok(vec![]),
             Recognition::Mismatch => return Err(Refusal::ComponentsMismatch),
             Recognition::Unknown => {}
         }
+        self.check_activations(by, now)?;
         let mut slots = self.slot_ids(now);
         let used = count(&slots);
         slots.insert(&claim.device_id);
@@ -38,7 +44,8 @@ impl License {
             components: sorted(&claim.components),
             activated_at: now,
         };
-        Ok(vec![Event::DeviceActivated { device, expires_at: self.end_if_started(now) }])
+        let network = network.map(str::to_owned);
+        Ok(vec![Event::DeviceActivated { device, by, network, expires_at: self.end_if_started(now) }])
     }
 
     /// Frees one device.
@@ -97,16 +104,38 @@ impl License {
             return Ok(());
         };
         let window = self.terms.device_reset_window;
-        let ends: Vec<Timestamp> =
-            self.ledger.resets.iter().map(|reset| reset.after(window)).filter(|end| now < *end).collect();
-        let allowed = budget as usize;
-        if ends.len() < allowed {
-            return Ok(());
-        }
-        // When this one has left the window, one less than the budget remains in it.
-        let again_at = ends.get(ends.len() - allowed).copied();
-        Err(Refusal::ResetBudgetExhausted { budget, window, again_at })
+        room(&self.ledger.resets, budget, window, now).map_err(|again_at| Refusal::ResetBudgetExhausted {
+            budget,
+            window,
+            again_at,
+        })
     }
+
+    /// Whoever frees devices to activate others is counted here, however the slots became free: by himself, by
+    /// staff, or by the job that frees devices which nobody uses.
+    fn check_activations(&self, by: Authority, now: Timestamp) -> Result<(), Refusal> {
+        let Some(budget) = self.terms.activation_budget.filter(|_| by.is_limited()) else {
+            return Ok(());
+        };
+        let window = self.terms.device_reset_window;
+        room(&self.ledger.activations, budget, window, now)
+            .map_err(|again_at| Refusal::ActivationBudgetExhausted { budget, window, again_at })
+    }
+}
+
+/// Whether `budget` leaves room for one more in the `window` that slides over `instants`, which are in order.
+///
+/// # Errors
+/// When it will; `None` if never, because the budget is nothing.
+fn room(instants: &[Timestamp], budget: u32, window: Span, now: Timestamp) -> Result<(), Option<Timestamp>> {
+    let ends: Vec<Timestamp> =
+        instants.iter().map(|instant| instant.after(window)).filter(|end| now < *end).collect();
+    let allowed = budget as usize;
+    if ends.len() < allowed {
+        return Ok(());
+    }
+    // When this one has left the window, one less than the budget remains in it.
+    Err(ends.get(ends.len() - allowed).copied())
 }
 
 /// The event that frees `device`.

@@ -7,7 +7,8 @@ use crate::id::Pseudonym;
 use crate::key::KeyVersion;
 use crate::license::{AssignedHow, Event, Generate, Hold, Ledger, License, Refusal, RenewTo, Stage};
 use crate::private::{Person, Private};
-use crate::terms::{ExpiryBasis, OnRoleLoss};
+use crate::sharing::Suspicion;
+use crate::terms::{ExpiryBasis, OnRoleLoss, Terms};
 use crate::time::{Span, Timestamp};
 
 /// A new license, its owner and its aliases, in one append.
@@ -17,7 +18,7 @@ pub(super) fn generate(generate: &Generate, now: Timestamp) -> Vec<Event> {
     let terms = &generate.terms;
     let start = generate.starts_at.map_or(now, |starts_at| starts_at.max(now));
     let running = terms.expiry_basis == ExpiryBasis::Creation;
-    let ledger = inherited(&generate.ledger, terms.max_devices, now);
+    let ledger = inherited(&generate.ledger, terms, now);
     let mut events = vec![Event::Generated {
         license_id: generate.id,
         guild_id: generate.guild,
@@ -40,18 +41,22 @@ pub(super) fn generate(generate: &Generate, now: Timestamp) -> Vec<Event> {
     events
 }
 
-/// What the slot's former license passes on: its resets, and its leases that have not lapsed. If the type's
-/// limit has become lower than the number of leased devices, those that lapse last are kept: as many slots stay
-/// taken for as long, and never more than there are.
-fn inherited(former: &Ledger, max_devices: Option<u32>, now: Timestamp) -> Ledger {
+/// What the slot's former license passes on: its resets, the activations that these terms count, and its leases that
+/// have not lapsed. If the type's limit has become lower than the number of leased devices, those that lapse last are
+/// kept: as many slots stay taken for as long, and never more than there are.
+fn inherited(former: &Ledger, terms: &Terms, now: Timestamp) -> Ledger {
     let mut ledger = former.clone();
     ledger.resets.sort_unstable();
+    ledger.activations.sort_unstable();
+    if terms.activation_budget.is_none() {
+        ledger.activations = Box::default();
+    }
     ledger.leases.retain(|lease| now < lease.until);
     ledger.leases.sort_by_key(|lease| std::cmp::Reverse(lease.until));
     let mut devices: Vec<String> = Vec::new();
     ledger.leases.retain(|lease| {
         let known = devices.contains(&lease.device_id);
-        let room = max_devices.is_none_or(|limit| devices.len() < limit as usize);
+        let room = terms.max_devices.is_none_or(|limit| devices.len() < limit as usize);
         if !known && room {
             devices.push(lease.device_id.clone());
         }
@@ -88,6 +93,25 @@ impl License {
 
     pub(super) fn suspend(&self, hold: Hold, now: Timestamp) -> Vec<Event> {
         if self.holds.contains(&hold) { vec![] } else { vec![Event::Suspended { hold, at: now }] }
+    }
+
+    /// What the rules saw, and the hold of an automatic rule if that is to follow.
+    pub(super) fn suspect_sharing(
+        &self,
+        suspicions: &[Suspicion],
+        suspend: bool,
+        now: Timestamp,
+    ) -> Vec<Event> {
+        let told = |suspicion: &Suspicion| Event::SharingSuspected {
+            rule: suspicion.rule.as_str().to_owned(),
+            evidence: suspicion.evidence.to_string(),
+            at: now,
+        };
+        let mut events: Vec<Event> = suspicions.iter().map(told).collect();
+        if suspend && !events.is_empty() {
+            events.extend(self.suspend(Hold::Policy, now));
+        }
+        events
     }
 
     pub(super) fn resume(&self, hold: Hold, now: Timestamp) -> Decision {

@@ -9,7 +9,14 @@ fn limited(limit: u32) -> Vec<Event> {
 
 fn with_components(number: u128, device_id: &str, components: Vec<Component>) -> Action {
     let claim = DeviceClaim { device_id: device_id.to_owned(), components };
-    Action::ActivateDevice { id: uuid(number), claim, name: None, owner_banned: false }
+    Action::ActivateDevice {
+        id: uuid(number),
+        claim,
+        name: None,
+        by: Authority::Client,
+        network: None,
+        owner_banned: false,
+    }
 }
 
 #[test]
@@ -36,15 +43,25 @@ fn the_same_device_again_is_the_same_device() {
 fn the_name_of_a_device_is_sealed_for_the_owner_and_its_components_are_sorted() {
     let components = vec![component("disk", "2"), component("cpu", "1"), component("disk", "3")];
     let claim = DeviceClaim { device_id: "pc".to_owned(), components };
-    let action =
-        Action::ActivateDevice { id: uuid(1), claim, name: Some("Desk".to_owned()), owner_banned: false };
+    let action = Action::ActivateDevice {
+        id: uuid(1),
+        claim,
+        name: Some("Desk".to_owned()),
+        by: Authority::Client,
+        network: None,
+        owner_banned: false,
+    };
     let device = Device {
         name: Some(Private::of_user(&ada().id, "Desk")),
         components: vec![component("cpu", "1"), component("disk", "2")],
         ..device(1, "pc", day(1))
     };
-    when(&limited(1), day(1), action)
-        .then_expect_events(vec![Event::DeviceActivated { device, expires_at: None }]);
+    when(&limited(1), day(1), action).then_expect_events(vec![Event::DeviceActivated {
+        device,
+        by: Authority::Client,
+        network: None,
+        expires_at: None,
+    }]);
 }
 
 #[test]
@@ -212,7 +229,7 @@ fn a_budget_of_nothing_is_never_possible_again() {
 #[test]
 fn a_lowered_budget_names_the_instant_at_which_enough_has_left_the_window() {
     let terms = terms(|terms| terms.device_reset_budget = Some(1));
-    let ledger = Some(Ledger { resets: vec![day(-9), day(-8), day(-7)], leases: vec![] });
+    let ledger = Some(Ledger { resets: vec![day(-9), day(-8), day(-7)], ..Ledger::default() });
     let Event::Generated { license_id, guild_id, license_type, key, at, .. } = generated(&terms) else {
         unreachable!()
     };
@@ -268,4 +285,100 @@ fn a_held_or_expired_license_lets_its_devices_be_freed() {
         Event::Expired { at: day(30) },
         deactivated(1, "pc", Authority::Owner, day(31)),
     ]);
+}
+
+/// Terms with one device at a time and three new ones in ten days.
+fn few_new() -> Vec<Event> {
+    let terms = terms(|terms| {
+        terms.max_devices = Some(1);
+        terms.activation_budget = Some(3);
+        terms.device_reset_window = Span::days(10);
+    });
+    vec![generated(&terms), assigned(START)]
+}
+
+fn activate_by(number: u128, by: Authority) -> Action {
+    let claim = claim(&format!("d{number}"));
+    Action::ActivateDevice { id: uuid(number), claim, name: None, by, network: None, owner_banned: false }
+}
+
+/// Activates the devices `d<n>` of `numbers`, one a day from `day(first)`, and frees each by `freed`.
+fn cycle(given: &[Event], first: i64, numbers: std::ops::Range<u128>, freed: &Action) -> Vec<Event> {
+    let mut events = given.to_vec();
+    for (now, number) in (first..).map(day).zip(numbers) {
+        events.extend(after_events(&events, now, activate_by(number, Authority::Client)));
+        let Action::DeactivateDevice { by, cause, .. } = freed.clone() else { unreachable!() };
+        let free = Action::DeactivateDevice { device: format!("d{number}"), by, cause };
+        events.extend(after_events(&events, now, free));
+    }
+    events
+}
+
+#[test]
+fn one_key_does_not_go_around_however_its_slots_become_free() {
+    let freed = |by, cause| Action::DeactivateDevice { device: String::new(), by, cause };
+    for freed in [
+        freed(Authority::Client, DeactivationCause::Requested),
+        freed(Authority::Owner, DeactivationCause::Requested),
+        freed(Authority::Staff, DeactivationCause::Requested),
+        freed(Authority::Job, DeactivationCause::Inactive),
+    ] {
+        let given = cycle(&few_new(), 1, 1..4, &freed);
+        let refusal =
+            Refusal::ActivationBudgetExhausted { budget: 3, window: Span::days(10), again_at: Some(day(11)) };
+        for by in [Authority::Owner, Authority::Client] {
+            // A device that was freed is a new one again.
+            when(&given, day(4), activate_by(1, by)).then_expect_error(refusal.clone());
+            when(&given, Timestamp(day(11).0 - 1), activate_by(4, by)).then_expect_error(refusal.clone());
+            let expected = Event::DeviceActivated {
+                device: device(4, "d4", day(11)),
+                by,
+                network: None,
+                expires_at: None,
+            };
+            when(&given, day(11), activate_by(4, by)).then_expect_events(vec![expected]);
+        }
+        let later = after(&given, day(11), activate_by(4, Authority::Client));
+        assert_eq!(*later.ledger.activations, [day(2), day(3), day(11)], "what left the window is forgotten");
+    }
+}
+
+#[test]
+fn the_budget_is_asked_before_the_limit_and_an_active_device_costs_nothing() {
+    let freed = deactivate("", Authority::Client);
+    let two = cycle(&few_new(), 1, 1..3, &freed);
+    let given = [two.clone(), after_events(&two, day(3), activate_by(3, Authority::Client))].concat();
+    when(&given, day(4), activate_by(4, Authority::Client)).then_expect_error(
+        Refusal::ActivationBudgetExhausted { budget: 3, window: Span::days(10), again_at: Some(day(11)) },
+    );
+    when(&given, day(4), activate_by(3, Authority::Client)).then_expect_events(vec![]);
+    when(&given, day(11), activate_by(4, Authority::Client))
+        .then_expect_error(Refusal::DeviceLimitReached { used: 1, limit: 1 });
+}
+
+#[test]
+fn staff_activate_beyond_the_budget_and_it_does_not_count() {
+    let given = cycle(&few_new(), 1, 1..4, &deactivate("", Authority::Client));
+    let by = Authority::Staff;
+    let expected =
+        Event::DeviceActivated { device: device(4, "d4", day(4)), by, network: None, expires_at: None };
+    when(&given, day(4), activate_by(4, by)).then_expect_events(vec![expected]);
+    assert_eq!(*after(&given, day(4), activate_by(4, by)).ledger.activations, [day(1), day(2), day(3)]);
+}
+
+#[test]
+fn a_new_owner_does_not_renew_the_budget() {
+    let given = cycle(&few_new(), 1, 1..4, &deactivate("", Authority::Client));
+    let handed = after(&given, day(4), Action::Transfer { to: grace(), secret_id: 1 });
+    assert_eq!(*handed.ledger.activations, [day(1), day(2), day(3)]);
+}
+
+#[test]
+fn without_a_budget_nothing_is_noted_and_without_it_any_more_nothing_is_kept() {
+    let given = [limited(2), vec![activated(1, "pc", START), activated(2, "laptop", START)]].concat();
+    assert_eq!(license(&given).ledger, Ledger::default());
+    let given = cycle(&few_new(), 1, 1..4, &deactivate("", Authority::Client));
+    let terms = terms(|_| {});
+    let change = Event::TermsChanged { terms, expires_at: None, at: day(4) };
+    assert_eq!(*license(&[given, vec![change]].concat()).ledger.activations, []);
 }

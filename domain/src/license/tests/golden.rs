@@ -114,6 +114,27 @@ fn the_files_together_are_the_history_of_one_license_in_any_order() {
 }
 
 #[test]
+fn who_activated_a_device_and_from_where_stands_in_newer_events_only() {
+    let (_, old) = events().into_iter().find(|(name, _)| name == "license.device_activated.v1").unwrap();
+    let Event::DeviceActivated { device, by, network, expires_at } = old else { panic!("{old:?}") };
+    assert_eq!((by, network), (Authority::Client, None));
+    for (by, word) in [(Authority::Owner, "owner"), (Authority::Staff, "staff")] {
+        let network = Some("rQ0zNQ5XhSkkbTyBnOEbVQ".to_owned());
+        let event = Event::DeviceActivated { device: device.clone(), by, network, expires_at };
+        let json = serde_json::to_value(&event).unwrap();
+        assert_eq!((&json["by"], &json["network"]), (&word.into(), &"rQ0zNQ5XhSkkbTyBnOEbVQ".into()));
+        assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+    }
+}
+
+#[test]
+fn a_ledger_has_counted_activations_only_where_there_are_any() {
+    let json = serde_json::to_value(Ledger { activations: [START].into(), ..Ledger::default() }).unwrap();
+    assert_eq!(json, serde_json::json!({ "activations": [START] }));
+    assert_eq!(serde_json::from_value::<Ledger>(serde_json::json!({})).unwrap(), Ledger::default());
+}
+
+#[test]
 fn cleared_metadata_is_not_the_same_as_metadata_left_alone() {
     let cleared = Event::MetadataChanged { metadata: Some(None), private_metadata: None, at: START };
     let json = serde_json::to_value(&cleared).unwrap();

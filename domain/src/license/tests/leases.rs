@@ -80,7 +80,10 @@ fn the_owner_names_the_device_by_its_id_and_a_program_by_its_components_too() {
         terms.device_match = DeviceMatch::All;
     });
     let device = Device { components: vec![component("cpu", "1")], ..device(1, "pc", START) };
-    let given = [generated(&terms), Event::DeviceActivated { device, expires_at: None }];
+    let given = [
+        generated(&terms),
+        Event::DeviceActivated { device, by: Authority::Client, network: None, expires_at: None },
+    ];
     let asked = |device_id: &str, components: Vec<Component>| Action::IssueLease {
         id: uuid(11),
         claim: DeviceClaim { device_id: device_id.to_owned(), components },

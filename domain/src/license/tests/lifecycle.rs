@@ -82,11 +82,23 @@ fn a_next_generation_inherits_resets_and_the_leases_that_have_not_lapsed() {
     command.ledger = Ledger {
         resets: vec![day(-2), day(-1)],
         leases: vec![lease(1, "a", day(2)), lease(2, "b", START), lease(3, "c", day(1))],
+        ..Ledger::default()
     };
     let made = license(&made(&command));
     assert_eq!(made.ledger.resets, [day(-2), day(-1)]);
     assert_eq!(made.ledger.leases, [lease(3, "c", day(1)), lease(1, "a", day(2))]);
     assert_eq!(made.slots_used(START), 2);
+}
+
+#[test]
+fn a_next_generation_inherits_counted_activations_if_its_terms_count_them() {
+    let counted = |budget| {
+        let mut command = generate(&terms(|terms| terms.activation_budget = budget));
+        command.ledger.activations = [day(-1), day(-2)].into();
+        license(&made(&command)).ledger.activations
+    };
+    assert_eq!(*counted(Some(3)), [day(-2), day(-1)]);
+    assert_eq!(*counted(None), []);
 }
 
 #[test]
@@ -140,7 +152,12 @@ fn the_first_device_starts_a_waiting_clock_and_the_second_does_not() {
     let given = vec![generated(&thirty_days(|terms| {
         terms.expiry_basis = ExpiryBasis::FirstActivation;
     }))];
-    let first = Event::DeviceActivated { device: device(1, "pc", day(5)), expires_at: Some(day(35)) };
+    let first = Event::DeviceActivated {
+        device: device(1, "pc", day(5)),
+        by: Authority::Client,
+        network: None,
+        expires_at: Some(day(35)),
+    };
     when(&given, day(5), activate(1, "pc")).then_expect_events(vec![first.clone()]);
     let given = [given, vec![first]].concat();
     when(&given, day(6), activate(2, "laptop")).then_expect_events(vec![activated(2, "laptop", day(6))]);

@@ -39,6 +39,7 @@ fn any_terms() -> impl Strategy<Value = Terms> {
             // The same in every change, so that the allowance can be counted from outside.
             terms.device_reset_cooldown = Some(Span::hours(12));
             terms.device_reset_budget = Some(2);
+            terms.activation_budget = Some(6);
             terms.device_reset_window = Span::days(5);
         })
     })
@@ -67,8 +68,9 @@ fn any_device_action() -> impl Strategy<Value = Action> {
     let name = || (0..DEVICES.len()).prop_map(|device| DEVICES[device].to_owned());
     let id = || any::<u128>().prop_map(Uuid::from_u128);
     prop_oneof![
-        6 => (id(), any_claim(), any::<bool>()).prop_map(|(id, claim, owner_banned)| {
-            Action::ActivateDevice { id, claim, name: None, owner_banned: owner_banned && claim_is_odd(id) }
+        6 => (id(), any_claim(), any_authority(), any::<bool>()).prop_map(|(id, claim, by, owner_banned)| {
+            let owner_banned = owner_banned && claim_is_odd(id);
+            Action::ActivateDevice { id, claim, name: None, by, network: None, owner_banned }
         }),
         3 => (name(), any_authority()).prop_map(|(device, by)| deactivate(&device, by)),
         1 => any_authority().prop_map(|by| Action::ResetDevices { by }),
@@ -144,6 +146,7 @@ fn any_generate() -> impl Strategy<Value = Generate> {
 struct Witness {
     license: License,
     resets: Vec<Timestamp>,
+    activations: Vec<Timestamp>,
     fresh_end: bool,
 }
 
@@ -164,6 +167,7 @@ impl Witness {
         prop_assert_eq!(ids.len(), after.devices.len(), "a device is active at most once");
         prop_assert!(after.holds.is_sorted());
         self.check_end(&before, event, command)?;
+        self.check_activations(event)?;
         self.check_allowance(event)
     }
 
@@ -192,6 +196,17 @@ impl Witness {
             Event::Generated { .. } | Event::Renewed { .. } => self.fresh_end = true,
             Event::TermsChanged { .. } if !self.license.has_expired(command.now) => self.fresh_end = true,
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn check_activations(&mut self, event: &Event) -> Result<(), TestCaseError> {
+        prop_assert!(self.license.ledger.activations.len() <= 6, "the ledger is bounded");
+        if let Event::DeviceActivated { device, by: Authority::Owner | Authority::Client, .. } = event {
+            let at = device.activated_at;
+            let recent = self.activations.iter().filter(|one| one.after(Span::days(5)) > at).count();
+            prop_assert!(recent < 6, "the budget is six in five days");
+            self.activations.push(at);
         }
         Ok(())
     }

@@ -100,11 +100,30 @@ fn a_key_is_delivered_once_and_its_successor_again() {
 #[test]
 fn suspected_sharing_is_recorded_and_changes_nothing_else() {
     let given = [generated(&Terms::default())];
-    let action =
-        Action::SuspectSharing { rule: "addresses".to_owned(), evidence: "{\"addresses\":12}".to_owned() };
+    let action = Action::SuspectSharing { suspicions: vec![suspicion(9)], suspend: false };
     let before = license(&given);
     let after = after(&given, day(1), action);
     assert_eq!(License { version: before.version, updated_at: START, ..after }, before);
+}
+
+#[test]
+fn suspected_sharing_holds_the_license_if_that_is_to_follow() {
+    let given = [generated(&Terms::default())];
+    let suspect = |suspicions| Action::SuspectSharing { suspicions, suspend: true };
+    let told = |count| Event::SharingSuspected {
+        rule: "devices".to_owned(),
+        evidence: format!(r#"{{"count":{count},"limit":5,"window":"P1D"}}"#),
+        at: day(1),
+    };
+    let held = Event::Suspended { hold: Hold::Policy, at: day(1) };
+    when(&given, day(1), suspect(vec![suspicion(9), suspicion(7)])).then_expect_events(vec![
+        told(9),
+        told(7),
+        held.clone(),
+    ]);
+    when(&given, day(1), suspect(vec![])).then_expect_events(vec![]);
+    let given = [given.to_vec(), vec![held]].concat();
+    when(&given, day(1), suspect(vec![suspicion(9)])).then_expect_events(vec![told(9)]);
 }
 
 /// Seals what a command gave, as the store does, and applies it.

@@ -24,6 +24,7 @@ pub(super) fn every_refusal() -> Vec<Refusal> {
         Refusal::ResetCooldown { again_at: day(1) },
         Refusal::ResetBudgetExhausted { budget: 1, window: Span::days(30), again_at: Some(day(1)) },
         Refusal::ResetBudgetExhausted { budget: 0, window: Span::days(30), again_at: None },
+        Refusal::ActivationBudgetExhausted { budget: 1, window: Span::days(30), again_at: Some(day(1)) },
         Refusal::RoleBound,
         Refusal::NotTransferable,
         Refusal::SelfTransfer,
@@ -93,7 +94,14 @@ fn refusal(terms: &Terms, more: &[Event]) -> Refusal {
 #[test]
 fn an_activation_is_refused_with_the_code_of_the_verdict() {
     let plain = Terms::default();
-    let banned = Action::ActivateDevice { id: uuid(1), claim: claim("pc"), name: None, owner_banned: true };
+    let banned = Action::ActivateDevice {
+        id: uuid(1),
+        claim: claim("pc"),
+        name: None,
+        by: Authority::Client,
+        network: None,
+        owner_banned: true,
+    };
     when(&[generated(&plain)], day(1), banned).then_expect_error(Refusal::UserBanned);
     let holds = [Hold::RoleLoss, Hold::Policy].map(|hold| Event::Suspended { hold, at: START });
     assert_eq!(refusal(&plain, &holds), Refusal::Suspended { hold: Hold::Policy });

@@ -32,7 +32,7 @@ fn transferred(at: Timestamp) -> Event {
 fn an_owner_offers_and_the_receiver_has_seven_days() {
     when(&transferable(), day(1), OFFER(grace())).then_expect_events(vec![offered(day(1))]);
     let open = after(&transferable(), day(1), OFFER(grace()));
-    assert_eq!(open.offer, Some(Offer { to: grace(), expires_at: day(8) }));
+    assert_eq!(open.offer.as_deref(), Some(&Offer { to: grace(), expires_at: day(8) }));
     assert_eq!(open.owner, Some(ada()), "nothing changes hands yet");
 }
 

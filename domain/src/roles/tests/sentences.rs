@@ -355,14 +355,20 @@ fn the_next_generation_inherits_resets_and_leases() {
     let id = world.slot("pro").license_id;
     let lease = |n, until| Lease { id: Uuid::from_u128(n), device_id: format!("machine {n}"), until };
     let (lapsed, running) = (lease(1, world.now + DAY), lease(2, world.now + Span::days(9)));
-    let ledger = Ledger { resets: vec![world.now], leases: vec![lapsed, running.clone()] };
+    let ledger = Ledger {
+        resets: vec![world.now],
+        leases: vec![lapsed, running.clone()],
+        activations: [world.now].into(),
+    };
     world.licenses.get_mut(&id).unwrap().ledger = ledger.clone();
     world.see(&[]);
     world.wait(DAY);
     let plan = world.see(&[10]);
     let LicenseAction::Generate { ledger: inherited, .. } = &plan.licenses[0] else { panic!("{plan:?}") };
-    assert_eq!(inherited, &Ledger { resets: ledger.resets, leases: vec![running] });
-    assert_eq!(&world.license("pro").ledger, inherited);
+    assert_eq!(inherited, &Ledger { leases: vec![running], ..ledger });
+    // Its terms count no activations.
+    let kept = Ledger { activations: [].into(), ..inherited.clone() };
+    assert_eq!(world.license("pro").ledger, kept);
 }
 
 #[test]

@@ -27,6 +27,7 @@ use crate::answer::{self, Reader};
 use crate::caller::Caller;
 use crate::error::{ApiError, Code};
 use crate::frame::{REPLAYED, RequestId};
+use crate::proxies::Address;
 use crate::recipe::{Outcome, Recipe, Subject};
 use crate::render::Audience;
 use crate::state::ApiState;
@@ -40,6 +41,8 @@ const TRACEPARENT: &str = "traceparent";
 pub(crate) struct Write {
     pub(crate) state: ApiState,
     pub(crate) principal: Principal,
+    /// Where it comes from.
+    pub(crate) address: Address,
     pub(crate) now: Timestamp,
     pub(crate) uri: Uri,
     /// The version of the API that it is answered in.
@@ -89,7 +92,7 @@ impl Write {
         let now = state.now();
         let caller = Caller::in_parts(&parts.extensions)?;
         let mut principal = Principal::of(state, caller, &parts, now).await?;
-        let version = caller.version();
+        let (version, address) = (caller.version(), caller.address());
         let heard = position::hear(state, &parts.headers).await?;
         if heard.is_some() {
             principal = Box::pin(principal.again(state, caller, &parts, now)).await?;
@@ -113,6 +116,7 @@ impl Write {
         Ok(Self {
             state: state.clone(),
             principal,
+            address,
             now,
             uri: parts.uri,
             version,

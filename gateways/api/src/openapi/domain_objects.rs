@@ -1,7 +1,8 @@
 //! The schemas of settings and terms, which the domain reads and writes itself. In a change an absent member keeps what
 //! is there, and `null` clears it.
 
-use domain::terms::{DEVICES_MAX, ENTITLEMENTS_MAX};
+use domain::sharing;
+use domain::terms::{ACTIVATIONS_MAX, DEVICES_MAX, ENTITLEMENTS_MAX};
 use serde_json::{Map, Value, json};
 
 /// What a member of the terms or the settings may be.
@@ -50,6 +51,7 @@ fn terms() -> Vec<Member> {
     let flag = || json!({ "type": "boolean" });
     let one_of = |words: &[&str]| json!({ "type": "string", "enum": words });
     let devices = json!({ "type": "integer", "minimum": 1, "maximum": DEVICES_MAX });
+    let activations = json!({ "type": "integer", "minimum": 1, "maximum": ACTIVATIONS_MAX });
     let count = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
     let names = json!({
         "type": "array", "maxItems": ENTITLEMENTS_MAX, "items": { "$ref": "#/components/schemas/Entitlement" },
@@ -83,7 +85,13 @@ fn terms() -> Vec<Member> {
         member("roleLossGrace", Yes, span(), "How long after the loss of the last role that happens."),
         member("deviceResetCooldown", Yes, span(), "Least time between two deactivations by the owner."),
         member("deviceResetBudget", Yes, count, "Deactivations by the owner in one `deviceResetWindow`."),
-        member("deviceResetWindow", No, span(), "The sliding window of the budget."),
+        member(
+            "activationBudget",
+            Yes,
+            activations,
+            "New activations by the owner or with the key in one `deviceResetWindow`.",
+        ),
+        member("deviceResetWindow", No, span(), "The sliding window of both budgets."),
         member("inactiveDeviceAfter", Yes, span(), "A device unseen for so long is deactivated."),
         member("offlineLeaseMax", Yes, span(), "Longest offline license; none is issued without it."),
         member("transferable", No, flag(), "Whether the owner may hand a license on."),
@@ -127,13 +135,27 @@ fn settings() -> Vec<Member> {
 }
 
 fn sharing() -> Value {
+    let limit = |description: &str, default: u32| {
+        json!({
+            "oneOf": [{ "type": "null" }, { "type": "integer", "minimum": 1, "maximum": sharing::LIMIT_MAX }],
+            "description": format!("{description} {default} unless said."),
+        })
+    };
     json!({
         "type": "object",
-        "description": "What happens when a key seems to be shared. A member that is left out is false.",
+        "description": "What happens when a key seems to be shared. A switch that is left out is off; of a limit that is \
+            left out, or `null`, the default holds. A license for many devices has higher limits (docs/SHARING.md).",
         "additionalProperties": false,
         "properties": {
             "detect": { "type": "boolean", "description": "Whether rules watch for it." },
             "autoSuspend": { "type": "boolean", "description": "Whether a suspicion suspends the license." },
+            "devices": limit("Different devices that are nothing unusual in a window.", sharing::DEVICES),
+            "networks": limit("Networks that different devices may come from in a window.", sharing::NETWORKS),
+            "churn": limit("Activations and deactivations that are nothing unusual in a window.", sharing::CHURN),
+            "window": {
+                "oneOf": [{ "type": "null" }, { "$ref": "#/components/schemas/Duration" }],
+                "description": format!("How far a judgement looks back, from PT1H to P30D. {} unless said.", sharing::WINDOW),
+            },
         },
     })
 }

@@ -55,7 +55,7 @@ fn changes_have_the_members_that_are_read() {
 fn settings_and_terms_have_the_members_that_are_written() {
     let written = |value: Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     for (schema, value) in [
-        ("Terms", serde_json::to_value(Terms::default()).unwrap()),
+        ("Terms", serde_json::to_value(Terms { activation_budget: Some(5), ..Terms::default() }).unwrap()),
         ("Settings", serde_json::to_value(Settings::default()).unwrap()),
     ] {
         assert!(permits(schema, &value), "{value}");

@@ -22,7 +22,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("HistoryEntry", &["stateAfter"]),
     ("Problem", &["errors"]),
     ("ReplayStep", &["stateAfter"]),
-    ("Sharing", &["detect", "autoSuspend"]),
+    ("Sharing", &["detect", "autoSuspend", "devices", "networks", "churn", "window"]),
 ];
 
 /// Mends the schemas one by one.

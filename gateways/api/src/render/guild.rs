@@ -60,12 +60,28 @@ pub(crate) struct TypeBody<'a> {
     slug: &'a str,
     name: &'a str,
     #[schema(value_type = doc::Terms)]
-    terms: &'a Terms,
+    terms: TermsBody<'a>,
     retired: bool,
     #[schema(value_type = doc::Time)]
     created_at: Instant,
     #[schema(value_type = doc::Time)]
     updated_at: Instant,
+}
+
+/// Terms with every member: what events leave out where there is none is `null` here, as all that is none.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TermsBody<'a> {
+    #[serde(flatten)]
+    terms: &'a Terms,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activation_budget: Option<()>,
+}
+
+impl<'a> TermsBody<'a> {
+    fn new(terms: &'a Terms) -> Self {
+        Self { terms, activation_budget: terms.activation_budget.is_none().then_some(()) }
+    }
 }
 
 impl<'a> TypeBody<'a> {
@@ -75,7 +91,7 @@ impl<'a> TypeBody<'a> {
             guild_id: guild.id,
             slug: &license_type.slug,
             name: &license_type.name,
-            terms: &license_type.terms,
+            terms: TermsBody::new(&license_type.terms),
             retired: license_type.retired,
             created_at: license_type.created_at.into(),
             updated_at: license_type.updated_at.into(),
@@ -242,5 +258,21 @@ impl<'a> ApiKeyBody<'a> {
             revoked_at: key.revoked_at.map(Instant),
             key: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_have_a_budget_of_activations_or_null() {
+        let shown = |activation_budget| {
+            let terms = Terms { activation_budget, ..Terms::default() };
+            serde_json::to_value(TermsBody::new(&terms)).unwrap()["activationBudget"].clone()
+        };
+        assert_eq!((shown(None), shown(Some(5))), (serde_json::Value::Null, 5.into()));
+        let terms = serde_json::to_value(TermsBody::new(&Terms::default())).unwrap();
+        assert!(terms.as_object().unwrap().contains_key("activationBudget"), "{terms}");
     }
 }

@@ -3,7 +3,7 @@
 
 use axum::response::Response;
 use commands::DeviceOrder;
-use domain::credential::Scope;
+use domain::credential::{ApiKeyKind, Scope};
 use domain::device::Component as Hashed;
 use domain::id::GuildId;
 use domain::license::Authority;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::error::ApiError;
 use crate::extract::body::Object;
 use crate::extract::checks::{self, Component};
+use crate::extract::principal::Principal;
 use crate::extract::with_key::named;
 use crate::extract::write::{Plan, Write};
 use crate::openapi::types as doc;
@@ -63,8 +64,14 @@ pub(crate) async fn activate(write: Write) -> Result<Response, ApiError> {
     let hashed = |(name, value): &(String, String)| Hashed::hashed(mac, named.key.license, name, value);
     let mut hashes: Vec<Hashed> = components.iter().map(hashed).collect();
     hashes.sort();
-    let order =
-        DeviceOrder { id: Uuid::new_v4(), device_id: asked.device_id, name: asked.device_name, components };
+    let order = DeviceOrder {
+        id: Uuid::new_v4(),
+        device_id: asked.device_id,
+        name: asked.device_name,
+        by: authority(&write.principal),
+        components,
+        network: network(&write, named.tenant).await?,
+    };
     let recipe = Recipe::Activation {
         license: named.key.license,
         device: order.id,
@@ -74,6 +81,29 @@ pub(crate) async fn activate(write: Write) -> Result<Response, ApiError> {
     let plan = Plan { tenant: named.tenant, reason: None, audience: named.audience, recipe };
     let commands = write.state.commands();
     write.perform(plan, |context| async move { commands.activate(&context, named.key, order).await }).await
+}
+
+/// On whose authority a device is activated with a license key.
+const fn authority(principal: &Principal) -> Authority {
+    match principal {
+        Principal::Operator => Authority::Staff,
+        Principal::User(_) => Authority::Owner,
+        Principal::Key(_) => Authority::Client,
+    }
+}
+
+/// The block of addresses that a device comes from, where its guild watches for sharing. What a secret key sends comes
+/// from a backend, whose address says nothing about the device.
+async fn network(write: &Write, guild: Option<GuildId>) -> Result<Option<String>, ApiError> {
+    let is_own = match &write.principal {
+        Principal::User(_) => true,
+        Principal::Key(key) => key.kind == ApiKeyKind::Publishable,
+        Principal::Operator => false,
+    };
+    let Some(guild) = guild.filter(|_| is_own) else { return Ok(None) };
+    let facts = write.state.queries().guild(guild).await?;
+    let watched = facts.is_some_and(|facts| facts.guild.settings.sharing.detect);
+    Ok(write.address.block().filter(|_| watched))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -214,6 +214,7 @@ fn refused(refusal: &dyn Refuse) -> Refused {
         detail: refusal.to_string(),
         help: refusal.help(),
         items: Vec::new(),
+        again_at: refusal.again_at(),
     }
 }
 

@@ -10,6 +10,7 @@ use domain::event::Actor;
 use domain::guild::Action;
 use domain::id::{DiscordId, GuildId, LicenseId, StreamId};
 use domain::key::{self, OpenedKey, Prefix};
+use domain::license::Authority;
 use domain::terms::TermsChange;
 use futures::StreamExt as _;
 use projections::{Projector, rebuild as models};
@@ -159,7 +160,9 @@ impl Bed {
             id: Uuid::new_v4(),
             device_id: device.to_owned(),
             name: Some("A machine of the benchmark".to_owned()),
+            by: Authority::Client,
             components: Vec::new(),
+            network: None,
         };
         self.commands()
             .activate(&context, key, order)

@@ -13,6 +13,7 @@ mod aliases;
 mod audit_log;
 mod bulk;
 mod contention;
+mod devices;
 mod discord;
 mod faults;
 mod first_run;

@@ -8,6 +8,7 @@ mod instances;
 mod interactions;
 mod main_job;
 mod odd_input;
+mod sharing;
 mod shuffled;
 mod stops;
 

@@ -534,8 +534,14 @@ async fn changed(commands: &Commands, id: LicenseId, change: usize, now: Timesta
     let context = context(now);
     let key = OpenedKey { license: id, key: commands.load_license(id).await.unwrap().key };
     let device = format!("d{}", change % 4);
-    let order =
-        DeviceOrder { id: Uuid::new_v4(), device_id: device.clone(), name: None, components: Vec::new() };
+    let order = DeviceOrder {
+        id: Uuid::new_v4(),
+        device_id: device.clone(),
+        name: None,
+        by: Authority::Client,
+        components: Vec::new(),
+        network: None,
+    };
     let done = match change {
         0..=7 => {
             commands.activate(&context, key, order).await.map(|made| (made.done.state, made.done.position))
