@@ -132,7 +132,12 @@ impl Guarded for License {
             | Action::AddAlias { .. } => MANAGE,
             Action::Assign { how: AssignedHow::Redeem, owner } => Need::Person(Some(owner.id.clone()), &[]),
             Action::AcceptTransfer { by, .. } => Need::Person(Some(by.id.clone()), &[]),
-            Action::ActivateDevice { .. } => Need::Key(Scope::Activate),
+            Action::ActivateDevice { by, .. } => match by {
+                Authority::Client | Authority::Owner => Need::Key(Scope::Activate),
+                // Whoever passed for staff would have no budget to keep to.
+                Authority::Staff => Need::Staff(Permission::Devices),
+                Authority::Job => Need::Program,
+            },
             Action::DeactivateDevice { by, .. } | Action::ResetDevices { by } => match by {
                 Authority::Client => Need::Key(Scope::Deactivate),
                 Authority::Owner => Need::Any(&[Permission::Devices]),
