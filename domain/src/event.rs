@@ -89,6 +89,10 @@ pub struct Metadata {
 
 /// An event of any aggregate.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most events are those of licenses, and a box for each would cost more than it saves"
+)]
 pub enum DomainEvent {
     /// Of a license.
     License(crate::license::Event),

@@ -68,9 +68,9 @@ impl Nats {
                 let entry = entry.path();
                 // What it deletes meanwhile is not there.
                 if entry.is_dir() {
-                    folders.push(entry)
+                    folders.push(entry);
                 } else {
-                    bytes.extend(std::fs::read(&entry).unwrap_or_default())
+                    bytes.extend(std::fs::read(&entry).unwrap_or_default());
                 }
             }
         }

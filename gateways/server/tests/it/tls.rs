@@ -28,7 +28,7 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        Self::of(CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap())
+        Self::of(&CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap())
     }
 
     /// One that ends so long after now.
@@ -36,10 +36,10 @@ impl Pair {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
         params.not_after = rcgen::date_time_ymd(1970, 1, 1) + now + span;
-        Self::of(params)
+        Self::of(&params)
     }
 
-    fn of(params: CertificateParams) -> Self {
+    fn of(params: &CertificateParams) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap().pem();
         Self { certificate, key: key.serialize_pem() }

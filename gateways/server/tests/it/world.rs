@@ -545,6 +545,10 @@ impl Drop for World {
         }
         if let Some(mut server) = self.server.take() {
             server.child.start_kill().ok();
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "nothing can be awaited here, and it is gone in a moment"
+            )]
             while matches!(server.child.try_wait(), Ok(None)) {
                 std::thread::sleep(Duration::from_millis(5));
             }
