@@ -95,14 +95,14 @@ impl Wish {
         }
     }
 
-    /// What `Accept-Signature` asks for; nothing if the header is not there.
+    /// What `Accept-Signature` asks for; nothing if the header is not there, or empty.
     pub(crate) fn asked(
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<Option<Box<Self>>, ApiError> {
         if headers.contains_key(asked::ACCEPT_SIGNATURE) {
-            asked::read(method, uri, headers).map(|wish| Some(Box::new(wish)))
+            asked::read(method, uri, headers).map(|wish| wish.map(Box::new))
         } else {
             Ok(None)
         }

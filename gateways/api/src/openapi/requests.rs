@@ -71,7 +71,7 @@ pub(super) fn parameters() -> Value {
             "Accept-Signature",
             "Sign the answer (RFC 9421): a label, `()`, a random `nonce`. It is bound to method, path, query and, with a \
              `Content-Digest` of the request, to the body.",
-            text("^[a-z*][a-z0-9_.*-]{0,31}=\\(\\)(;created)?(;nonce=\"[A-Za-z0-9_-]{1,64}\")?(;tag=\"dca-auth\")?$"),
+            text("^([a-z*][a-z0-9_.*-]{0,31}=\\(\\)(;created)?(;nonce=\"[A-Za-z0-9_-]{1,64}\")?(;tag=\"dca-auth\")?)?$"),
         ),
         "CsrfToken": header(
             "X-CSRF-Token",

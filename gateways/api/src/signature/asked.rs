@@ -15,11 +15,14 @@ fn wrong(detail: impl Into<String>) -> ApiError {
     ApiError::invalid("Accept-Signature", "WRONG_FORM", detail)
 }
 
-/// Reads the header, which is there.
-pub(super) fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Wish, ApiError> {
+/// Reads the header, which is there. An empty dictionary asks for nothing (RFC 8941, section 3.2).
+pub(super) fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Option<Wish>, ApiError> {
     let asked = dictionary(headers, &ACCEPT_SIGNATURE).ok_or_else(|| {
         wrong("must be a structured dictionary, such as dca=();created;nonce=\"…\";tag=\"dca-auth\"")
     })?;
+    if asked.is_empty() {
+        return Ok(None);
+    }
     let mut members = asked.into_iter();
     let (Some((label, ListEntry::InnerList(list))), None) = (members.next(), members.next()) else {
         return Err(wrong("must ask for one signature: a label, and a list of components in parentheses"));
@@ -28,7 +31,7 @@ pub(super) fn read(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Wi
     wish.digest = digest(headers)?;
     check_components(&list, wish.digest.is_some())?;
     take_parameters(&list, &mut wish)?;
-    Ok(wish)
+    Ok(Some(wish))
 }
 
 /// A header that is a dictionary; several lines of it are one.

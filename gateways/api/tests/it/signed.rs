@@ -281,8 +281,11 @@ async fn a_wish_that_cannot_be_met_is_refused_by_name() {
         assert!(reply.header("signature").unwrap().starts_with(&format!("{label}=:")), "{good}: {reply:?}");
         reply.ok(200);
     }
+    // An empty dictionary asks for nothing.
+    let reply = ask("").await;
+    assert_eq!(reply.header("signature"), None);
+    reply.ok(200);
     for bad in [
-        "",
         "dca",
         "dca=1",
         "dca=(",

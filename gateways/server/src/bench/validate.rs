@@ -34,6 +34,8 @@ const LICENSES: usize = 200;
 const TURNS: usize = 7;
 const START_WITHIN: Duration = Duration::from_secs(30);
 pub(super) const PATH: &str = "/licenses/validate";
+/// What asks for a signed answer (RFC 9421, section 5).
+const WISH: &[u8] = b"Accept-Signature: dca=();created;nonce=\"bench\";tag=\"dca-auth\"\r\n";
 
 /// One of the two that are compared.
 struct Target {
@@ -76,6 +78,7 @@ pub(super) async fn run(bench: &Bench) -> Outcome<Value> {
     }
     let malformed = measure(&target(&product, address, &malformed()), bench.seconds, None).await?;
     let forged = measure(&target(&product, address, &forged()?), bench.seconds, None).await?;
+    let signed = measure(&signed(&ours), bench.seconds, None).await?;
     door.close().await;
     floor_process.kill().await.ok();
     product.kill().await.ok();
@@ -84,8 +87,23 @@ pub(super) async fn run(bench: &Bench) -> Outcome<Value> {
         "malformedPerSecond": malformed.load.per_second,
         "forgedPerSecond": forged.load.per_second,
     });
+    figures["signed"] = json!({
+        "perSecond": signed.load.per_second,
+        "ratio": signed.load.per_second / figures["floor"]["perSecond"].as_f64().unwrap_or(f64::NAN),
+        "p99Micros": signed.load.latency.quantile(0.99),
+        "processorMicros": signed.processor_micros,
+    });
     figures["residentBytes"] = resident.into();
     Ok(figures)
+}
+
+/// The same requests by programs that want every answer signed.
+fn signed(target: &Target) -> Target {
+    let asked = |request: &Vec<u8>| {
+        let line = request.windows(2).position(|end| end == b"\r\n").map_or(0, |place| place + 2);
+        [&request[..line], WISH, &request[line..]].concat()
+    };
+    Target { requests: Arc::new(target.requests.iter().map(asked).collect()), ..*target }
 }
 
 /// Texts that are no license keys.
