@@ -142,6 +142,5 @@ fn requests(address: SocketAddr, api_key: &str, sample: &[Asked]) -> Vec<(&'stat
             all("PATCH", &of("/devices/first"), &|_, round| json!({ "deviceName": round.to_string() })),
         ),
         ("metadata", all("POST", &of("/metadata"), &|_, round| json!({ "metadata": { "round": round } }))),
-        ("renew", all("POST", &of("/renew"), &|_, _| json!({ "for": "P1D" }))),
     ]
 }
