@@ -1,13 +1,9 @@
 //! How a write is answered, and answered again: the recipe stands in the idempotency row and names what to render,
 //! never the rendered body. A repeat loads the aggregates as they were after the write and renders them anew.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use commands::{
-    Activated, Application, CommandError, Commands, Done, Fate, Generated, Imported, Revocation, Revoked,
-    TermsFate,
-};
+use commands::{Activated, CommandError, Commands, Done, Generated, Imported, Revoked};
 use domain::certificate::Fingerprint;
 use domain::credential::{self, ApiKeyId};
 use domain::device::{DeviceClaim, Recognition, recognise};
@@ -18,17 +14,18 @@ use domain::member::Member;
 use domain::platform::PlatformRole;
 use domain::time::Timestamp;
 use domain::user::User;
-use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::openapi::types as doc;
+mod items;
+mod lot;
 
-/// How many licenses a repeated bulk write loads at once.
-const LOADS: usize = 8;
+pub(crate) use items::{Applied, PassedOver, RevokedItem, revoked};
+pub(crate) use lot::{Batch, Lot};
+
+use items::{AppliedStatus, ItemStatus};
 
 /// What the answer to a write shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,63 +91,6 @@ pub(crate) enum Recipe {
     Applied(Applied),
 }
 
-/// What was not read of another system's file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct PassedOver {
-    /// Rows.
-    pub(crate) skipped: usize,
-    pub(crate) ignored_columns: Vec<String>,
-}
-
-/// Licenses that took, or did not take, the terms of their type.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Applied {
-    pub(crate) data: Vec<AppliedItem>,
-    /// Where the next order begins.
-    pub(crate) next_cursor: Option<String>,
-}
-
-/// One of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct AppliedItem {
-    id: LicenseId,
-    status: AppliedStatus,
-    /// Of a refusal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-}
-
-/// What became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum AppliedStatus {
-    Changed,
-    /// It has these terms already.
-    Unchanged,
-    Refused,
-    NotFound,
-}
-
-impl From<&Application> for AppliedItem {
-    fn from(one: &Application) -> Self {
-        let (status, code) = match &one.fate {
-            TermsFate::Changed => (AppliedStatus::Changed, None),
-            TermsFate::Unchanged => (AppliedStatus::Unchanged, None),
-            TermsFate::Refused(refused) => (AppliedStatus::Refused, Some(refused.code.to_string())),
-            TermsFate::NotFound => (AppliedStatus::NotFound, None),
-        };
-        Self { id: one.license, status, code }
-    }
-}
-
-impl Applied {
-    pub(crate) fn new(applications: &[Application], next_cursor: Option<String>) -> Self {
-        Self { data: applications.iter().map(AppliedItem::from).collect(), next_cursor }
-    }
-}
-
 /// What is erased with a person: how many of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -170,43 +110,6 @@ impl Recipe {
     }
 }
 
-/// One license of an order to revoke many.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct RevokedItem {
-    #[schema(value_type = doc::LicenseId)]
-    id: LicenseId,
-    status: ItemStatus,
-    /// Of a refusal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-}
-
-/// What became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = RevokedStatus)]
-enum ItemStatus {
-    Revoked,
-    Refused,
-    NotFound,
-}
-
-impl From<&Revocation> for RevokedItem {
-    fn from(one: &Revocation) -> Self {
-        let (status, code) = match &one.fate {
-            Fate::Revoked => (ItemStatus::Revoked, None),
-            Fate::Refused(refused) => (ItemStatus::Refused, Some(refused.code.to_string())),
-            Fate::NotFound => (ItemStatus::NotFound, None),
-        };
-        Self { id: one.license, status, code }
-    }
-}
-
-/// The recipe of an order to revoke many, once it is known what became of each.
-pub(crate) fn revoked(revocations: &[Revocation]) -> Recipe {
-    Recipe::Revoked { items: revocations.iter().map(RevokedItem::from).collect() }
-}
-
 /// Whether a write made the thing that it answers with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -216,35 +119,6 @@ pub(crate) enum Created {
     Now,
     /// 200.
     Before,
-}
-
-/// The ids of a bulk write, from one random seed, so that ten thousand ids need not be kept for a repeat.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Batch {
-    seed: Uuid,
-    more: Uuid,
-    count: u32,
-    /// The version of each license after the write.
-    version: u64,
-}
-
-impl Batch {
-    /// `count` new ids for licenses that have `version` events after the write.
-    pub(crate) fn new(count: u32, version: u64) -> Self {
-        Self { seed: Uuid::new_v4(), more: Uuid::new_v4(), count, version }
-    }
-
-    /// The ids: UUID v4 out of SHA-256(seed ‖ n); the 244 random bits of the seed cannot be guessed from them.
-    pub(crate) fn ids(&self) -> Vec<LicenseId> {
-        let seed = Sha256::new().chain_update(self.seed.as_bytes()).chain_update(self.more.as_bytes());
-        let id = |n: u32| {
-            let digest = seed.clone().chain_update(n.to_be_bytes()).finalize();
-            let mut bytes = [0; 16];
-            bytes.copy_from_slice(&digest[..16]);
-            LicenseId(uuid::Builder::from_random_bytes(bytes).into_uuid())
-        };
-        (0..self.count).map(id).collect()
-    }
 }
 
 /// What a write left behind.
@@ -416,47 +290,6 @@ impl Recipe {
     }
 }
 
-impl Batch {
-    fn again(&self) -> Lot {
-        Lot::Again { ids: Arc::new(self.ids()), version: self.version }
-    }
-}
-
-/// New licenses. A repeat loads them part by part while it is sent: a hundred thousand at once would be neither in time nor
-/// in memory.
-#[derive(Debug, Clone)]
-pub(crate) enum Lot {
-    /// They were made just now.
-    Made(Arc<Vec<License>>),
-    /// They were made before, and have so many events from it.
-    Again { ids: Arc<Vec<LicenseId>>, version: u64 },
-}
-
-impl Lot {
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Made(licenses) => licenses.len(),
-            Self::Again { ids, .. } => ids.len(),
-        }
-    }
-
-    /// Some of them, as they were after the write.
-    pub(crate) async fn part(
-        &self,
-        commands: &Commands,
-        range: Range<usize>,
-    ) -> Result<Vec<License>, CommandError> {
-        match self {
-            Self::Made(licenses) => Ok(licenses[range].to_vec()),
-            Self::Again { ids, version } => {
-                let loads: Vec<_> =
-                    ids[range].iter().map(|id| commands.load_license_at(*id, *version)).collect();
-                futures::stream::iter(loads).buffered(LOADS).try_collect().await
-            }
-        }
-    }
-}
-
 /// The device that an activation is about, and whether it was made by it.
 pub(crate) fn activated<'a>(
     license: &'a License,
@@ -479,17 +312,9 @@ pub(crate) fn api_key_text(mac: &dyn domain::ports::Mac, guild: &Guild, id: ApiK
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use commands::{Fate, Revocation};
 
-    #[test]
-    fn a_batch_gives_the_same_ids_again_and_no_id_twice() {
-        let batch = Batch::new(1_000, 1);
-        let ids = batch.ids();
-        assert_eq!(ids, batch.ids());
-        assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 1_000);
-        assert!(ids.iter().all(|id| id.0.get_version_num() == 4));
-        assert_ne!(ids[0], Batch::new(1, 1).ids()[0]);
-    }
+    use super::*;
 
     #[test]
     fn a_recipe_is_read_as_it_was_written() {
