@@ -25,8 +25,6 @@ mod lot;
 pub(crate) use items::{Applied, PassedOver, RevokedItem, revoked};
 pub(crate) use lot::{Batch, Lot};
 
-use items::{AppliedStatus, ItemStatus};
-
 /// What the answer to a write shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "render", rename_all = "camelCase", rename_all_fields = "camelCase")]
@@ -140,33 +138,6 @@ pub(crate) enum Subject {
     Imported { created: usize, existing: usize, passed_over: Option<PassedOver> },
     /// What became of each of many licenses that were to take the terms of their type.
     Applied(Applied),
-}
-
-impl Subject {
-    /// The streams that the write changed; none for new ones, of which nobody can have an older state.
-    pub(crate) fn streams(&self) -> Vec<StreamId> {
-        match self {
-            Self::License(license) => vec![StreamId::license(license.id)],
-            Self::Licenses(_) | Self::Imported { .. } => Vec::new(),
-            Self::Guild(guild) => guild.id.map(StreamId::guild).into_iter().collect(),
-            Self::User(user, _) => {
-                let own = user.person.iter().map(|person| StreamId::user(&person.id));
-                own.chain([StreamId::platform()]).collect()
-            }
-            Self::Member(member) => {
-                let named = member.guild.zip(member.person.as_ref());
-                named.map(|(guild, person)| StreamId::member(guild, &person.id)).into_iter().collect()
-            }
-            Self::Applied(applied) => {
-                let changed = applied.data.iter().filter(|item| item.status == AppliedStatus::Changed);
-                changed.map(|item| StreamId::license(item.id)).collect()
-            }
-            Self::Revoked(items) => {
-                let changed = items.iter().filter(|item| item.status == ItemStatus::Revoked);
-                changed.map(|item| StreamId::license(item.id)).collect()
-            }
-        }
-    }
 }
 
 /// What a write left behind, and where in the log.

@@ -11,7 +11,6 @@ use axum::response::Response;
 use commands::store::{IdempotencyKey, IdempotencyRow};
 use commands::{CommandError, Context, Idempotency, Refused};
 use domain::id::GuildId;
-use domain::ports::Floor as _;
 use domain::time::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,7 +27,7 @@ use crate::caller::Caller;
 use crate::error::{ApiError, Code};
 use crate::frame::{REPLAYED, RequestId};
 use crate::proxies::Address;
-use crate::recipe::{Outcome, Recipe, Subject};
+use crate::recipe::{Outcome, Recipe};
 use crate::render::Audience;
 use crate::state::ApiState;
 use crate::version::Version;
@@ -248,14 +247,8 @@ impl Write {
             Stored::Done { recipe, versions } => {
                 let subject = recipe.load(self.state.commands(), &versions).await?;
                 // Whoever repeats a write may be answered by another process than the one that did it, and asks on here.
-                if let Some((first, last)) = row.first.zip(row.last) {
-                    let floors = self.state.queries().floors();
-                    subject.streams().iter().for_each(|stream| floors.raise(stream, first));
-                    floors.advance(last);
-                    if matches!(subject, Subject::Imported { .. }) {
-                        // The keys that came with it open their licenses here from now on.
-                        self.state.queries().hear_of(last).await?;
-                    }
+                if let Some(last) = row.last {
+                    self.state.queries().hear_of(last).await?;
                 }
                 let outcome = Outcome { subject, position: row.last };
                 let mut response = answer::of(&self.state, reader, &recipe, &outcome).await?;

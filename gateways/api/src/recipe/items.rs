@@ -29,8 +29,8 @@ pub(crate) struct Applied {
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct AppliedItem {
-    pub(super) id: LicenseId,
-    pub(super) status: AppliedStatus,
+    id: LicenseId,
+    status: AppliedStatus,
     /// Of a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     code: Option<String>,
@@ -39,7 +39,7 @@ pub(crate) struct AppliedItem {
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum AppliedStatus {
+enum AppliedStatus {
     Changed,
     /// It has these terms already.
     Unchanged,
@@ -69,8 +69,8 @@ impl Applied {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct RevokedItem {
     #[schema(value_type = doc::LicenseId)]
-    pub(super) id: LicenseId,
-    pub(super) status: ItemStatus,
+    id: LicenseId,
+    status: ItemStatus,
     /// Of a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     code: Option<String>,
@@ -80,7 +80,7 @@ pub(crate) struct RevokedItem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = RevokedStatus)]
-pub(super) enum ItemStatus {
+enum ItemStatus {
     Revoked,
     Refused,
     NotFound,
